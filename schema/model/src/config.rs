@@ -1,0 +1,564 @@
+//! Configuration: declared once as data, read typed, served by REST, printed as documentation.
+//!
+//! ```
+//! use riverrun_model::config::{Check, ConfigDef, Group, Importance, Key};
+//!
+//! static SLOT_NAME: Key<String> = Key::string("slot.name")
+//!     .default("debezium")
+//!     .importance(Importance::Medium)
+//!     .display("Slot")
+//!     .doc("The logical replication slot to read from; created when it does not exist.");
+//!
+//! static CONFIG: ConfigDef = ConfigDef(&[Group { name: "Replication", keys: &[&SLOT_NAME.spec] }]);
+//!
+//! let config = CONFIG.parse([("slot.name", "orders")]).unwrap();
+//! assert_eq!(config.get(&SLOT_NAME), "orders");
+//! ```
+
+use std::{collections::BTreeMap, marker::PhantomData};
+
+use serde::Serialize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    Boolean,
+    Class,
+    Double,
+    Int,
+    List,
+    Long,
+    Password,
+    Short,
+    String,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Importance {
+    High,
+    Medium,
+    Low,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Width {
+    None,
+    Short,
+    Medium,
+    Long,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Default {
+    Required,
+    Null,
+    /// As it would be written in a properties file, and as REST shows it.
+    Text(&'static str),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Check {
+    Any,
+    NonEmpty,
+    Range {
+        min: Option<i64>,
+        max: Option<i64>,
+    },
+    OneOf(&'static [&'static str]),
+    /// Returns what is wrong with the value, in the words the user will read.
+    With(fn(&Parsed) -> Result<(), String>),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    pub name: &'static str,
+    pub kind: Type,
+    pub default: Default,
+    pub importance: Importance,
+    pub width: Width,
+    pub display: &'static str,
+    pub doc: &'static str,
+    pub check: Check,
+    pub dependents: &'static [&'static str],
+    pub recommended: &'static [&'static str],
+    /// False for a key that the original has and this connector has not got yet: any value but the
+    /// default is refused by name, so that no setting is ignored in silence.
+    pub supported: bool,
+}
+
+/// A key that knows the Rust type of its value.
+pub struct Key<T> {
+    pub spec: KeySpec,
+    kind: PhantomData<fn() -> T>,
+}
+
+macro_rules! constructors {
+    ($($function:ident: $rust:ty = $kind:ident;)*) => {$(
+        impl Key<$rust> {
+            pub const fn $function(name: &'static str) -> Self {
+                let spec = KeySpec {
+                    name,
+                    kind: Type::$kind,
+                    default: Default::Required,
+                    importance: Importance::Medium,
+                    width: Width::None,
+                    display: name,
+                    doc: "",
+                    check: Check::Any,
+                    dependents: &[],
+                    recommended: &[],
+                    supported: true,
+                };
+                Key { spec, kind: PhantomData }
+            }
+        }
+    )*};
+}
+
+constructors! {
+    boolean: bool = Boolean;
+    int: i32 = Int;
+    long: i64 = Long;
+    double: f64 = Double;
+    string: String = String;
+    list: Vec<String> = List;
+    password: Secret = Password;
+}
+
+impl Key<String> {
+    /// A class name; its value is checked by whoever loads the class.
+    pub const fn class(name: &'static str) -> Self {
+        let key = Key::string(name);
+        let spec = KeySpec { kind: Type::Class, ..key.spec };
+        key.with(spec)
+    }
+}
+
+impl<T> Key<T> {
+    const fn with(self, spec: KeySpec) -> Self {
+        Key { spec, kind: PhantomData }
+    }
+
+    pub const fn default(self, text: &'static str) -> Self {
+        let spec = KeySpec { default: Default::Text(text), ..self.spec };
+        self.with(spec)
+    }
+
+    pub const fn default_null(self) -> Self {
+        let spec = KeySpec { default: Default::Null, ..self.spec };
+        self.with(spec)
+    }
+
+    pub const fn importance(self, importance: Importance) -> Self {
+        let spec = KeySpec { importance, ..self.spec };
+        self.with(spec)
+    }
+
+    pub const fn width(self, width: Width) -> Self {
+        let spec = KeySpec { width, ..self.spec };
+        self.with(spec)
+    }
+
+    pub const fn display(self, display: &'static str) -> Self {
+        let spec = KeySpec { display, ..self.spec };
+        self.with(spec)
+    }
+
+    pub const fn doc(self, doc: &'static str) -> Self {
+        let spec = KeySpec { doc, ..self.spec };
+        self.with(spec)
+    }
+
+    pub const fn check(self, check: Check) -> Self {
+        let spec = KeySpec { check, ..self.spec };
+        self.with(spec)
+    }
+
+    /// See [`KeySpec::supported`].
+    pub const fn unsupported(self) -> Self {
+        let spec = KeySpec { supported: false, ..self.spec };
+        self.with(spec)
+    }
+
+    pub const fn recommended(self, recommended: &'static [&'static str]) -> Self {
+        let spec = KeySpec { recommended, ..self.spec };
+        self.with(spec)
+    }
+}
+
+/// Keys under one heading. Their order here is their order in REST and in the documentation.
+pub struct Group {
+    /// Empty for keys that belong to no group: REST shows `null` and the order -1 then.
+    pub name: &'static str,
+    pub keys: &'static [&'static KeySpec],
+}
+
+pub struct ConfigDef(pub &'static [Group]);
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Parsed {
+    Null,
+    Boolean(bool),
+    Int(i64),
+    Double(f64),
+    String(String),
+    List(Vec<String>),
+    Password(Secret),
+}
+
+/// Never printed, never logged.
+#[derive(Clone, PartialEq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+/// A configuration that has passed validation.
+pub struct Config {
+    parsed: BTreeMap<&'static str, Parsed>,
+    /// As given, for keys whose names are made by the user (`topic.creation.NAME.partitions`).
+    props: BTreeMap<String, String>,
+}
+
+pub trait Read: Sized {
+    fn read(parsed: &Parsed) -> Option<Self>;
+}
+
+macro_rules! reads {
+    ($($rust:ty: $pattern:pat => $value:expr;)*) => {$(
+        impl Read for $rust {
+            fn read(parsed: &Parsed) -> Option<Self> {
+                match parsed { $pattern => $value, _ => None }
+            }
+        }
+    )*};
+}
+
+reads! {
+    bool: Parsed::Boolean(value) => Some(*value);
+    i32: Parsed::Int(value) => i32::try_from(*value).ok();
+    i64: Parsed::Int(value) => Some(*value);
+    f64: Parsed::Double(value) => Some(*value);
+    String: Parsed::String(value) => Some(value.clone());
+    Vec<String>: Parsed::List(value) => Some(value.clone());
+    Secret: Parsed::Password(value) => Some(value.clone());
+}
+
+impl Config {
+    /// The value of a key that is required or has a default.
+    ///
+    /// # Panics
+    ///
+    /// When the key is not in the definition, or its default is null: use [`Config::find`] then.
+    pub fn get<T: Read>(&self, key: &Key<T>) -> T {
+        self.find(key)
+            .unwrap_or_else(|| panic!("{} has no value; read it with find", key.spec.name))
+    }
+
+    pub fn find<T: Read>(&self, key: &Key<T>) -> Option<T> {
+        self.parsed.get(key.spec.name).and_then(T::read)
+    }
+
+    /// A property by its full name, whether or not the definition has it.
+    pub fn prop(&self, name: &str) -> Option<&str> {
+        self.props.get(name).map(String::as_str)
+    }
+
+    pub fn props(&self) -> &BTreeMap<String, String> {
+        &self.props
+    }
+}
+
+// ---- PUT /connector-plugins/{plugin}/config/validate -------------------------------------------
+//
+// Field names, their order and the error texts are Kafka Connect's (ConfigInfos, ConfigException).
+
+#[derive(Debug, Serialize)]
+pub struct ConfigInfos {
+    pub name: String,
+    pub error_count: usize,
+    pub groups: Vec<&'static str>,
+    pub configs: Vec<ConfigInfo>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ConfigInfo {
+    pub definition: KeyInfo,
+    pub value: ValueInfo,
+}
+
+#[derive(Debug, Serialize)]
+pub struct KeyInfo {
+    pub name: &'static str,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub required: bool,
+    pub default_value: Option<String>,
+    pub importance: &'static str,
+    pub documentation: &'static str,
+    pub group: Option<&'static str>,
+    pub order_in_group: i32,
+    pub width: &'static str,
+    pub display_name: &'static str,
+    pub dependents: &'static [&'static str],
+}
+
+#[derive(Debug, Serialize)]
+pub struct ValueInfo {
+    pub name: &'static str,
+    pub value: Option<String>,
+    pub recommended_values: &'static [&'static str],
+    pub errors: Vec<String>,
+    pub visible: bool,
+}
+
+impl ConfigInfos {
+    /// Adds an error to the key it is about, and counts it.
+    ///
+    /// # Panics
+    ///
+    /// When the definition has no such key.
+    pub fn error(&mut self, key: &str, message: impl Into<String>) {
+        let config = self.configs.iter_mut().find(|config| config.value.name == key);
+        config.unwrap_or_else(|| panic!("no key {key}")).value.errors.push(message.into());
+        self.error_count += 1;
+    }
+}
+
+impl ConfigDef {
+    pub fn validate<'p>(
+        &self,
+        class: &str,
+        props: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> ConfigInfos {
+        let props: BTreeMap<&str, &str> = props.into_iter().collect();
+        let mut configs = Vec::new();
+        for group in self.0 {
+            for (spec, order) in group.keys.iter().zip(1..) {
+                let (parsed, errors) = spec.evaluate(props.get(spec.name).copied());
+                let value = ValueInfo {
+                    name: spec.name,
+                    value: parsed.as_ref().and_then(Parsed::show),
+                    recommended_values: spec.recommended,
+                    errors,
+                    visible: true,
+                };
+                configs.push(ConfigInfo { definition: spec.info(group.name, order), value });
+            }
+        }
+        let error_count = configs.iter().map(|config| config.value.errors.len()).sum();
+        let groups =
+            self.0.iter().map(|group| group.name).filter(|name| !name.is_empty()).collect();
+        ConfigInfos { name: class.to_owned(), error_count, groups, configs }
+    }
+
+    pub fn parse<'p>(
+        &self,
+        props: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Result<Config, Vec<String>> {
+        let props: BTreeMap<&str, &str> = props.into_iter().collect();
+        let mut config = BTreeMap::new();
+        let mut errors = Vec::new();
+        for spec in self.0.iter().flat_map(|group| group.keys) {
+            let (parsed, wrong) = spec.evaluate(props.get(spec.name).copied());
+            errors.extend(wrong);
+            config.extend(parsed.map(|parsed| (spec.name, parsed)));
+        }
+        let props =
+            props.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        if errors.is_empty() { Ok(Config { parsed: config, props }) } else { Err(errors) }
+    }
+
+    /// The reference table of a connector's README. A test keeps the README equal to this.
+    pub fn markdown(&self) -> String {
+        let mut out = String::from(
+            "| name | type | default | importance | what it does |\n|---|---|---|---|---|\n",
+        );
+        for spec in self.0.iter().flat_map(|group| group.keys) {
+            let default = match spec.default {
+                Default::Required => "*required*",
+                Default::Null => "",
+                Default::Text(text) => text,
+            };
+            let row = [spec.name, spec.kind.name(), default, spec.importance.name(), spec.doc]
+                .join(" | ");
+            out.push_str(&format!("| {row} |\n"));
+        }
+        out
+    }
+}
+
+impl KeySpec {
+    fn info(&self, group: &'static str, order: i32) -> KeyInfo {
+        KeyInfo {
+            name: self.name,
+            kind: self.kind.name(),
+            required: matches!(self.default, Default::Required),
+            default_value: match self.default {
+                Default::Text(text) => {
+                    self.kind.parse(self.name, text).ok().and_then(|parsed| parsed.show())
+                }
+                Default::Required | Default::Null => None,
+            },
+            importance: self.importance.name(),
+            documentation: self.doc,
+            group: Some(group).filter(|group| !group.is_empty()),
+            order_in_group: if group.is_empty() { -1 } else { order },
+            width: self.width.name(),
+            display_name: self.display,
+            dependents: self.dependents,
+        }
+    }
+
+    fn parsed_default(&self) -> Option<Parsed> {
+        match self.default {
+            Default::Text(text) => self.kind.parse(self.name, text).ok(),
+            Default::Required | Default::Null => None,
+        }
+    }
+
+    /// Kafka checks the value even after it failed to parse, so one key can report two errors.
+    fn evaluate(&self, given: Option<&str>) -> (Option<Parsed>, Vec<String>) {
+        let mut errors = Vec::new();
+        let parsed = match (given, self.default) {
+            (Some(text), _) => {
+                self.kind.parse(self.name, text).map_err(|error| errors.push(error)).ok()
+            }
+            (None, Default::Text(text)) => self.kind.parse(self.name, text).ok(),
+            (None, Default::Null) => None,
+            (None, Default::Required) => {
+                errors.push(format!(
+                    "Missing required configuration \"{}\" which has no default value.",
+                    self.name
+                ));
+                None
+            }
+        };
+        if let Err(wrong) = self.check.run(parsed.as_ref().unwrap_or(&Parsed::Null)) {
+            let shown = parsed.as_ref().and_then(Parsed::show).unwrap_or_else(|| "null".to_owned());
+            errors.push(invalid(&shown, self.name, &wrong));
+        }
+        if !self.supported && errors.is_empty() && parsed != self.parsed_default() {
+            let wrong = match self.default {
+                Default::Text(text) => format!(
+                    "Riverrun does not support another value than {text:?} yet; remove the key"
+                ),
+                _ => "Riverrun does not support this key yet; remove it".to_owned(),
+            };
+            let shown = parsed.as_ref().and_then(Parsed::show).unwrap_or_else(|| "null".to_owned());
+            errors.push(invalid(&shown, self.name, &wrong));
+        }
+        (parsed, errors)
+    }
+}
+
+impl Check {
+    fn run(&self, parsed: &Parsed) -> Result<(), String> {
+        match (self, parsed) {
+            (Check::Range { .. }, Parsed::Null) => Err("Value must be non-null".to_owned()),
+            (Check::Range { min: Some(min), .. }, Parsed::Int(value)) if value < min => {
+                Err(format!("Value must be at least {min}"))
+            }
+            (Check::Range { max: Some(max), .. }, Parsed::Int(value)) if value > max => {
+                Err(format!("Value must be no more than {max}"))
+            }
+            (Check::OneOf(allowed), Parsed::String(value)) if allowed.contains(&value.as_str()) => {
+                Ok(())
+            }
+            (Check::OneOf(_), Parsed::Null) => Ok(()),
+            (Check::OneOf(allowed), _) => {
+                Err(format!("String must be one of: {}", allowed.join(", ")))
+            }
+            (Check::NonEmpty, Parsed::String(value)) if value.is_empty() => {
+                Err("String must be non-empty".to_owned())
+            }
+            (Check::With(check), parsed) => check(parsed),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Type {
+    fn parse(self, name: &str, text: &str) -> Result<Parsed, String> {
+        let trimmed = text.trim();
+        let number = |wanted: &str| invalid(text, name, &format!("Not a number of type {wanted}"));
+        Ok(match self {
+            Type::Boolean if trimmed.eq_ignore_ascii_case("true") => Parsed::Boolean(true),
+            Type::Boolean if trimmed.eq_ignore_ascii_case("false") => Parsed::Boolean(false),
+            Type::Boolean => {
+                return Err(invalid(text, name, "Expected value to be either true or false"));
+            }
+            Type::Short => Parsed::Int(trimmed.parse::<i16>().map_err(|_| number("SHORT"))?.into()),
+            Type::Int => Parsed::Int(trimmed.parse::<i32>().map_err(|_| number("INT"))?.into()),
+            Type::Long => Parsed::Int(trimmed.parse::<i64>().map_err(|_| number("LONG"))?),
+            Type::Double => Parsed::Double(trimmed.parse().map_err(|_| number("DOUBLE"))?),
+            Type::String | Type::Class => Parsed::String(trimmed.to_owned()),
+            Type::Password => Parsed::Password(Secret(trimmed.to_owned())),
+            Type::List if trimmed.is_empty() => Parsed::List(Vec::new()),
+            Type::List => {
+                Parsed::List(trimmed.split(',').map(|item| item.trim().to_owned()).collect())
+            }
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Type::Boolean => "BOOLEAN",
+            Type::Class => "CLASS",
+            Type::Double => "DOUBLE",
+            Type::Int => "INT",
+            Type::List => "LIST",
+            Type::Long => "LONG",
+            Type::Password => "PASSWORD",
+            Type::Short => "SHORT",
+            Type::String => "STRING",
+        }
+    }
+}
+
+impl Importance {
+    fn name(self) -> &'static str {
+        match self {
+            Importance::High => "HIGH",
+            Importance::Medium => "MEDIUM",
+            Importance::Low => "LOW",
+        }
+    }
+}
+
+impl Width {
+    fn name(self) -> &'static str {
+        match self {
+            Width::None => "NONE",
+            Width::Short => "SHORT",
+            Width::Medium => "MEDIUM",
+            Width::Long => "LONG",
+        }
+    }
+}
+
+impl Parsed {
+    fn show(&self) -> Option<String> {
+        match self {
+            Parsed::Null => None,
+            Parsed::Boolean(value) => Some(value.to_string()),
+            Parsed::Int(value) => Some(value.to_string()),
+            Parsed::Double(value) => Some(format!("{value:?}")),
+            Parsed::String(value) => Some(value.clone()),
+            Parsed::List(items) => Some(items.join(",")),
+            Parsed::Password(_) => Some("[hidden]".to_owned()),
+        }
+    }
+}
+
+fn invalid(value: &str, name: &str, wrong: &str) -> String {
+    format!("Invalid value {value} for configuration {name}: {wrong}")
+}

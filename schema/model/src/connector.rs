@@ -1,0 +1,186 @@
+//! What a connector implements.
+//!
+//! The names are Kafka Connect's where it has a name. Two things differ on purpose:
+//!
+//! * A source **runs** and pushes batches; it is not polled. Snapshot-then-stream is straight-line
+//!   code, and its future is never dropped half way: to stop it, the worker cancels the token that
+//!   [`Outbox`] carries and waits. No connector has to be cancel-safe.
+//! * Offsets move by whole batches ([`Batch::position`]).
+//!
+//! These traits are `dyn` and their calls are per batch, so one boxed future serves thousands of
+//! records. Per record there are only plain functions.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, ConfigDef, ConfigInfos},
+    error::{RecordError, Result},
+    record::{Batch, Position, SinkRecord},
+};
+
+/// A connector's configuration as the user wrote it. Sorted by key.
+pub type Props = std::collections::BTreeMap<String, String>;
+
+/// A kind of source: stateless, listed once in `src/plugins.rs`.
+#[async_trait]
+pub trait SourceConnector: Send + Sync + 'static {
+    /// The Java class name users write in `connector.class`.
+    fn class(&self) -> &'static str;
+
+    /// What REST shows as the plugin's version.
+    fn version(&self) -> &'static str;
+
+    fn config(&self) -> &'static ConfigDef;
+
+    /// What one key's check cannot see: keys that exclude each other, a database that refuses the
+    /// login. Called when every key by itself is right. Adds errors to `infos`; an `Err` means the
+    /// check itself could not run.
+    async fn validate(&self, _config: &Config, _infos: &mut ConfigInfos) -> Result<()> {
+        Ok(())
+    }
+
+    /// The configurations of the tasks. CDC sources have one task.
+    async fn task_configs(&self, props: &Props, _tasks_max: usize) -> Result<Vec<Props>> {
+        Ok(vec![props.clone()])
+    }
+
+    async fn start(&self, config: Config, start: Start) -> Result<Box<dyn SourceTask>>;
+}
+
+pub struct Start {
+    pub connector: Arc<str>,
+    pub task: usize,
+    pub offsets: Arc<dyn OffsetReader>,
+}
+
+/// A source partition or a source offset, as stored: field order is kept.
+pub type Object = serde_json::Map<String, serde_json::Value>;
+
+/// Connect's `OffsetStorageReader`, for the connector at hand.
+#[async_trait]
+pub trait OffsetReader: Send + Sync {
+    /// The last stored offset of a source partition; `None` when there is none.
+    async fn offset(&self, partition: &Object) -> Result<Option<Object>>;
+}
+
+#[async_trait]
+pub trait SourceTask: Send {
+    /// Reads until [`Outbox::stopped`] or a failure. Returns `Ok` only when stopped.
+    ///
+    /// After a retriable error the worker backs off and calls `run` again on the same task, so what
+    /// `self` holds must stay true across an error.
+    async fn run(&mut self, out: &mut Outbox) -> Result<()>;
+}
+
+/// Where a source puts batches, and where it learns that they arrived.
+pub struct Outbox {
+    batches: mpsc::Sender<Batch>,
+    acked: watch::Receiver<Option<Position>>,
+    stop: CancellationToken,
+}
+
+/// The worker's end of an [`Outbox`].
+pub struct Inbox {
+    pub batches: mpsc::Receiver<Batch>,
+    pub acked: watch::Sender<Option<Position>>,
+    pub stop: CancellationToken,
+}
+
+pub fn outbox(batches_in_flight: usize) -> (Outbox, Inbox) {
+    let (sender, receiver) = mpsc::channel(batches_in_flight);
+    let (acked_sender, acked) = watch::channel(None);
+    let stop = CancellationToken::new();
+    let inbox = Inbox { batches: receiver, acked: acked_sender, stop: stop.clone() };
+    (Outbox { batches: sender, acked, stop }, inbox)
+}
+
+impl Outbox {
+    /// Waits for room, which is where backpressure and pausing happen.
+    ///
+    /// Cancel-safe, so a source can keep its replication connection alive while it waits:
+    /// `select! { permit = out.room() => …, _ = keepalive.tick() => … }`.
+    pub async fn room(&mut self) -> Option<mpsc::Permit<'_, Batch>> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            permit = self.batches.reserve() => permit.ok(),
+        }
+    }
+
+    /// The newest position that Kafka holds and the offsets topic knows. A Postgres source confirms
+    /// this LSN to its slot; confirming anything newer loses data.
+    pub fn acked(&mut self) -> Option<Position> {
+        self.acked.borrow_and_update().clone()
+    }
+
+    /// Cancel-safe.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+}
+
+#[async_trait]
+pub trait SinkConnector: Send + Sync + 'static {
+    fn class(&self) -> &'static str;
+
+    fn version(&self) -> &'static str;
+
+    fn config(&self) -> &'static ConfigDef;
+
+    async fn validate(&self, _config: &Config, _infos: &mut ConfigInfos) -> Result<()> {
+        Ok(())
+    }
+
+    /// The configurations of the tasks: the same for each, as nearly all sinks do.
+    async fn task_configs(&self, props: &Props, tasks_max: usize) -> Result<Vec<Props>> {
+        Ok(vec![props.clone(); tasks_max])
+    }
+
+    async fn start(&self, config: Config) -> Result<Box<dyn SinkTask>>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    pub topic: Arc<str>,
+    pub partition: i32,
+}
+
+/// Per partition the offset of the *next* record: one more than the last one that is done.
+pub type Offsets = std::collections::BTreeMap<TopicPartition, i64>;
+
+/// The worker never calls two methods at once and never drops a call half way.
+#[async_trait]
+pub trait SinkTask: Send {
+    async fn open(&mut self, _partitions: &[TopicPartition]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Writes or buffers. After a retriable error the same records come again, so a sink is
+    /// idempotent or undoes its half-done work.
+    async fn put(&mut self, records: &[SinkRecord], errant: &mut Errant) -> Result<()>;
+
+    /// Makes durable what it can and says up to where it is: the worker commits just that. A sink
+    /// that writes through in `put` returns `current`.
+    async fn pre_commit(&mut self, current: Offsets) -> Result<Offsets>;
+
+    /// The partitions go to another worker; what is buffered for them is dropped or finished.
+    async fn close(&mut self, _partitions: &[TopicPartition]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Collects the records a sink cannot write. The worker applies `errors.tolerance` to them.
+#[derive(Default)]
+pub struct Errant {
+    pub records: Vec<(usize, RecordError)>,
+}
+
+impl Errant {
+    pub fn report(&mut self, index: usize, error: RecordError) {
+        self.records.push((index, error));
+    }
+}

@@ -1,0 +1,74 @@
+//! Records, and the batches they travel in.
+
+use std::sync::Arc;
+
+use crate::{
+    schema::Schema,
+    value::{Struct, Value},
+};
+
+/// A value with its schema; schemaless when the schema is `None`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Data {
+    pub schema: Option<Arc<Schema>>,
+    pub value: Value,
+}
+
+impl Data {
+    pub const NULL: Data = Data { schema: None, value: Value::Null };
+
+    pub fn structure(value: Struct) -> Self {
+        Self { schema: Some(value.schema().clone()), value: Value::Struct(value) }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub topic: Arc<str>,
+    pub partition: Option<i32>,
+    pub key: Data,
+    pub value: Data,
+    pub timestamp: Option<i64>,
+    pub headers: Headers,
+}
+
+/// Shared by the records of a task that have the same headers, so that they are converted once.
+pub type Headers = Arc<[Header]>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    pub name: Arc<str>,
+    pub data: Data,
+}
+
+/// No headers.
+pub fn no_headers() -> Headers {
+    Arc::new([])
+}
+
+/// Where a source resumes: Connect's source partition and source offset, as they are stored in the
+/// offsets topic. `Map` keeps field order, so the stored bytes equal the JVM's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    pub partition: Arc<serde_json::Map<String, serde_json::Value>>,
+    pub offset: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a source sends. The position is where to resume once these records are stored: offsets move
+/// by whole batches, so the worker's ledger has one entry per batch, not one per record.
+#[derive(Debug)]
+pub struct Batch {
+    pub records: Vec<Record>,
+    /// `None` when resuming needs no newer position than the batch before gave.
+    pub position: Option<Position>,
+    /// Bytes held by the records, for limits and metrics. An estimate.
+    pub bytes: usize,
+}
+
+/// What a sink receives.
+#[derive(Clone, Debug)]
+pub struct SinkRecord {
+    pub record: Record,
+    pub kafka_partition: i32,
+    pub kafka_offset: i64,
+}

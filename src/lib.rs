@@ -1,0 +1,3 @@
+//! The worker: everything that talks to Kafka or to people.
+
+pub mod runtime;
