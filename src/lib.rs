@@ -1,3 +1,9 @@
 //! The worker: everything that talks to Kafka or to people.
 
+pub mod channel;
+pub mod cli;
+pub mod herder;
+pub mod kafka;
+pub mod plugins;
+pub mod rest;
 pub mod runtime;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The command line: see `riverrun help`.
+
+fn main() -> std::process::ExitCode {
+    riverrun::cli::main()
+}

@@ -1,1 +1,110 @@
-//! (being written)
+//! Snapshots, for any database: when one is taken, and which marker its rows carry.
+
+/// `snapshot.mode`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Always,
+    Initial,
+    InitialOnly,
+    NoData,
+    WhenNeeded,
+}
+
+impl Mode {
+    /// Case does not matter, as in Debezium.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text.trim().to_ascii_lowercase().as_str() {
+            "always" => Mode::Always,
+            "initial" => Mode::Initial,
+            "initial_only" => Mode::InitialOnly,
+            "no_data" => Mode::NoData,
+            "when_needed" => Mode::WhenNeeded,
+            _ => return None,
+        })
+    }
+
+    pub fn streams(self) -> bool {
+        self != Mode::InitialOnly
+    }
+
+    /// Whether the data is read at this start.
+    pub fn reads_data(self, stored: Stored) -> bool {
+        match self {
+            Mode::Always => true,
+            Mode::NoData => false,
+            Mode::Initial | Mode::InitialOnly => stored != Stored::Finished,
+            Mode::WhenNeeded => stored != Stored::Finished,
+        }
+    }
+}
+
+/// What the stored offset says of earlier snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    Nothing,
+    /// A snapshot was begun and did not end.
+    Unfinished,
+    /// A snapshot ended, or streaming began.
+    Finished,
+    /// The log no longer has the stored position.
+    Lost,
+}
+
+/// The place of a row in its snapshot: the field `source.snapshot`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub first: bool,
+    pub first_in_table: bool,
+    pub last_in_table: bool,
+    pub last: bool,
+}
+
+impl Place {
+    /// Debezium's marker; the later in a snapshot, the stronger, but for the very first row.
+    pub fn marker(self) -> &'static str {
+        match self {
+            Place { last: true, .. } => "last",
+            Place { first: true, .. } => "first",
+            Place { last_in_table: true, .. } => "last_in_data_collection",
+            Place { first_in_table: true, .. } => "first_in_data_collection",
+            _ => "true",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_data_is_read() {
+        use Stored::{Finished, Lost, Nothing, Unfinished};
+        let stored = [Nothing, Unfinished, Finished, Lost];
+        for (mode, wanted) in [
+            (Mode::Always, [true, true, true, true]),
+            (Mode::Initial, [true, true, false, true]),
+            (Mode::InitialOnly, [true, true, false, true]),
+            (Mode::NoData, [false, false, false, false]),
+            (Mode::WhenNeeded, [true, true, false, true]),
+        ] {
+            assert_eq!(stored.map(|stored| mode.reads_data(stored)), wanted, "{mode:?}");
+        }
+    }
+
+    /// Recorded from Debezium 3.7: a table with one row, in the middle, has no first marker.
+    #[test]
+    fn markers() {
+        let place = |first, first_in_table, last_in_table, last| Place {
+            first,
+            first_in_table,
+            last_in_table,
+            last,
+        };
+        assert_eq!(place(true, true, false, false).marker(), "first");
+        assert_eq!(place(true, true, true, false).marker(), "first");
+        assert_eq!(place(false, true, true, false).marker(), "last_in_data_collection");
+        assert_eq!(place(false, true, false, false).marker(), "first_in_data_collection");
+        assert_eq!(place(false, false, false, false).marker(), "true");
+        assert_eq!(place(true, true, true, true).marker(), "last");
+    }
+}

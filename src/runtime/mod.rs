@@ -3,15 +3,42 @@
 //! The herder owns connectors and decides what runs; this module runs it. One [`TaskHandle`] is one
 //! running task; what becomes of it is told through [`Spawn::status`], so that nobody waits for
 //! connector code.
+//!
+//! ```text
+//!   SourceTask::run ─► Outbox ─► sender (encode, send) ─► Transport ─► Consumer ─► SinkTask::put
+//!                                  │                         │
+//!                                ledger ◄── tickets, acked ──┘
+//!                                  │
+//!                              OffsetStore, then Outbox::acked
+//! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use model::{
-    connector::{Object, Props},
+    connector::{Object, Props, SinkConnector, SourceConnector},
     error::Result,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+pub mod convert;
+pub mod encode;
+pub mod ledger;
+pub mod settings;
+mod sink;
+mod source;
+mod supervise;
+#[cfg(test)]
+mod tests;
+pub mod transport;
+
+pub use transport::Transport;
 
 /// Where source offsets are kept. Standalone: a file; distributed: the offsets topic.
 #[async_trait]
@@ -57,16 +84,108 @@ pub struct Spawn {
     pub status: mpsc::UnboundedSender<StatusUpdate>,
 }
 
+/// What all tasks of a worker share.
+#[derive(Clone)]
+pub struct Tasks {
+    pub transport: Arc<dyn Transport>,
+    pub offsets: Arc<dyn OffsetStore>,
+    /// The worker's own properties: converters, flush interval, `producer.*`.
+    pub worker: Arc<Props>,
+}
+
+impl Tasks {
+    /// Starts a source task. Returns at once; what becomes of it is told through `spawn.status`.
+    pub fn start_source(
+        &self,
+        connector: &'static dyn SourceConnector,
+        spawn: Spawn,
+    ) -> TaskHandle {
+        supervise::start(spawn, |context| source::drive(self.clone(), connector, context))
+    }
+
+    /// Starts a sink task. Its topics are claimed before this returns, so records of sources that
+    /// are started later reach it.
+    pub fn start_sink(&self, connector: &'static dyn SinkConnector, spawn: Spawn) -> TaskHandle {
+        let claim = self.transport.claim(&spawn.connector, &spawn.props);
+        supervise::start(spawn, |context| sink::drive(self.clone(), connector, claim, context))
+    }
+}
+
+/// What a task was last asked to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Running,
+    Paused,
+    Stopped,
+}
+
 /// A running task. Dropping it aborts the task.
-pub struct TaskHandle {}
+pub struct TaskHandle {
+    target: watch::Sender<Target>,
+    driver: JoinHandle<()>,
+    topics: Topics,
+}
 
 impl TaskHandle {
     /// Holds the task: a source's outbox gets no room, a sink gets no records. Its connections stay.
-    pub fn pause(&self) {}
+    pub fn pause(&self) {
+        self.aim(Target::Paused);
+    }
 
-    pub fn resume(&self) {}
+    pub fn resume(&self) {
+        self.aim(Target::Running);
+    }
 
     /// Asks the task to stop, waits at most `grace` (`task.shutdown.graceful.timeout.ms`) for it to
     /// hand over what it has and to store its offsets, then aborts it.
-    pub async fn stop(self, _grace: Duration) {}
+    pub async fn stop(mut self, grace: Duration) {
+        self.aim(Target::Stopped);
+        if tokio::time::timeout(grace, &mut self.driver).await.is_err() {
+            self.driver.abort();
+            // The abort ends the driver at its next await; its result says nothing new.
+            drop((&mut self.driver).await);
+        }
+    }
+
+    /// The topics this task has written to or read from since it started, sorted.
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        self.topics.list()
+    }
+
+    /// Forgets them; those used again are listed again.
+    pub fn forget_topics(&self) {
+        self.topics.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// A stopped task stays stopped.
+    fn aim(&self, target: Target) {
+        self.target.send_if_modified(|current| {
+            let changed = *current != target && *current != Target::Stopped;
+            if changed {
+                *current = target;
+            }
+            changed
+        });
+    }
+}
+
+impl Drop for TaskHandle {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// The topics a task has touched, for `GET /connectors/{name}/topics`.
+#[derive(Clone, Default)]
+struct Topics(Arc<Mutex<std::collections::BTreeSet<Arc<str>>>>);
+
+impl Topics {
+    fn add(&self, topic: &Arc<str>) {
+        let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.insert(topic.clone());
+    }
+
+    fn list(&self) -> Vec<Arc<str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
 }

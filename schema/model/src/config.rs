@@ -59,13 +59,23 @@ pub enum Default {
 pub enum Check {
     Any,
     NonEmpty,
+    /// As [`Check::NonEmpty`], in other words, and without control characters: names of connectors.
+    Name,
+    /// A list in which nothing stands twice.
+    Unique,
     Range {
         min: Option<i64>,
         max: Option<i64>,
     },
     OneOf(&'static [&'static str]),
+    /// The same without regard to case.
+    OneOfAnyCase(&'static [&'static str]),
     /// Returns what is wrong with the value, in the words the user will read.
     With(fn(&Parsed) -> Result<(), String>),
+    /// Debezium's `Field` validation instead of Kafka's: it sees the text as given (or the default)
+    /// and returns the reasons, reported as `The 'key' value is invalid: reason`. A text that does
+    /// not parse is only reported by this check.
+    Field(fn(Option<&str>) -> Vec<String>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +90,8 @@ pub struct KeySpec {
     pub check: Check,
     pub dependents: &'static [&'static str],
     pub recommended: &'static [&'static str],
+    /// The place REST shows when it is not the place in the group.
+    pub order: Option<i32>,
     /// False for a key that the original has and this connector has not got yet: any value but the
     /// default is refused by name, so that no setting is ignored in silence.
     pub supported: bool,
@@ -106,6 +118,7 @@ macro_rules! constructors {
                     check: Check::Any,
                     dependents: &[],
                     recommended: &[],
+                    order: None,
                     supported: true,
                 };
                 Key { spec, kind: PhantomData }
@@ -119,6 +132,7 @@ constructors! {
     int: i32 = Int;
     long: i64 = Long;
     double: f64 = Double;
+    short: i32 = Short;
     string: String = String;
     list: Vec<String> = List;
     password: Secret = Password;
@@ -179,6 +193,17 @@ impl<T> Key<T> {
         self.with(spec)
     }
 
+    pub const fn dependents(self, dependents: &'static [&'static str]) -> Self {
+        let spec = KeySpec { dependents, ..self.spec };
+        self.with(spec)
+    }
+
+    /// See [`KeySpec::order`].
+    pub const fn order(self, order: i32) -> Self {
+        let spec = KeySpec { order: Some(order), ..self.spec };
+        self.with(spec)
+    }
+
     pub const fn recommended(self, recommended: &'static [&'static str]) -> Self {
         let spec = KeySpec { recommended, ..self.spec };
         self.with(spec)
@@ -210,6 +235,10 @@ pub enum Parsed {
 pub struct Secret(String);
 
 impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -281,41 +310,44 @@ impl Config {
 //
 // Field names, their order and the error texts are Kafka Connect's (ConfigInfos, ConfigException).
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ConfigInfos {
     pub name: String,
     pub error_count: usize,
-    pub groups: Vec<&'static str>,
+    pub groups: Vec<String>,
     pub configs: Vec<ConfigInfo>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ConfigInfo {
-    pub definition: KeyInfo,
+    /// `None` for a property that is passed on to a Kafka client which does not know it.
+    pub definition: Option<KeyInfo>,
     pub value: ValueInfo,
 }
 
-#[derive(Debug, Serialize)]
+/// What a key is. Names are owned because some are made at run time: `value.converter.` and the
+/// name of the converter's own key.
+#[derive(Clone, Debug, Serialize)]
 pub struct KeyInfo {
-    pub name: &'static str,
+    pub name: String,
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub required: bool,
     pub default_value: Option<String>,
     pub importance: &'static str,
-    pub documentation: &'static str,
-    pub group: Option<&'static str>,
+    pub documentation: String,
+    pub group: Option<String>,
     pub order_in_group: i32,
     pub width: &'static str,
-    pub display_name: &'static str,
-    pub dependents: &'static [&'static str],
+    pub display_name: String,
+    pub dependents: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ValueInfo {
-    pub name: &'static str,
+    pub name: String,
     pub value: Option<String>,
-    pub recommended_values: &'static [&'static str],
+    pub recommended_values: Vec<String>,
     pub errors: Vec<String>,
     pub visible: bool,
 }
@@ -345,19 +377,41 @@ impl ConfigDef {
             for (spec, order) in group.keys.iter().zip(1..) {
                 let (parsed, errors) = spec.evaluate(props.get(spec.name).copied());
                 let value = ValueInfo {
-                    name: spec.name,
+                    name: spec.name.to_owned(),
                     value: parsed.as_ref().and_then(Parsed::show),
-                    recommended_values: spec.recommended,
+                    recommended_values: owned(spec.recommended),
                     errors,
                     visible: true,
                 };
-                configs.push(ConfigInfo { definition: spec.info(group.name, order), value });
+                configs.push(ConfigInfo { definition: Some(group.info(spec, order)), value });
             }
         }
         let error_count = configs.iter().map(|config| config.value.errors.len()).sum();
-        let groups =
-            self.0.iter().map(|group| group.name).filter(|name| !name.is_empty()).collect();
-        ConfigInfos { name: class.to_owned(), error_count, groups, configs }
+        ConfigInfos { name: class.to_owned(), error_count, groups: self.groups(), configs }
+    }
+
+    /// The headings of the keys, each once, in order.
+    pub fn groups(&self) -> Vec<String> {
+        let mut groups: Vec<String> = Vec::new();
+        for group in self.0.iter().filter(|group| !group.name.is_empty()) {
+            if !groups.iter().any(|name| name == group.name) {
+                groups.push(group.name.to_owned());
+            }
+        }
+        groups
+    }
+
+    /// What the keys are, without values: `GET /connector-plugins/{plugin}/config`.
+    pub fn keys(&self) -> Vec<KeyInfo> {
+        let of = |group: &Group| -> Vec<KeyInfo> {
+            group.keys.iter().zip(1..).map(|(spec, order)| group.info(spec, order)).collect()
+        };
+        self.0.iter().flat_map(of).collect()
+    }
+
+    /// Whether one of the keys has this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().flat_map(|group| group.keys).any(|spec| spec.name == name)
     }
 
     pub fn parse<'p>(
@@ -396,28 +450,33 @@ impl ConfigDef {
     }
 }
 
-impl KeySpec {
-    fn info(&self, group: &'static str, order: i32) -> KeyInfo {
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+impl Group {
+    fn info(&self, spec: &KeySpec, place: i32) -> KeyInfo {
         KeyInfo {
-            name: self.name,
-            kind: self.kind.name(),
-            required: matches!(self.default, Default::Required),
-            default_value: match self.default {
-                Default::Text(text) => {
-                    self.kind.parse(self.name, text).ok().and_then(|parsed| parsed.show())
-                }
-                Default::Required | Default::Null => None,
+            name: spec.name.to_owned(),
+            kind: spec.kind.name(),
+            required: matches!(spec.default, Default::Required),
+            default_value: spec.parsed_default().and_then(|parsed| parsed.show()),
+            importance: spec.importance.name(),
+            documentation: spec.doc.to_owned(),
+            group: Some(self.name.to_owned()).filter(|name| !name.is_empty()),
+            order_in_group: match spec.order {
+                _ if self.name.is_empty() => -1,
+                Some(order) => order,
+                None => place,
             },
-            importance: self.importance.name(),
-            documentation: self.doc,
-            group: Some(group).filter(|group| !group.is_empty()),
-            order_in_group: if group.is_empty() { -1 } else { order },
-            width: self.width.name(),
-            display_name: self.display,
-            dependents: self.dependents,
+            width: spec.width.name(),
+            display_name: spec.display.to_owned(),
+            dependents: owned(spec.dependents),
         }
     }
+}
 
+impl KeySpec {
     fn parsed_default(&self) -> Option<Parsed> {
         match self.default {
             Default::Text(text) => self.kind.parse(self.name, text).ok(),
@@ -428,6 +487,9 @@ impl KeySpec {
     /// Kafka checks the value even after it failed to parse, so one key can report two errors.
     fn evaluate(&self, given: Option<&str>) -> (Option<Parsed>, Vec<String>) {
         let mut errors = Vec::new();
+        if let Check::Field(check) = self.check {
+            return self.evaluate_field(given, check);
+        }
         let parsed = match (given, self.default) {
             (Some(text), _) => {
                 self.kind.parse(self.name, text).map_err(|error| errors.push(error)).ok()
@@ -442,21 +504,70 @@ impl KeySpec {
                 None
             }
         };
-        if let Err(wrong) = self.check.run(parsed.as_ref().unwrap_or(&Parsed::Null)) {
-            let shown = parsed.as_ref().and_then(Parsed::show).unwrap_or_else(|| "null".to_owned());
-            errors.push(invalid(&shown, self.name, &wrong));
-        }
-        if !self.supported && errors.is_empty() && parsed != self.parsed_default() {
-            let wrong = match self.default {
-                Default::Text(text) => format!(
-                    "Riverrun does not support another value than {text:?} yet; remove the key"
-                ),
-                _ => "Riverrun does not support this key yet; remove it".to_owned(),
-            };
-            let shown = parsed.as_ref().and_then(Parsed::show).unwrap_or_else(|| "null".to_owned());
-            errors.push(invalid(&shown, self.name, &wrong));
-        }
+        errors.extend(self.wrong(parsed.as_ref().unwrap_or(&Parsed::Null)));
+        errors.extend(self.refusal(parsed.as_ref()).filter(|_| errors.is_empty()));
         (parsed, errors)
+    }
+
+    fn evaluate_field(
+        &self,
+        given: Option<&str>,
+        check: fn(Option<&str>) -> Vec<String>,
+    ) -> (Option<Parsed>, Vec<String>) {
+        let text = given.or(match self.default {
+            Default::Text(text) => Some(text),
+            Default::Required | Default::Null => None,
+        });
+        let mut errors: Vec<String> = check(text)
+            .into_iter()
+            .map(|reason| format!("The '{}' value is invalid: {reason}", self.name))
+            .collect();
+        let parsed = text.and_then(|text| match self.kind.parse(self.name, text) {
+            Ok(parsed) => Some(parsed),
+            Err(error) if errors.is_empty() => {
+                errors.push(error);
+                None
+            }
+            Err(_) => None,
+        });
+        errors.extend(self.refusal(parsed.as_ref()).filter(|_| errors.is_empty()));
+        // Debezium forgets a value that is wrong, so REST shows null.
+        (parsed.filter(|_| errors.is_empty()), errors)
+    }
+
+    /// What the check says of a value.
+    fn wrong(&self, parsed: &Parsed) -> Option<String> {
+        if let (Check::Unique, Parsed::List(items)) = (self.check, parsed) {
+            let name = self.name;
+            let twice = items.iter().enumerate().any(|(at, item)| items[..at].contains(item));
+            let empty = items.iter().any(String::is_empty);
+            return match (twice, empty) {
+                (true, _) => Some(format!("Configuration '{name}' values must not be duplicated.")),
+                (_, true) => Some(format!("Configuration '{name}' values must not be empty.")),
+                _ => None,
+            };
+        }
+        let wrong = self.check.run(parsed).err()?;
+        let shown = match parsed {
+            Parsed::List(items) => format!("[{}]", items.join(", ")),
+            other => other.show().unwrap_or_else(|| "null".to_owned()),
+        };
+        Some(invalid(&shown, self.name, &wrong))
+    }
+
+    /// Why a value of a key without effect is not accepted.
+    fn refusal(&self, parsed: Option<&Parsed>) -> Option<String> {
+        if self.supported || parsed == self.parsed_default().as_ref() {
+            return None;
+        }
+        let wrong = match self.default {
+            Default::Text(text) => {
+                format!("this version supports no other value than {text:?}; remove the key")
+            }
+            _ => "this version does not support the key; remove it".to_owned(),
+        };
+        let shown = parsed.and_then(Parsed::show).unwrap_or_else(|| "null".to_owned());
+        Some(invalid(&shown, self.name, &wrong))
     }
 }
 
@@ -476,6 +587,31 @@ impl Check {
             (Check::OneOf(_), Parsed::Null) => Ok(()),
             (Check::OneOf(allowed), _) => {
                 Err(format!("String must be one of: {}", allowed.join(", ")))
+            }
+            (Check::OneOfAnyCase(_), Parsed::Null) => Ok(()),
+            (Check::OneOfAnyCase(allowed), Parsed::String(value))
+                if allowed.iter().any(|one| one.eq_ignore_ascii_case(value)) =>
+            {
+                Ok(())
+            }
+            (Check::OneOfAnyCase(allowed), _) => {
+                Err(format!("String must be one of (case insensitive): {}", allowed.join(", ")))
+            }
+            (Check::Name, Parsed::String(value)) if value.is_empty() => {
+                Err("String may not be empty".to_owned())
+            }
+            (Check::Name, Parsed::String(value)) => {
+                let found: Vec<String> = (value.chars().map(u32::from))
+                    .filter(|code| *code < 32 || *code == 127)
+                    .map(|code| code.to_string())
+                    .collect();
+                if found.is_empty() {
+                    return Ok(());
+                }
+                Err(format!(
+                    "String may not contain control sequences but had the following ASCII chars: {}",
+                    found.join(", ")
+                ))
             }
             (Check::NonEmpty, Parsed::String(value)) if value.is_empty() => {
                 Err("String must be non-empty".to_owned())

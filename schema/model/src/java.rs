@@ -1,5 +1,7 @@
 //! The few habits of the JVM that reach the bytes people store: the order in which a
-//! `java.util.HashMap` of strings is iterated.
+//! `java.util.HashMap` is iterated, and how a floating-point number is written.
+
+use std::fmt::{self, Write as _};
 
 /// `String.hashCode`: over UTF-16 units, wrapping.
 pub fn string_hash(text: &str) -> i32 {
@@ -33,6 +35,160 @@ pub fn hash_map(
     entries: impl IntoIterator<Item = (String, serde_json::Value)>,
 ) -> serde_json::Map<String, serde_json::Value> {
     hash_map_order(entries.into_iter().collect()).into_iter().collect()
+}
+
+/// The text of a floating-point number, on the stack.
+#[derive(Clone, Copy)]
+pub struct FloatText {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+/// `Double.toString`, as JDK 19 and later write it: the shortest decimal that reads back the same,
+/// in the form `1.0E10` from ten million on and below a thousandth. (Older JDKs now and then write
+/// more digits than that takes: 9.999999999999999E22 for 1.0E23.)
+pub fn double_to_string(value: f64) -> FloatText {
+    let finite = |value: f64| {
+        let shortest = Scientific::new(format_args!("{value:e}"));
+        // A decimal of one digit is written with two, and where the double is so coarse that
+        // several pairs of digits stand for it, with the closest pair.
+        if shortest.digits().len() == 1 && value < 1e-320 && value > 0.0 {
+            let pair = Scientific::new(format_args!("{value:.1e}"));
+            if pair.text.as_str().parse() == Ok(value) {
+                return pair;
+            }
+        }
+        shortest
+    };
+    java_text(value.is_nan(), value.is_infinite(), value.is_sign_negative(), || finite(value.abs()))
+}
+
+/// `Float.toString`: see [`double_to_string`].
+pub fn float_to_string(value: f32) -> FloatText {
+    let finite = |value: f32| {
+        let shortest = Scientific::new(format_args!("{value:e}"));
+        if shortest.digits().len() == 1 && value < 1e-43 && value > 0.0 {
+            let pair = Scientific::new(format_args!("{value:.1e}"));
+            if pair.text.as_str().parse() == Ok(value) {
+                return pair;
+            }
+        }
+        shortest
+    };
+    java_text(value.is_nan(), value.is_infinite(), value.is_sign_negative(), || finite(value.abs()))
+}
+
+impl FloatText {
+    const EMPTY: FloatText = FloatText { bytes: [0; 32], len: 0 };
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("only ASCII was written")
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
+impl fmt::Write for FloatText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl fmt::Display for FloatText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A positive number as Rust's `{:e}` writes it: `d`, `d.ddd`, then `e` and the exponent.
+struct Scientific {
+    text: FloatText,
+    mantissa: usize,
+    exponent: i32,
+}
+
+impl Scientific {
+    fn new(format: fmt::Arguments<'_>) -> Self {
+        let mut text = FloatText::EMPTY;
+        text.write_fmt(format).expect("a number of 17 digits has room");
+        let (mantissa, exponent) = text.as_str().split_once('e').expect("written with an exponent");
+        let exponent = exponent.parse().expect("written as an integer");
+        Self { mantissa: mantissa.len(), exponent, text }
+    }
+
+    /// The digits without the point. The mantissa is `d` or `d.ddd`, so they are `d` and the rest.
+    fn digits(&self) -> Digits<'_> {
+        let mantissa = &self.text.as_bytes()[..self.mantissa];
+        Digits { first: &mantissa[..1], rest: mantissa.get(2..).unwrap_or(&[]) }
+    }
+}
+
+struct Digits<'a> {
+    first: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl Digits<'_> {
+    fn len(&self) -> usize {
+        1 + self.rest.len()
+    }
+}
+
+fn java_text(
+    nan: bool,
+    infinite: bool,
+    negative: bool,
+    finite: impl FnOnce() -> Scientific,
+) -> FloatText {
+    let mut out = FloatText::EMPTY;
+    if nan {
+        out.push(b"NaN");
+        return out;
+    }
+    if negative {
+        out.push(b"-");
+    }
+    if infinite {
+        out.push(b"Infinity");
+        return out;
+    }
+    let number = finite();
+    let Digits { first, rest } = number.digits();
+    let or_zero = |digits: &[u8], out: &mut FloatText| {
+        out.push(if digits.is_empty() { b"0" } else { digits });
+    };
+    match number.exponent {
+        exponent @ 0..7 => {
+            let whole = exponent as usize;
+            let (digits, fraction) = rest.split_at(whole.min(rest.len()));
+            out.push(first);
+            out.push(digits);
+            out.push(&b"000000"[..whole - digits.len()]);
+            out.push(b".");
+            or_zero(fraction, &mut out);
+        }
+        exponent @ -3..0 => {
+            out.push(b"0.");
+            out.push(&b"00"[..(-exponent - 1) as usize]);
+            out.push(first);
+            out.push(rest);
+        }
+        exponent => {
+            out.push(first);
+            out.push(b".");
+            or_zero(rest, &mut out);
+            write!(out, "E{exponent}").expect("an exponent has room");
+        }
+    }
+    out
 }
 
 #[cfg(test)]

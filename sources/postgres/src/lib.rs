@@ -1,1 +1,26 @@
-//! (being written)
+//! `io.debezium.connector.postgresql.PostgresConnector`: snapshot by COPY, then logical replication
+//! with pgoutput.
+
+mod catalog;
+mod cells;
+pub mod config;
+mod connector;
+mod defaults;
+mod options;
+mod position;
+mod session;
+mod snapshot;
+mod source_info;
+mod stream;
+mod tables;
+mod task;
+mod types;
+pub mod wire;
+
+pub use connector::connector;
+
+/// Nanoseconds since the epoch.
+fn now_ns() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.ok().and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or_default()
+}

@@ -1,0 +1,226 @@
+//! `org.apache.kafka.connect.file.FileStreamSinkConnector`: each value's `toString()` on a line.
+//!
+//! A record counts as done when its line is on disk: `pre_commit` writes the buffer out and has the
+//! system sync the file. On standard output it is done when it is written.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use codec::Role;
+use model::{
+    config::{Config, ConfigDef, Group, Importance, Key},
+    connector::{Errant, Offsets, Props, SinkConnector, SinkTask},
+    convert::{Converter, Encode, Encoded},
+    error::{Error, RecordError, Result, Stage},
+    record::SinkRecord,
+    schema::Schema,
+};
+use tokio::{
+    fs::{File, OpenOptions},
+    io::{AsyncWriteExt, BufWriter},
+};
+
+static FILE: Key<String> = Key::string("file")
+    .default_null()
+    .importance(Importance::High)
+    .doc("The file to append to. When it is not set, lines go to standard output.");
+
+static CONFIG: ConfigDef = ConfigDef(&[Group { name: "", keys: &[&FILE.spec] }]);
+
+pub(crate) struct FileStreamSink;
+
+#[async_trait]
+impl SinkConnector for FileStreamSink {
+    fn class(&self) -> &'static str {
+        "org.apache.kafka.connect.file.FileStreamSinkConnector"
+    }
+
+    fn version(&self) -> &'static str {
+        "4.3.1"
+    }
+
+    fn config(&self) -> &'static ConfigDef {
+        &CONFIG
+    }
+
+    async fn start(&self, config: Config) -> Result<Box<dyn SinkTask>> {
+        let out = match config.find(&FILE).filter(|path| !path.is_empty()) {
+            None => Out::Console,
+            Some(path) => {
+                let file = OpenOptions::new().create(true).append(true).open(&path).await;
+                let file = file.map_err(|error| {
+                    Error::fatal(format!(
+                        "Couldn't find or create file '{path}' for FileStreamSinkTask"
+                    ))
+                    .caused_by(error)
+                })?;
+                Out::File { file: BufWriter::new(file), path }
+            }
+        };
+        Ok(Box::new(Task { out, text: Text::new()? }))
+    }
+}
+
+enum Out {
+    Console,
+    File { file: BufWriter<File>, path: String },
+}
+
+struct Task {
+    out: Out,
+    text: Text,
+}
+
+#[async_trait]
+impl SinkTask for Task {
+    async fn put(&mut self, records: &[SinkRecord], errant: &mut Errant) -> Result<()> {
+        let mut lines = Vec::new();
+        for (index, record) in records.iter().enumerate() {
+            let before = lines.len();
+            match self.text.write(record, &mut lines).await {
+                Ok(()) => lines.push(b'\n'),
+                Err(error) => {
+                    lines.truncate(before);
+                    errant.report(index, error);
+                }
+            }
+        }
+        let written = match &mut self.out {
+            Out::Console => crate::print(lines).await,
+            Out::File { file, .. } => file.write_all(&lines).await,
+        };
+        written.map_err(|error| self.out.failed(error))
+    }
+
+    async fn pre_commit(&mut self, current: Offsets) -> Result<Offsets> {
+        let written = match &mut self.out {
+            Out::Console => Ok(()),
+            Out::File { file, .. } => match file.flush().await {
+                Ok(()) => file.get_ref().sync_data().await,
+                Err(error) => Err(error),
+            },
+        };
+        written.map_err(|error| self.out.failed(error))?;
+        Ok(current)
+    }
+
+    async fn close(&mut self, _partitions: &[model::connector::TopicPartition]) -> Result<()> {
+        let flushed = match &mut self.out {
+            Out::Console => Ok(()),
+            Out::File { file, .. } => file.flush().await,
+        };
+        flushed.map_err(|error| self.out.failed(error))
+    }
+}
+
+impl Out {
+    /// Fatal: part of the lines may be in the file, so they must not be written once more without a
+    /// person knowing.
+    fn failed(&self, error: std::io::Error) -> Error {
+        let path = match self {
+            Out::Console => "standard output",
+            Out::File { path, .. } => path,
+        };
+        Error::fatal(format!("writing to {path} failed")).caused_by(error)
+    }
+}
+
+/// Java's `toString()`, which is what Kafka's StringConverter writes.
+struct Text {
+    converter: Box<dyn Converter>,
+    /// For the schema of the last record; records of one topic come in runs.
+    planned: Option<(Option<Arc<Schema>>, Box<dyn Encode>)>,
+}
+
+impl Text {
+    fn new() -> Result<Self> {
+        let class = "org.apache.kafka.connect.storage.StringConverter";
+        let converter = codec::converter(class, &Props::new(), Role::Value)
+            .map_err(|problems| Error::fatal(format!("{class} is not usable: {problems:?}")))?;
+        Ok(Self { converter, planned: None })
+    }
+
+    async fn write(&mut self, record: &SinkRecord, out: &mut Vec<u8>) -> Result<(), RecordError> {
+        let value = &record.record.value;
+        let same = |planned: &Option<Arc<Schema>>| match (planned, &value.schema) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        if !self.planned.as_ref().is_some_and(|(schema, _)| same(schema)) {
+            let encode = self
+                .converter
+                .encoder(&record.record.topic, value.schema.as_ref())
+                .await
+                .map_err(|error| RecordError::new(Stage::TaskPut, error.trace()))?;
+            self.planned = Some((value.schema.clone(), encode));
+        }
+        if let Some((_, encode)) = &mut self.planned
+            && encode.encode(value.value.as_ref(), out)? == Encoded::Null
+        {
+            out.extend_from_slice(b"null");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{
+        record::{Data, Record, no_headers},
+        schema::Kind,
+        value::{Struct, Value},
+    };
+
+    use super::*;
+
+    fn record(value: Data) -> SinkRecord {
+        let record = Record {
+            topic: "t".into(),
+            partition: None,
+            key: Data::NULL,
+            value,
+            timestamp: None,
+            headers: no_headers(),
+        };
+        SinkRecord { record, kafka_partition: 0, kafka_offset: 0 }
+    }
+
+    async fn task(path: &str) -> Result<Box<dyn SinkTask>> {
+        FileStreamSink.start(CONFIG.parse([("file", path)]).unwrap()).await
+    }
+
+    /// Lines are appended over restarts, and are in the file after `pre_commit`.
+    #[tokio::test]
+    async fn appends() {
+        let path = std::env::temp_dir().join(format!("riverrun-file-sink-{}", std::process::id()));
+        let path = path.to_str().unwrap();
+        let number = Arc::new(Schema::new(Kind::Float64));
+        let pair = Arc::new(Schema::structure([("a", number.clone()), ("b", number)]));
+        let pair = Struct::new(pair, vec![Value::Float64(1e10), Value::Float64(2.0)]);
+        let values = [
+            Data { schema: None, value: Value::Text("text".into()) },
+            Data::NULL,
+            Data::structure(pair),
+        ];
+        for value in values {
+            let mut task = task(path).await.unwrap();
+            let mut errant = Errant::default();
+            task.put(&[record(value)], &mut errant).await.unwrap();
+            task.pre_commit(Offsets::new()).await.unwrap();
+            assert!(errant.records.is_empty());
+        }
+        let lines = std::fs::read_to_string(path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(lines, "text\nnull\nStruct{a=1.0E10,b=2.0}\n");
+    }
+
+    #[tokio::test]
+    async fn no_such_directory() {
+        let error = task("/nonexistent/file").await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "Couldn't find or create file '/nonexistent/file' for FileStreamSinkTask"
+        );
+    }
+}

@@ -1,0 +1,297 @@
+//! What the catalog says of types, tables, keys, publications and slots.
+
+use std::{collections::HashMap, sync::Arc};
+
+use model::error::{Error, Result};
+use relational::table::TableId;
+
+use crate::{
+    session::Session,
+    types::{TypeInfo, TypeKind, Types},
+    wire::Lsn,
+};
+
+/// A column as the catalog has it.
+#[derive(Clone, Debug)]
+pub(crate) struct CatalogColumn {
+    pub(crate) name: Arc<str>,
+    pub(crate) type_oid: u32,
+    pub(crate) typmod: i32,
+    pub(crate) not_null: bool,
+    /// `pg_get_expr` of the default; `None` for generated columns, whose expression is none.
+    pub(crate) default: Option<String>,
+}
+
+/// A table as the catalog has it.
+#[derive(Clone, Debug)]
+pub(crate) struct CatalogTable {
+    pub(crate) columns: Vec<CatalogColumn>,
+    /// Names of the primary key's columns, or of the first unique index's, in key order.
+    pub(crate) key: Vec<String>,
+}
+
+/// All types of the database.
+pub(crate) async fn types(session: &Session) -> Result<Types> {
+    const QUERY: &str = "
+        SELECT t.oid, t.typname, t.typtype::text, t.typbasetype, t.typtypmod,
+               CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END,
+               (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
+                  FROM pg_enum e WHERE e.enumtypid = t.oid)
+          FROM pg_type t WHERE t.typtype <> 'c' OR t.typcategory = 'A'";
+    let rows = session.query("read types", QUERY, &[]).await?;
+    let mut types = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let kind: String = row.get(2);
+        let element: u32 = row.get(5);
+        let kind = match kind.as_str() {
+            "b" => TypeKind::Base,
+            "d" => TypeKind::Domain { base: row.get(3), typmod: row.get(4) },
+            "e" => TypeKind::Enum { labels: row.get::<_, Option<_>>(6).unwrap_or_default() },
+            _ => TypeKind::Other,
+        };
+        let info =
+            TypeInfo { name: row.get(1), kind, array_of: Some(element).filter(|&oid| oid != 0) };
+        types.insert(row.get(0), info);
+    }
+    Ok(types)
+}
+
+/// Every ordinary table but the system's, sorted, as Debezium snapshots them.
+pub(crate) async fn tables(session: &Session, builtin_ignored: bool) -> Result<Vec<TableId>> {
+    const QUERY: &str = "
+        SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind = 'r' AND c.relpersistence <> 't'";
+    let rows = session.query("list tables", QUERY, &[]).await?;
+    let mut tables: Vec<TableId> = rows
+        .iter()
+        .map(|row| TableId {
+            namespace: row.get::<_, &str>(0).into(),
+            name: row.get::<_, &str>(1).into(),
+        })
+        .filter(|table| !(builtin_ignored && builtin(table)))
+        .collect();
+    // By the text of the id, as Java's TableId compares.
+    tables.sort_by_cached_key(ToString::to_string);
+    Ok(tables)
+}
+
+/// The tables that are never captured unless `table.ignore.builtin` is off.
+pub(crate) fn builtin(table: &TableId) -> bool {
+    matches!(&*table.namespace, "pg_catalog" | "information_schema" | "pg_toast")
+        || table.namespace.starts_with("pg_temp")
+        || &*table.name == "spatial_ref_sys"
+}
+
+/// Columns and key of a table; `None` when it is gone.
+pub(crate) async fn table(session: &Session, table: &TableId) -> Result<Option<CatalogTable>> {
+    const COLUMNS: &str = "
+        SELECT a.attname, a.atttypid, a.atttypmod, a.attnotnull,
+               CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
+          FROM pg_attribute a
+          JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+         WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+         ORDER BY a.attnum";
+    // The primary key, else the unique index that comes first by name; not one of expressions, not
+    // a partial one. Columns that an index merely includes are no part of the key.
+    const KEY: &str = "
+        SELECT a.attname FROM (
+            SELECT i.indrelid, i.indkey, i.indnkeyatts FROM pg_index i
+              JOIN pg_class x ON x.oid = i.indexrelid
+              JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relname = $2
+               AND i.indisunique AND i.indisvalid AND i.indexprs IS NULL AND i.indpred IS NULL
+             ORDER BY i.indisprimary DESC, x.relname LIMIT 1) k
+          CROSS JOIN LATERAL unnest(k.indkey::int2[]) WITH ORDINALITY AS u(attnum, position)
+          JOIN pg_attribute a ON a.attrelid = k.indrelid AND a.attnum = u.attnum
+         WHERE u.position <= k.indnkeyatts ORDER BY u.position";
+    let action = format!("read the definition of table {table}");
+    let names: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
+        [&&*table.namespace, &&*table.name];
+    let rows = session.query(&action, COLUMNS, &names).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let columns = rows
+        .iter()
+        .map(|row| CatalogColumn {
+            name: row.get::<_, &str>(0).into(),
+            type_oid: row.get(1),
+            typmod: row.get(2),
+            not_null: row.get(3),
+            default: row.get(4),
+        })
+        .collect();
+    let rows = session.query(&action, KEY, &names).await?;
+    let key = rows.iter().map(|row| row.get(0)).collect();
+    Ok(Some(CatalogTable { columns, key }))
+}
+
+/// A replication slot as `pg_replication_slots` shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) plugin: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) restart_lsn: Option<Lsn>,
+    pub(crate) confirmed_flush: Option<Lsn>,
+    /// `reserved`, `extended`, `unreserved`, `lost`; `None` before PostgreSQL 13 or when unknown.
+    pub(crate) wal_status: Option<String>,
+}
+
+pub(crate) async fn slot(session: &Session, name: &str) -> Result<Option<Slot>> {
+    const QUERY: &str = "
+        SELECT plugin::text, database::text, restart_lsn::text, confirmed_flush_lsn::text,
+               wal_status
+          FROM pg_replication_slots WHERE slot_name = $1";
+    let action = format!("look up replication slot {name}");
+    let row = session.query_opt(&action, QUERY, &[&name]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let lsn = |index| row.get::<_, Option<&str>>(index).and_then(|text| text.parse().ok());
+    Ok(Some(Slot {
+        plugin: row.get(0),
+        database: row.get(1),
+        restart_lsn: lsn(2),
+        confirmed_flush: lsn(3),
+        wal_status: row.get(4),
+    }))
+}
+
+/// What must be known of the server and of this role before anything is created.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) version: i32,
+    pub(crate) wal_level: String,
+    /// The role may open a replication connection.
+    pub(crate) replication: bool,
+    pub(crate) in_recovery: bool,
+}
+
+pub(crate) async fn server(session: &Session) -> Result<Server> {
+    const QUERY: &str = "
+        SELECT current_setting('server_version_num')::int, current_setting('wal_level'),
+               pg_is_in_recovery(),
+               EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = current_user
+                          AND (r.rolreplication OR r.rolsuper))
+               OR EXISTS (SELECT 1 FROM pg_roles g WHERE g.rolname IN
+                          ('rds_superuser', 'rdsadmin', 'rdsrepladmin', 'rds_replication', 'azure_pg_admin')
+                          AND pg_has_role(current_user, g.oid, 'MEMBER'))";
+    let row = session.query_one("read the server's settings", QUERY, &[]).await?;
+    Ok(Server {
+        version: row.get(0),
+        wal_level: row.get(1),
+        in_recovery: row.get(2),
+        replication: row.get(3),
+    })
+}
+
+/// `publication.autocreate.mode`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Autocreate {
+    Disabled,
+    AllTables,
+    Filtered,
+    NoTables,
+}
+
+/// What a publication is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) autocreate: Autocreate,
+    /// The captured tables, for the mode filtered.
+    pub(crate) tables: &'a [TableId],
+    pub(crate) via_root: bool,
+    /// The `publish` list, when `skipped.operations` was set.
+    pub(crate) publish: Option<String>,
+}
+
+/// Creates or adjusts the publication, as the mode says.
+pub(crate) async fn ensure_publication(
+    session: &Session,
+    publication: &Publication<'_>,
+) -> Result<()> {
+    let Publication { name, autocreate, tables, .. } = publication;
+    let quoted = quote(name);
+    const ALL: &str = "SELECT puballtables FROM pg_publication WHERE pubname = $1";
+    let found = session.query_opt(&format!("look up publication {name}"), ALL, &[name]).await?;
+    let execute = async |statement: String| {
+        tracing::info!("{statement}");
+        let action = format!("run {statement:?} for publication.autocreate.mode");
+        session.execute(&action, &statement).await
+    };
+    let no_tables = || {
+        Error::fatal(format!(
+            "no table matches the filters, so publication {name} would publish nothing; check table.include.list and schema.include.list"
+        ))
+    };
+    match (found.map(|row| row.get::<_, bool>(0)), autocreate) {
+        (None, Autocreate::Disabled) => Err(Error::fatal(format!(
+            "Publication autocreation is disabled, please create one and restart the connector. (publication {name}: CREATE PUBLICATION {quoted} FOR ALL TABLES, or for the captured tables)"
+        ))),
+        (None, Autocreate::AllTables) => {
+            execute(format!("CREATE PUBLICATION {quoted} FOR ALL TABLES{}", publication.with()))
+                .await
+        }
+        (None, Autocreate::NoTables) => {
+            execute(format!("CREATE PUBLICATION {quoted}{}", publication.with())).await
+        }
+        (None, Autocreate::Filtered) => {
+            if tables.is_empty() {
+                return Err(no_tables());
+            }
+            let list = list(tables);
+            execute(format!("CREATE PUBLICATION {quoted} FOR TABLE {list}{}", publication.with()))
+                .await
+        }
+        (Some(true), Autocreate::Filtered) => Err(Error::fatal(format!(
+            "publication {name} is FOR ALL TABLES, which publication.autocreate.mode=filtered can not narrow; drop it, or use all_tables"
+        ))),
+        (Some(false), Autocreate::Filtered) => {
+            if tables.is_empty() {
+                return Err(no_tables());
+            }
+            const TABLES: &str =
+                "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1";
+            let action = format!("list the tables of publication {name}");
+            let rows = session.query(&action, TABLES, &[name]).await?;
+            let mut published: Vec<TableId> = rows
+                .iter()
+                .map(|row| TableId {
+                    namespace: row.get::<_, &str>(0).into(),
+                    name: row.get::<_, &str>(1).into(),
+                })
+                .collect();
+            let mut wanted = tables.to_vec();
+            published.sort();
+            wanted.sort();
+            if published == wanted {
+                return Ok(());
+            }
+            execute(format!("ALTER PUBLICATION {quoted} SET TABLE {}", list(tables))).await
+        }
+        (Some(_), _) => Ok(()),
+    }
+}
+
+impl Publication<'_> {
+    fn with(&self) -> String {
+        let root = self.via_root.then(|| "publish_via_partition_root = true".to_owned());
+        let publish = self.publish.as_ref().map(|list| format!("publish = '{list}'"));
+        let options: Vec<String> = root.into_iter().chain(publish).collect();
+        if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) }
+    }
+}
+
+fn list(tables: &[TableId]) -> String {
+    tables.iter().map(qualified).collect::<Vec<_>>().join(", ")
+}
+
+/// `"schema"."table"`
+pub(crate) fn qualified(table: &TableId) -> String {
+    format!("{}.{}", quote(&table.namespace), quote(&table.name))
+}
+
+/// An identifier in double quotes.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,500 @@
+//! Every key of the connector, as data.
+//!
+//! Names, defaults, importances, widths and orders are those of Debezium 3.7's connector; a key that
+//! has no effect here yet is marked `unsupported`, so that setting it is refused by name.
+
+use model::config::{
+    Check::Field,
+    ConfigDef, Group,
+    Importance::{High, Low, Medium},
+    Key, Secret,
+    Width::{Long, Medium as Mid, Short},
+};
+use relational::{checks::*, config as common};
+
+pub static CONFIG: ConfigDef = ConfigDef(&[
+    Group {
+        name: "CONNECTION",
+        keys: &[
+            &common::DATABASE_HOSTNAME.spec,
+            &DATABASE_PORT.spec,
+            &common::DATABASE_USER.spec,
+            &common::DATABASE_PASSWORD.spec,
+            &DATABASE_DBNAME.spec,
+            &common::DATABASE_QUERY_TIMEOUT_MS.spec,
+        ],
+    },
+    Group {
+        name: "CONNECTION_ADVANCED",
+        keys: &[
+            &common::SKIP_MESSAGES_WITHOUT_CHANGE.spec,
+            &DATABASE_INITIAL_STATEMENTS.spec,
+            &common::DATABASE_TCP_KEEP_ALIVE.spec,
+        ],
+    },
+    Group {
+        name: "CONNECTOR",
+        keys: &[
+            &common::TOPIC_PREFIX.spec,
+            &TOPIC_NAMING_STRATEGY.spec,
+            &common::TOMBSTONES_ON_DELETE.spec,
+            &common::BINARY_HANDLING_MODE.spec,
+            &common::SCHEMA_NAME_ADJUSTMENT_MODE.spec,
+            &common::FIELD_NAME_ADJUSTMENT_MODE.spec,
+            &common::EVENT_CONVERTING_FAILURE_HANDLING_MODE.spec,
+            &common::DECIMAL_HANDLING_MODE.spec,
+            &common::TIME_PRECISION_MODE.spec,
+            &common::INCLUDE_SCHEMA_COMMENTS.spec,
+            &HSTORE_HANDLING_MODE.spec,
+            &INTERVAL_HANDLING_MODE.spec,
+            &MESSAGE_PREFIX_INCLUDE_LIST.spec,
+            &MESSAGE_PREFIX_EXCLUDE_LIST.spec,
+            &PUBLISH_VIA_PARTITION_ROOT.spec,
+            &LSN_FLUSH_MODE.spec,
+            &FLUSH_LSN_SOURCE.spec,
+            &common::UNAVAILABLE_VALUE_PLACEHOLDER.spec,
+            &common::SKIPPED_OPERATIONS.spec,
+        ],
+    },
+    Group {
+        name: "CONNECTOR_ADVANCED",
+        keys: &[
+            &common::PROVIDE_TRANSACTION_METADATA.spec,
+            &common::CONVERTERS.spec,
+            &common::POST_PROCESSORS.spec,
+            &common::INCREMENTAL_SNAPSHOT_ALLOW_SCHEMA_CHANGES.spec,
+            &common::SIGNAL_DATA_COLLECTION.spec,
+            &common::SIGNAL_ENABLED_CHANNELS.spec,
+            &common::NOTIFICATION_ENABLED_CHANNELS.spec,
+            &common::NOTIFICATION_SINK_TOPIC_NAME.spec,
+            &common::NOTIFICATION_HTTP_URL.spec,
+            &common::NOTIFICATION_HTTP_TIMEOUT_MS.spec,
+            &common::NOTIFICATION_HTTP_RETRIES.spec,
+            &common::NOTIFICATION_HTTP_ALLOW_PRIVATE_NETWORKS.spec,
+            &common::TRANSACTION_METADATA_FACTORY.spec,
+            &common::MESSAGE_KEY_COLUMNS.spec,
+            &common::COLUMN_MASK_HASH_WITH_SALT.spec,
+            &common::COLUMN_MASK_WITH_D_CHARS.spec,
+            &common::COLUMN_TRUNCATE_TO_D_CHARS.spec,
+            &common::COLUMN_PROPAGATE_SOURCE_TYPE.spec,
+            &common::DATATYPE_PROPAGATE_SOURCE_TYPE.spec,
+            &common::MEMORY_MANAGEMENT_SCHEMAS_CLASS.spec,
+            &common::MEMORY_MANAGEMENT_TABLES_CLASS.spec,
+            &SCHEMA_REFRESH_MODE.spec,
+            &INCLUDE_UNKNOWN_DATATYPES.spec,
+            &SOURCEINFO_STRUCT_MAKER.spec,
+        ],
+    },
+    Group {
+        name: "CONNECTOR_SNAPSHOT",
+        keys: &[
+            &common::SNAPSHOT_DELAY_MS.spec,
+            &SNAPSHOT_FETCH_SIZE.spec,
+            &common::SNAPSHOT_INCLUDE_COLLECTION_LIST.spec,
+            &common::SNAPSHOT_MODE_CUSTOM_NAME.spec,
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_DATA.spec,
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_SCHEMA.spec,
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_START_STREAM.spec,
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_SCHEMA_ERROR.spec,
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_DATA_ERROR.spec,
+            &common::SNAPSHOT_MAX_THREADS.spec,
+            &common::SNAPSHOT_MAX_THREADS_MULTIPLIER.spec,
+            &common::LEGACY_SNAPSHOT_MAX_THREADS.spec,
+            &common::INTERNAL_LEGACY_SNAPSHOT_MAX_THREADS.spec,
+            &common::STREAMING_DELAY_MS.spec,
+            &common::QUERY_FETCH_SIZE.spec,
+            &common::INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY.spec,
+            &common::SNAPSHOT_LOCK_TIMEOUT_MS.spec,
+            &common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES.spec,
+            &common::INTERNAL_SNAPSHOT_SCAN_ALL_COLUMNS_FORCE.spec,
+            &common::SNAPSHOT_TABLES_ORDER_BY_ROW_COUNT.spec,
+            &SNAPSHOT_MODE.spec,
+            &SNAPSHOT_ISOLATION_MODE.spec,
+            &SNAPSHOT_QUERY_MODE.spec,
+            &SNAPSHOT_QUERY_MODE_CUSTOM_NAME.spec,
+            &SNAPSHOT_LOCKING_MODE.spec,
+            &SNAPSHOT_LOCKING_MODE_CUSTOM_NAME.spec,
+            &common::INCREMENTAL_SNAPSHOT_CHUNK_SIZE.spec,
+        ],
+    },
+    Group {
+        name: "ADVANCED",
+        keys: &[
+            &common::RETRIABLE_RESTART_CONNECTOR_WAIT_MS.spec,
+            &common::MAX_QUEUE_SIZE.spec,
+            &common::MAX_BATCH_SIZE.spec,
+            &common::POLL_INTERVAL_MS.spec,
+            &common::MAX_QUEUE_SIZE_IN_BYTES.spec,
+            &common::EVENT_PROCESSING_FAILURE_HANDLING_MODE.spec,
+            &common::ERRORS_MAX_RETRIES.spec,
+            &common::INTERNAL_LOG_POSITION_CHECK_ENABLE.spec,
+            &common::INTERNAL_ADVANCED_METRICS_ENABLE.spec,
+            &common::CONNECTION_VALIDATION_TIMEOUT_MS.spec,
+            &common::EXECUTOR_SHUTDOWN_TIMEOUT_MS.spec,
+            &common::OPENLINEAGE_INTEGRATION_ENABLED.spec,
+            &common::OPENLINEAGE_INTEGRATION_CONFIG_FILE_PATH.spec,
+            &common::OPENLINEAGE_INTEGRATION_JOB_NAMESPACE.spec,
+            &common::OPENLINEAGE_INTEGRATION_JOB_DESCRIPTION.spec,
+            &common::OPENLINEAGE_INTEGRATION_JOB_TAGS.spec,
+            &common::OPENLINEAGE_INTEGRATION_JOB_OWNERS.spec,
+            &common::OPENLINEAGE_INTEGRATION_DATASET_KAFKA_BOOTSTRAP_SERVERS.spec,
+            &common::EXTENDED_HEADERS_ENABLED.spec,
+            &common::GUARDRAIL_COLLECTIONS_MAX.spec,
+            &common::GUARDRAIL_COLLECTIONS_LIMIT_ACTION.spec,
+            &common::CUSTOM_SANITIZE_PATTERN.spec,
+            &common::SIGNAL_EMIT_FAILURE_MAX_RETRIES.spec,
+            &common::SIGNAL_EMIT_FAILURE_BACKOFF_MS.spec,
+            &common::STATISTICS_METRICS_ENABLED.spec,
+            &common::INTERNAL_OFFSET_ACTIVITY_MONITOR_INTERVAL_MS.spec,
+            &common::CUSTOM_METRIC_TAGS.spec,
+            &common::INTERNAL_SIGNAL_SYNCHRONOUS_BATCH_SIZE.spec,
+            &common::INTERNAL_SIGNAL_PROCESSOR_SEMAPHORE_WAIT_MS.spec,
+        ],
+    },
+    Group {
+        name: "ADVANCED_HEARTBEAT",
+        keys: &[
+            &common::HEARTBEAT_INTERVAL_MS.spec,
+            &common::HEARTBEAT_TOPICS_PREFIX.spec,
+            &common::SIGNAL_POLL_INTERVAL_MS.spec,
+            &common::HEARTBEAT_ACTION_QUERY.spec,
+        ],
+    },
+    Group {
+        name: "FILTERS",
+        keys: &[
+            &common::TABLE_INCLUDE_LIST.spec,
+            &common::TABLE_EXCLUDE_LIST.spec,
+            &common::TABLE_IGNORE_BUILTIN.spec,
+            &common::COLUMN_EXCLUDE_LIST.spec,
+            &common::COLUMN_INCLUDE_LIST.spec,
+            &SCHEMA_INCLUDE_LIST.spec,
+            &SCHEMA_EXCLUDE_LIST.spec,
+            &common::DATABASE_INCLUDE_LIST.spec,
+            &common::DATABASE_EXCLUDE_LIST.spec,
+        ],
+    },
+    Group {
+        name: "CONNECTION_ADVANCED_SSL",
+        keys: &[
+            &DATABASE_SSLMODE.spec,
+            &DATABASE_SSLCERT.spec,
+            &DATABASE_SSLKEY.spec,
+            &DATABASE_SSLPASSWORD.spec,
+            &DATABASE_SSLROOTCERT.spec,
+            &DATABASE_SSLFACTORY.spec,
+        ],
+    },
+    Group {
+        name: "CONNECTION_ADVANCED_REPLICATION",
+        keys: &[
+            &PLUGIN_NAME.spec,
+            &SLOT_NAME.spec,
+            &PUBLICATION_NAME.spec,
+            &PUBLICATION_AUTOCREATE_MODE.spec,
+            &REPLICA_IDENTITY_AUTOSET_VALUES.spec,
+            &SLOT_DROP_ON_STOP.spec,
+            &SLOT_FAILOVER.spec,
+            &SLOT_STREAM_PARAMS.spec,
+            &SLOT_MAX_RETRIES.spec,
+            &SLOT_RETRY_DELAY_MS.spec,
+            &STATUS_UPDATE_INTERVAL_MS.spec,
+            &LSN_FLUSH_TIMEOUT_MS.spec,
+            &LSN_FLUSH_TIMEOUT_ACTION.spec,
+            &XMIN_FETCH_INTERVAL_MS.spec,
+        ],
+    },
+]);
+
+pub static DATABASE_PORT: Key<i32> = Key::int("database.port")
+    .default("5432")
+    .importance(High)
+    .width(Short)
+    .display("Port")
+    .doc("Port of the PostgreSQL server.")
+    .check(Field(port));
+pub static DATABASE_DBNAME: Key<String> = Key::string("database.dbname")
+    .default_null()
+    .importance(High)
+    .width(Mid)
+    .display("Database")
+    .doc("Database to capture from; a connector reads one database.")
+    .check(Field(required));
+pub static DATABASE_INITIAL_STATEMENTS: Key<String> = Key::string("database.initial.statements").default_null().importance(Low).width(Long).display("Initial statements").doc("SQL to run on each new SQL connection, separated by semicolons; two semicolons stand for one.");
+pub static TOPIC_NAMING_STRATEGY: Key<String> = Key::class("topic.naming.strategy")
+    .default("io.debezium.schema.SchemaTopicNamingStrategy")
+    .importance(Medium)
+    .width(Mid)
+    .display("Topic naming strategy class")
+    .doc("Class that names the topics.")
+    .unsupported();
+pub static HSTORE_HANDLING_MODE: Key<String> = Key::string("hstore.handling.mode")
+    .default("json")
+    .importance(Low)
+    .width(Mid)
+    .display("HStore Handling")
+    .doc("Form of hstore columns: json or map.")
+    .unsupported();
+pub static INTERVAL_HANDLING_MODE: Key<String> = Key::string("interval.handling.mode")
+    .default("numeric")
+    .importance(Low)
+    .width(Mid)
+    .display("Interval Handling")
+    .doc("Form of interval columns: numeric (microseconds) or string (ISO 8601).")
+    .unsupported();
+pub static MESSAGE_PREFIX_INCLUDE_LIST: Key<Vec<String>> = Key::list("message.prefix.include.list")
+    .default_null()
+    .importance(Medium)
+    .width(Long)
+    .display("Include Logical Decoding Message Prefixes")
+    .doc("Regular expressions of the prefixes of logical messages to send.")
+    .unsupported();
+pub static MESSAGE_PREFIX_EXCLUDE_LIST: Key<Vec<String>> = Key::list("message.prefix.exclude.list")
+    .default_null()
+    .importance(Medium)
+    .width(Long)
+    .display("Exclude Logical Decoding Message Prefixes")
+    .doc("Regular expressions of the prefixes of logical messages to leave out.")
+    .unsupported();
+pub static PUBLISH_VIA_PARTITION_ROOT: Key<bool> = Key::boolean("publish.via.partition.root").default("false").importance(Medium).width(Short).display("Publish via partition root").doc("Create the publication so that changes of partitions come under the name of the root table.").check(Field(boolean));
+pub static LSN_FLUSH_MODE: Key<String> = Key::string("lsn.flush.mode")
+    .default_null()
+    .importance(Low)
+    .width(Short)
+    .display("LSN flush mode")
+    .doc("Who moves the slot on: connector, manual or connector_and_driver.")
+    .unsupported();
+pub static FLUSH_LSN_SOURCE: Key<bool> = Key::boolean("flush.lsn.source")
+    .default("true")
+    .importance(Low)
+    .width(Short)
+    .display("Boolean to determine if Debezium should flush LSN in the source database")
+    .doc("Whether the connector moves the slot on. Deprecated: see lsn.flush.mode.")
+    .check(Field(boolean))
+    .unsupported();
+pub static SCHEMA_REFRESH_MODE: Key<String> = Key::string("schema.refresh.mode")
+    .default("columns_diff")
+    .importance(Medium)
+    .width(Short)
+    .display("Schema refresh mode")
+    .doc("When the definition of a table is read again.")
+    .unsupported();
+pub static INCLUDE_UNKNOWN_DATATYPES: Key<bool> = Key::boolean("include.unknown.datatypes")
+    .default("false")
+    .importance(Medium)
+    .width(Short)
+    .display("Include unknown datatypes")
+    .doc("Send columns of types without a mapping as bytes instead of leaving them out.")
+    .check(Field(boolean))
+    .unsupported();
+pub static SOURCEINFO_STRUCT_MAKER: Key<String> = Key::class("sourceinfo.struct.maker")
+    .default("io.debezium.connector.postgresql.PostgresSourceInfoStructMaker")
+    .importance(Low)
+    .width(Mid)
+    .display("Source info struct maker class")
+    .doc("Class that makes the source block.")
+    .unsupported();
+pub static SNAPSHOT_FETCH_SIZE: Key<i32> = Key::int("snapshot.fetch.size")
+    .default_null()
+    .importance(Medium)
+    .width(Mid)
+    .display("Snapshot fetch size")
+    .doc("Rows per fetch of a snapshot. Snapshots stream by COPY, so it has no effect here.")
+    .check(Field(positive_or_null));
+pub static SNAPSHOT_MODE: Key<String> = Key::string("snapshot.mode")
+    .default("initial")
+    .importance(Medium)
+    .width(Short)
+    .display("Snapshot mode")
+    .doc("When a snapshot is taken: always, initial, initial_only, no_data or when_needed.")
+    .check(Field(snapshot_mode));
+pub static SNAPSHOT_ISOLATION_MODE: Key<String> = Key::string("snapshot.isolation.mode")
+    .default("serializable")
+    .importance(Low)
+    .width(Short)
+    .display("Snapshot isolation mode")
+    .doc("Isolation of the snapshot transaction when the slot already exists.")
+    .check(Field(|given| {
+        one_of(given, &["serializable", "repeatable_read", "read_committed", "read_uncommitted"])
+    }));
+pub static SNAPSHOT_QUERY_MODE: Key<String> = Key::string("snapshot.query.mode")
+    .default("select_all")
+    .importance(Low)
+    .width(Short)
+    .display("Snapshot query mode")
+    .doc("How snapshot queries are made.")
+    .unsupported();
+pub static SNAPSHOT_QUERY_MODE_CUSTOM_NAME: Key<String> =
+    Key::string("snapshot.query.mode.custom.name")
+        .default_null()
+        .importance(Medium)
+        .width(Mid)
+        .display("Snapshot Query Mode Custom Name")
+        .doc("Name of a custom snapshot query.")
+        .unsupported();
+pub static SNAPSHOT_LOCKING_MODE: Key<String> = Key::string("snapshot.locking.mode")
+    .default("none")
+    .importance(Low)
+    .width(Short)
+    .display("Snapshot locking mode")
+    .doc("Locks that a snapshot takes: none or shared.")
+    .unsupported();
+pub static SNAPSHOT_LOCKING_MODE_CUSTOM_NAME: Key<String> =
+    Key::string("snapshot.locking.mode.custom.name")
+        .default_null()
+        .importance(Medium)
+        .width(Mid)
+        .display("Snapshot Locking Mode Custom Name")
+        .doc("Name of a custom snapshot lock.")
+        .unsupported();
+pub static SCHEMA_INCLUDE_LIST: Key<Vec<String>> = Key::list("schema.include.list")
+    .default_null()
+    .importance(High)
+    .width(Long)
+    .display("Include Schemas")
+    .dependents(&["table.include.list"])
+    .doc("Regular expressions of the schemas to capture.")
+    .check(Field(regexes));
+pub static SCHEMA_EXCLUDE_LIST: Key<Vec<String>> = Key::list("schema.exclude.list")
+    .default_null()
+    .importance(Medium)
+    .width(Long)
+    .display("Exclude Schemas")
+    .doc("Regular expressions of the schemas not to capture.")
+    .check(Field(regexes));
+pub static DATABASE_SSLMODE: Key<String> = Key::string("database.sslmode")
+    .default("prefer")
+    .importance(Medium)
+    .width(Mid)
+    .display("SSL mode")
+    .doc("TLS: disable, allow, prefer, require, verify-ca or verify-full.")
+    .check(Field(|given| {
+        one_of(given, &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
+    }));
+pub static DATABASE_SSLCERT: Key<String> = Key::string("database.sslcert")
+    .default_null()
+    .importance(Medium)
+    .width(Long)
+    .display("SSL Client Certificate")
+    .doc("File with the client certificate, PEM.");
+pub static DATABASE_SSLKEY: Key<String> = Key::string("database.sslkey")
+    .default_null()
+    .importance(Medium)
+    .width(Long)
+    .display("SSL Client Key")
+    .doc("File with the key of the client certificate, PEM or PKCS#8 DER.");
+pub static DATABASE_SSLPASSWORD: Key<Secret> = Key::password("database.sslpassword")
+    .default_null()
+    .importance(Medium)
+    .width(Mid)
+    .display("SSL Client Key Password")
+    .doc("Password of the key file.");
+pub static DATABASE_SSLROOTCERT: Key<String> = Key::string("database.sslrootcert")
+    .default_null()
+    .importance(Medium)
+    .width(Long)
+    .display("SSL Root Certificate")
+    .doc("File with the certificates that may sign the server's, PEM.");
+pub static DATABASE_SSLFACTORY: Key<String> = Key::string("database.sslfactory")
+    .default_null()
+    .importance(Medium)
+    .width(Long)
+    .display("SSL Root Certificate")
+    .doc("Java class that makes TLS sockets.")
+    .unsupported();
+pub static PLUGIN_NAME: Key<String> = Key::string("plugin.name")
+    .default("decoderbufs")
+    .importance(Medium)
+    .width(Mid)
+    .display("Plugin")
+    .doc("Logical decoding plug-in; only pgoutput, which every server has, is supported.")
+    .check(Field(plugin_name));
+pub static SLOT_NAME: Key<String> = Key::string("slot.name")
+    .default("debezium")
+    .importance(Medium)
+    .width(Mid)
+    .display("Slot")
+    .doc("Logical replication slot; created when it does not exist.")
+    .check(Field(slot_name));
+pub static PUBLICATION_NAME: Key<String> = Key::string("publication.name")
+    .default("dbz_publication")
+    .importance(Medium)
+    .width(Mid)
+    .display("Publication")
+    .doc("Publication to read from.");
+pub static PUBLICATION_AUTOCREATE_MODE: Key<String> = Key::string("publication.autocreate.mode")
+    .default("all_tables")
+    .importance(Medium)
+    .width(Mid)
+    .display("Publication Auto Create Mode")
+    .doc("Whether the publication is created: disabled, all_tables, filtered or no_tables.")
+    .check(Field(|given| one_of(given, &["disabled", "all_tables", "filtered", "no_tables"])));
+pub static REPLICA_IDENTITY_AUTOSET_VALUES: Key<String> =
+    Key::string("replica.identity.autoset.values")
+        .default_null()
+        .importance(Medium)
+        .width(Long)
+        .display("Replica Identity Auto Set Values")
+        .doc("Replica identities to set at start.")
+        .unsupported();
+pub static SLOT_DROP_ON_STOP: Key<bool> = Key::boolean("slot.drop.on.stop")
+    .default("false")
+    .importance(Medium)
+    .display("Drop slot on stop")
+    .doc("Drop the slot when the task stops. Only for tests: what happens meanwhile is lost.")
+    .check(Field(boolean));
+pub static SLOT_FAILOVER: Key<bool> = Key::boolean("slot.failover")
+    .default("false")
+    .importance(Medium)
+    .display("Create failover slot")
+    .doc("Create the slot as a failover slot (PostgreSQL 17 and later).")
+    .check(Field(boolean));
+pub static SLOT_STREAM_PARAMS: Key<String> = Key::string("slot.stream.params")
+    .default_null()
+    .importance(Low)
+    .width(Long)
+    .display("Optional parameters to pass to the logical decoder when the stream is started.")
+    .doc("Options for START_REPLICATION.")
+    .unsupported();
+pub static SLOT_MAX_RETRIES: Key<i32> = Key::int("slot.max.retries")
+    .default("6")
+    .importance(Low)
+    .display("Retry count")
+    .doc("Retries when the slot is in use.")
+    .check(Field(non_negative));
+pub static SLOT_RETRY_DELAY_MS: Key<i64> = Key::long("slot.retry.delay.ms")
+    .default("10000")
+    .importance(Low)
+    .display("Retry delay")
+    .doc("Wait between retries when the slot is in use.")
+    .check(Field(non_negative));
+pub static STATUS_UPDATE_INTERVAL_MS: Key<i32> = Key::int("status.update.interval.ms")
+    .default("10000")
+    .importance(Medium)
+    .width(Short)
+    .display("Status update interval (ms)")
+    .doc("How often the server is told the position.")
+    .check(Field(positive));
+pub static LSN_FLUSH_TIMEOUT_MS: Key<i64> = Key::long("lsn.flush.timeout.ms")
+    .default("30000")
+    .importance(Medium)
+    .width(Short)
+    .display("LSN flush timeout (ms)")
+    .doc("Time limit of moving the slot on.")
+    .check(Field(integer))
+    .unsupported();
+pub static LSN_FLUSH_TIMEOUT_ACTION: Key<String> = Key::string("lsn.flush.timeout.action")
+    .default("fail")
+    .importance(Medium)
+    .width(Mid)
+    .display("LSN flush timeout action")
+    .doc("What happens when moving the slot on takes too long.")
+    .unsupported();
+pub static XMIN_FETCH_INTERVAL_MS: Key<i64> = Key::long("xmin.fetch.interval.ms")
+    .default("0")
+    .importance(Medium)
+    .width(Short)
+    .display("Xmin fetch interval (ms)")
+    .doc("How often the xmin of the slot is read; 0 turns it off.")
+    .check(Field(integer))
+    .unsupported();

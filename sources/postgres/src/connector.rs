@@ -1,0 +1,165 @@
+//! The connector: its configuration checked, with the database where the keys alone are right.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use model::{
+    config::{Config, ConfigDef, ConfigInfos},
+    connector::{SourceConnector, SourceTask, Start},
+    error::{Error, Result},
+};
+use relational::config as common;
+
+use crate::{
+    catalog,
+    config::{self, CONFIG},
+    options::{Options, settings},
+    session::Session,
+    source_info::VERSION,
+    task::Task,
+};
+
+/// The connector, for the list of plug-ins.
+pub fn connector() -> Arc<dyn SourceConnector> {
+    Arc::new(Connector)
+}
+
+struct Connector;
+
+#[async_trait]
+impl SourceConnector for Connector {
+    fn class(&self) -> &'static str {
+        "io.debezium.connector.postgresql.PostgresConnector"
+    }
+
+    fn version(&self) -> &'static str {
+        VERSION
+    }
+
+    fn config(&self) -> &'static ConfigDef {
+        &CONFIG
+    }
+
+    async fn validate(&self, config: &Config, infos: &mut ConfigInfos) -> Result<()> {
+        check_keys(config, infos);
+        if infos.error_count > 0 {
+            return Ok(());
+        }
+        // Debezium reports what the connection says under the host name, whatever it is.
+        if let Err(error) = try_database(config).await {
+            let text = format!("Error while validating connector config: {}", error.trace());
+            infos.error(common::DATABASE_HOSTNAME.spec.name, text);
+        }
+        Ok(())
+    }
+
+    async fn start(&self, config: Config, start: Start) -> Result<Box<dyn SourceTask>> {
+        let options = Arc::new(Options::read(&config, start.task)?);
+        Ok(Box::new(Task { options, offsets: start.offsets, position: None }))
+    }
+}
+
+/// Keys that exclude each other, and keys that have no effect in this version.
+fn check_keys(config: &Config, infos: &mut ConfigInfos) {
+    let pairs = [
+        (&common::TABLE_INCLUDE_LIST, &common::TABLE_EXCLUDE_LIST),
+        (&common::COLUMN_INCLUDE_LIST, &common::COLUMN_EXCLUDE_LIST),
+        (&config::SCHEMA_INCLUDE_LIST, &config::SCHEMA_EXCLUDE_LIST),
+    ];
+    for (include, exclude) in pairs {
+        if config.find(include).is_some() && config.find(exclude).is_some() {
+            let (include, exclude) = (include.spec.name, exclude.spec.name);
+            infos.error(
+                exclude,
+                format!("The '{exclude}' value is invalid: \"{include}\" is already specified"),
+            );
+        }
+    }
+    if config.get(&common::MAX_QUEUE_SIZE) <= config.get(&common::MAX_BATCH_SIZE) {
+        infos.error(
+            common::MAX_QUEUE_SIZE.spec.name,
+            "The 'max.queue.size' value is invalid: Must be larger than the maximum batch size",
+        );
+    }
+    for (name, value) in config.props() {
+        let hidden = HIDDEN.iter().find(|hidden| hidden.name == name);
+        let refused = match hidden {
+            Some(hidden) if hidden.default != value.trim() => Some(hidden.reported_under),
+            Some(_) => None,
+            None => PATTERNS
+                .iter()
+                .find(|(prefix, _)| name.starts_with(prefix) && name != prefix)
+                .map(|(_, key)| *key),
+        };
+        // A key of the definition was checked by itself.
+        let defined = infos.configs.iter().any(|config| config.value.name == *name);
+        if let Some(key) = refused.filter(|_| !defined) {
+            infos.error(
+                key,
+                format!("The '{name}' value is invalid: this version does not support the key yet; remove it"),
+            );
+        }
+    }
+}
+
+/// A key that Debezium reads without showing it in its definition.
+struct Hidden {
+    name: &'static str,
+    default: &'static str,
+    reported_under: &'static str,
+}
+
+const HIDDEN: [Hidden; 9] = {
+    const fn hidden(name: &'static str, default: &'static str, under: &'static str) -> Hidden {
+        Hidden { name, default, reported_under: under }
+    }
+    [
+        hidden("offset.mismatch.strategy", "no_validation", "slot.name"),
+        hidden("slot.seek.to.known.offset.on.start", "false", "slot.name"),
+        hidden("money.fraction.digits", "2", "decimal.handling.mode"),
+        hidden("read.only", "false", "signal.data.collection"),
+        hidden("queue.provider.type", "memory", "max.queue.size"),
+        hidden("topic.transaction", "transaction", "topic.prefix"),
+        hidden("topic.heartbeat.name", "", "heartbeat.topics.prefix"),
+        hidden("topic.regex", "", "topic.naming.strategy"),
+        hidden("custom.retriable.exception", "", "errors.max.retries"),
+    ]
+};
+
+/// Families of keys whose names the user makes; none has an effect yet.
+const PATTERNS: [(&str, &str); 7] = [
+    ("column.mask.hash.", "column.mask.hash.([^.]+).with.salt.(.+)"),
+    ("column.mask.with.", "column.mask.with.(d+).chars"),
+    ("column.truncate.to.", "column.truncate.to.(d+).chars"),
+    ("snapshot.select.statement.overrides.", "snapshot.select.statement.overrides"),
+    ("snapshot.max.threads.multiplier.", "snapshot.max.threads.multiplier"),
+    ("signal.kafka.", "signal.enabled.channels"),
+    ("driver.", "database.hostname"),
+];
+
+/// Logs in and checks what streaming needs.
+async fn try_database(config: &Config) -> Result<()> {
+    let settings = crate::wire::Settings {
+        application_name: "Debezium Validate Connection".to_owned(),
+        ..settings(config)
+    };
+    let session = Session::connect(&settings, &[]).await?;
+    let server = catalog::server(&session).await?;
+    if config.get(&config::SNAPSHOT_MODE).eq_ignore_ascii_case("initial_only") {
+        return Ok(());
+    }
+    if server.wal_level != "logical" {
+        return Err(Error::fatal(format!(
+            "Postgres server wal_level property must be 'logical' but is: '{}'; set wal_level=logical and restart the server",
+            server.wal_level
+        )));
+    }
+    if !server.replication {
+        return Err(Error::fatal(format!(
+            "Postgres roles LOGIN and REPLICATION are not assigned to user: {}; run ALTER ROLE {} REPLICATION",
+            settings.user,
+            catalog::quote(&settings.user)
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The source offset: where to resume.
+
+use model::{connector::Object, java};
+use serde_json::Value;
+
+use crate::wire::Lsn;
+
+/// Debezium's `PostgresOffsetContext`, field by field.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Position {
+    /// Time of the source, microseconds.
+    pub(crate) ts_usec: Option<i64>,
+    pub(crate) tx_id: Option<i64>,
+    pub(crate) lsn: Option<Lsn>,
+    /// `INITIAL` while a snapshot runs.
+    pub(crate) snapshot: Option<String>,
+    /// The last event that is done.
+    pub(crate) lsn_proc: Option<Lsn>,
+    /// The end of the last transaction that is done whole.
+    pub(crate) lsn_commit: Option<Lsn>,
+    pub(crate) message_type: Option<&'static str>,
+}
+
+/// The kinds of message an offset can end with. `BEGIN` and `COMMIT` are no events.
+const MESSAGE_TYPES: [&str; 8] =
+    ["INSERT", "UPDATE", "DELETE", "TRUNCATE", "MESSAGE", "BEGIN", "COMMIT", "ORIGIN"];
+
+impl Position {
+    /// Reads an offset that this connector or Debezium's stored.
+    pub(crate) fn read(offset: &Object) -> Self {
+        let int = |key: &str| offset.get(key).and_then(Value::as_i64);
+        let lsn = |key: &str| int(key).map(|value| Lsn(value.cast_unsigned()));
+        let snapshot = match offset.get("snapshot") {
+            // Before Debezium 3.0 it was a boolean, or the text of one.
+            Some(Value::Bool(true)) => Some("INITIAL".to_owned()),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => {
+                Some("INITIAL".to_owned())
+            }
+            Some(Value::String(text)) => Some(text.to_ascii_uppercase()),
+            _ => None,
+        };
+        let finished = offset.get("snapshot_completed").and_then(Value::as_bool) == Some(true);
+        let message_type = offset.get("messageType").and_then(Value::as_str);
+        Self {
+            ts_usec: int("ts_usec"),
+            tx_id: int("txId"),
+            lsn: lsn("lsn"),
+            snapshot: snapshot.filter(|_| !finished),
+            lsn_proc: lsn("lsn_proc"),
+            lsn_commit: lsn("lsn_commit").or(lsn("lsn_proc")),
+            message_type: message_type
+                .and_then(|text| MESSAGE_TYPES.into_iter().find(|known| *known == text)),
+        }
+    }
+
+    /// The offset as it is stored, fields in the order of Debezium's `HashMap`.
+    pub(crate) fn write(&self) -> Object {
+        let int = |lsn: Lsn| Value::from(lsn.0.cast_signed());
+        let mut entries: Vec<(&str, Value)> = Vec::new();
+        let mut put = |key, value: Option<Value>| entries.extend(value.map(|value| (key, value)));
+        put("ts_usec", self.ts_usec.map(Value::from));
+        put("txId", self.tx_id.map(Value::from));
+        put("lsn", self.lsn.map(int));
+        if let Some(snapshot) = &self.snapshot {
+            put("snapshot", Some(snapshot.as_str().into()));
+            put("last_snapshot_record", Some(false.into()));
+            put("snapshot_completed", Some(false.into()));
+        }
+        put("lsn_proc", self.lsn_proc.map(int));
+        put("lsn_commit", self.lsn_commit.map(int));
+        put("messageType", self.message_type.map(Value::from));
+        java::hash_map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)))
+    }
+
+    /// Where the stream begins: transactions that end later are sent.
+    pub(crate) fn start(&self) -> Option<Lsn> {
+        self.lsn_commit.or(self.lsn_proc).or(self.lsn)
+    }
+
+    /// What may be confirmed to the server once this offset is stored: everything up to here is
+    /// done. Nothing before the first transaction, so that a snapshot can be taken again.
+    pub(crate) fn confirmable(&self) -> Option<Lsn> {
+        self.lsn_commit.or(self.lsn_proc).filter(|_| self.snapshot.is_none())
+    }
+
+    /// The events to leave out after a restart: those of this transaction up to this LSN.
+    pub(crate) fn done_in_transaction(&self) -> Option<(i64, Lsn)> {
+        match (self.message_type, self.tx_id, self.lsn_proc) {
+            (Some("BEGIN" | "COMMIT"), ..) => None,
+            (_, Some(tx_id), Some(lsn)) => Some((tx_id, lsn)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> Object {
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// Offsets that a JVM worker stored (Debezium 3.7).
+    #[test]
+    fn recorded_offsets_round_trip() {
+        for text in [
+            r#"{"lsn":26714184,"txId":741,"ts_usec":1795245707178679}"#,
+            r#"{"lsn_proc":27078112,"messageType":"COMMIT","lsn_commit":27078112,"lsn":27078112,"txId":768,"ts_usec":1795246250847527}"#,
+        ] {
+            let written = Position::read(&object(text)).write();
+            assert_eq!(serde_json::to_string(&written).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn where_to_resume() {
+        let inside = object(
+            r#"{"lsn_proc":150,"messageType":"INSERT","lsn_commit":100,"lsn":150,"txId":7,"ts_usec":1}"#,
+        );
+        let position = Position::read(&inside);
+        assert_eq!(position.start(), Some(Lsn(100)));
+        assert_eq!(position.confirmable(), Some(Lsn(100)));
+        assert_eq!(position.done_in_transaction(), Some((7, Lsn(150))));
+        let snapshot = object(
+            r#"{"lsn":90,"txId":7,"ts_usec":1,"snapshot":"INITIAL","snapshot_completed":false}"#,
+        );
+        let position = Position::read(&snapshot);
+        assert_eq!(position.snapshot.as_deref(), Some("INITIAL"));
+        assert_eq!((position.confirmable(), position.done_in_transaction()), (None, None));
+    }
+}

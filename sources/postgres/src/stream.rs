@@ -1,0 +1,384 @@
+//! Streaming: logical replication with pgoutput into batches.
+//!
+//! # Progress
+//!
+//! Messages are decoded as they arrive into one [`BatchBuilder`]; a batch is handed over as soon as
+//! nothing more has arrived, or it is full. So a lone commit goes out at once and a backlog in large
+//! batches. A batch ends between two log positions, never between two changes that share one (a
+//! multi-row COPY logs many rows at one LSN), so that "done up to this LSN" is exact.
+//!
+//! # Confirmation
+//!
+//! The server is told to forget only what is in a stored offset ([`Position::confirmable`]), and of
+//! that only whole transactions.
+//!
+//! # Restart
+//!
+//! The stream is asked for from the end of the last whole transaction; of the transaction that was
+//! under way, the changes up to the stored LSN are left out. Another transaction's changes may have
+//! smaller LSNs and still come later, so this goes by transaction id.
+
+use std::{sync::Arc, time::Duration};
+
+use model::{
+    change::{BatchBuilder, Op},
+    connector::Outbox,
+    error::{Error, Result},
+    record::Batch,
+};
+use relational::emitter::Rows;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::{
+    catalog,
+    cells::Scratch,
+    options::Options,
+    position::Position,
+    session::Session,
+    source_info::{Moment, Writer},
+    tables::{Relations, Table},
+    types::Types,
+    wire::{
+        Event, Lsn, Replication, Reply, StartOptions, Stream, Streaming, XLogData,
+        pgoutput::{self, Message},
+        quote_identifier,
+    },
+};
+
+/// How often the loop looks for a newly stored offset, which moves the slot on.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Streams until stopped or failed. `position` is where to begin, and afterwards where to go on: it
+/// is that of the last batch handed over, so running again loses and repeats nothing.
+pub(crate) async fn run(
+    options: &Arc<Options>,
+    session: &Session,
+    position: &mut Position,
+    out: &mut Outbox,
+) -> Result<()> {
+    let start = position.start().unwrap_or(Lsn::ZERO);
+    let stream = connect(options, start).await?;
+    tracing::info!(
+        "streaming from {start} through slot {} and publication {}",
+        options.slot,
+        options.publication
+    );
+    let types = catalog::types(session).await?;
+    let mut reader = Reader::new(options, session, types, position.clone());
+    let result = reader.run(stream, position, out).await;
+    if result.is_ok() && options.slot_dropped_on_stop {
+        drop_slot(options).await?;
+    }
+    result
+}
+
+/// Opens the stream; while another process holds the slot it is tried again.
+async fn connect(options: &Options, start: Lsn) -> Result<Stream> {
+    let mut attempt = 0;
+    loop {
+        let replication = Replication::connect(&options.database("Debezium Streaming")).await?;
+        let start_options = StartOptions {
+            proto_version: 1,
+            publications: vec![quote_identifier(&options.publication)],
+            messages: false,
+            binary: false,
+            streaming: Streaming::Off,
+            extra: Vec::new(),
+        };
+        match replication.start(&options.slot, start, &start_options).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) if error.code() == Some("55006") && attempt < options.slot_retries_max => {
+                attempt += 1;
+                tracing::warn!(
+                    "{error}; attempt {attempt} of {}, again in {:?}",
+                    options.slot_retries_max,
+                    options.slot_retry_delay
+                );
+                tokio::time::sleep(options.slot_retry_delay).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn drop_slot(options: &Options) -> Result<()> {
+    let mut replication = Replication::connect(&options.database("Debezium Drop Slot")).await?;
+    tracing::info!("dropping slot {}, as slot.drop.on.stop says", options.slot);
+    replication.drop_slot(&options.slot, crate::wire::Wait::Yes).await?;
+    Ok(())
+}
+
+/// What the messages so far add up to.
+struct Reader<'a> {
+    options: &'a Arc<Options>,
+    session: &'a Session,
+    types: Types,
+    relations: Relations,
+    decoder: pgoutput::Decoder,
+    scratch: Scratch,
+    batch: BatchBuilder,
+    writer: Writer,
+    moment: Moment,
+    /// The position after the last message, not yet that of a batch.
+    position: Position,
+    /// Of this transaction the changes up to this LSN were done before the restart.
+    done: Option<(i64, Lsn)>,
+    last_lsn: Lsn,
+    received: Lsn,
+    confirmed: Lsn,
+    heartbeat_at: Option<Instant>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(
+        options: &'a Arc<Options>,
+        session: &'a Session,
+        types: Types,
+        position: Position,
+    ) -> Self {
+        let (batch, writer) = options.fresh_batch();
+        Self {
+            options,
+            session,
+            types,
+            relations: Relations::default(),
+            decoder: pgoutput::Decoder::new(),
+            scratch: Scratch::default(),
+            batch,
+            writer,
+            moment: Moment { lsn_commit: position.lsn_commit, ..Moment::default() },
+            done: position.done_in_transaction(),
+            last_lsn: Lsn::ZERO,
+            received: Lsn::ZERO,
+            // Nothing is confirmed before this run's outbox says so.
+            confirmed: Lsn::ZERO,
+            heartbeat_at: options
+                .heartbeat
+                .as_ref()
+                .map(|(interval, _)| Instant::now() + *interval),
+            position,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        mut stream: Stream,
+        sent: &mut Position,
+        out: &mut Outbox,
+    ) -> Result<()> {
+        let mut status = interval(self.options.status_interval);
+        let mut look = interval(LOOK_EVERY);
+        status.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = out.stopped() => {
+                    self.look(&mut stream, out).await?;
+                    return Ok(stream.finish().await?);
+                }
+                event = stream.next() => self.take(event?, &mut stream).await?,
+                _ = status.tick() => self.status(&mut stream).await?,
+                _ = look.tick() => self.look(&mut stream, out).await?,
+            }
+            while let Some(event) = stream.try_next()? {
+                if self.options.full(&self.batch) && self.at_boundary(&event) {
+                    self.hand_over(&mut stream, sent, out).await?;
+                }
+                self.take(event, &mut stream).await?;
+            }
+            if !self.batch.is_empty() || self.heartbeat_due() {
+                self.hand_over(&mut stream, sent, out).await?;
+            }
+        }
+    }
+
+    /// Whether a batch may end before this message.
+    fn at_boundary(&self, event: &Event) -> bool {
+        matches!(event, Event::Data(data) if data.start != self.last_lsn)
+    }
+
+    async fn take(&mut self, event: Event, stream: &mut Stream) -> Result<()> {
+        match event {
+            Event::Data(data) => {
+                self.received = self.received.max(data.start).max(data.end);
+                self.message(&data).await
+            }
+            Event::Keepalive { end, reply_requested, .. } => {
+                self.received = self.received.max(end);
+                if reply_requested { self.status(stream).await } else { Ok(()) }
+            }
+        }
+    }
+
+    async fn status(&mut self, stream: &mut Stream) -> Result<()> {
+        // Invariant 1: flush and apply are what a stored offset covers, whatever was received.
+        Ok(stream.status_update(self.received, self.confirmed, self.confirmed, Reply::No).await?)
+    }
+
+    /// Tells the server at once when more is stored.
+    async fn look(&mut self, stream: &mut Stream, out: &mut Outbox) -> Result<()> {
+        let stored = out.acked().map(|acked| Position::read(&acked.offset));
+        let confirmable = stored.and_then(|position| position.confirmable());
+        match confirmable {
+            Some(lsn) if lsn > self.confirmed => {
+                self.confirmed = lsn;
+                self.status(stream).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for room and sends what is collected; the connection is kept alive meanwhile.
+    async fn hand_over(
+        &mut self,
+        stream: &mut Stream,
+        sent: &mut Position,
+        out: &mut Outbox,
+    ) -> Result<()> {
+        let (fresh, writer) = self.options.fresh_batch();
+        self.writer = writer;
+        let collected = std::mem::replace(&mut self.batch, fresh);
+        let mut batch = collected.seal(Some(self.options.position(&self.position)));
+        self.add_heartbeat(&mut batch);
+        let mut tick = interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                room = out.room() => {
+                    // Stopped: the batch is dropped, and `sent` stays where it was.
+                    let Some(room) = room else { return Ok(()) };
+                    room.send(batch);
+                    *sent = self.position.clone();
+                    return Ok(());
+                }
+                _ = tick.tick() => {}
+            }
+            self.look(stream, out).await?;
+            self.status(stream).await?;
+        }
+    }
+
+    fn heartbeat_due(&self) -> bool {
+        self.heartbeat_at.is_some_and(|due| due <= Instant::now())
+            && self.position.start().is_some()
+    }
+
+    fn add_heartbeat(&mut self, batch: &mut Batch) {
+        if let Some((interval, heartbeat)) = &self.options.heartbeat
+            && self.heartbeat_due()
+        {
+            batch.records.push(heartbeat.record(crate::now_ns() / 1_000_000));
+            self.heartbeat_at = Some(Instant::now() + *interval);
+        }
+    }
+
+    async fn message(&mut self, data: &XLogData) -> Result<()> {
+        let lsn = data.start;
+        let broken = |error: crate::wire::DecodeError| {
+            Error::fatal(format!("decode a pgoutput message at {lsn}")).caused_by(error)
+        };
+        // The decoder borrows the bytes only, so the rest of `self` stays free.
+        match self.decoder.decode(&data.data).map_err(broken)? {
+            Message::Begin(begin) => {
+                self.moment.ts_us = begin.commit_time_us;
+                self.moment.tx_id = Some(begin.xid.into());
+                self.moment.origin = None;
+                // Only the first transaction can be one that was under way.
+                self.done = self.done.filter(|(xid, _)| i64::from(begin.xid) == *xid);
+            }
+            Message::Commit(_) => {
+                // pgoutput sends a commit with the position of its end.
+                self.moment.lsn_commit = Some(lsn);
+                self.moment.origin = None;
+                self.done = None;
+                self.position = Position {
+                    ts_usec: Some(self.moment.ts_us),
+                    tx_id: self.moment.tx_id,
+                    lsn: Some(lsn),
+                    snapshot: None,
+                    lsn_proc: Some(lsn),
+                    lsn_commit: Some(lsn),
+                    message_type: Some("COMMIT"),
+                };
+            }
+            Message::Relation(relation) => {
+                self.relations
+                    .announce(&relation, self.session, &mut self.types, &self.options.capture)
+                    .await?;
+            }
+            Message::Insert(insert) => {
+                let Some(table) = self.captured(insert.relation, lsn)? else { return Ok(()) };
+                let rows = &mut self.batch.rows;
+                let after = table.push_tuple(insert.new, None, &mut self.scratch, rows)?;
+                self.emit(&table, Op::Create, None, Some(after), lsn, "INSERT");
+            }
+            Message::Update(update) => {
+                let Some(table) = self.captured(update.relation, lsn)? else { return Ok(()) };
+                let rows = &mut self.batch.rows;
+                let (old, full) = match update.old {
+                    Some(old) => {
+                        let full = old.kind == pgoutput::OldKind::Full;
+                        let slot = table.push_tuple(old.tuple, None, &mut self.scratch, rows)?;
+                        (Some(slot), full)
+                    }
+                    None => (None, false),
+                };
+                let source = old.filter(|_| full);
+                let after = table.push_tuple(update.new, source, &mut self.scratch, rows)?;
+                self.emit(&table, Op::Update, old, Some(after), lsn, "UPDATE");
+            }
+            Message::Delete(delete) => {
+                let Some(table) = self.captured(delete.relation, lsn)? else { return Ok(()) };
+                let rows = &mut self.batch.rows;
+                let before = table.push_tuple(delete.old.tuple, None, &mut self.scratch, rows)?;
+                self.emit(&table, Op::Delete, Some(before), None, lsn, "DELETE");
+            }
+            Message::Truncate(truncate) => {
+                for relation in truncate.relations {
+                    let Some(table) = self.captured(relation, lsn)? else { continue };
+                    self.emit(&table, Op::Truncate, None, None, lsn, "TRUNCATE");
+                }
+            }
+            Message::Origin(origin) => {
+                self.moment.origin = Some((origin.name.into(), origin.commit_lsn));
+            }
+            // Types are looked up in the catalog; logical messages are not asked for.
+            Message::Type(_) | Message::Message(_) => {}
+            other => {
+                return Err(Error::fatal(format!(
+                    "decode a pgoutput message at {lsn}: {other:?} belongs to protocol version 2 and later, version 1 was asked for"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The table of a change that is to be sent; `None` when it is filtered out or was done before.
+    fn captured(&self, relation: u32, lsn: Lsn) -> Result<Option<Arc<Table>>> {
+        let done = self.done.is_some_and(|(_, done)| lsn <= done);
+        Ok(self.relations.get(relation)?.filter(|_| !done).cloned())
+    }
+
+    fn emit(
+        &mut self,
+        table: &Arc<Table>,
+        op: Op,
+        before: Option<model::row::Slot>,
+        after: Option<model::row::Slot>,
+        lsn: Lsn,
+        message_type: &'static str,
+    ) {
+        let source = self.writer.write(&mut self.batch.rows, &table.id, &self.moment, lsn, None);
+        let rows = Rows { op, before, old_key: before, after, source, ts_ns: crate::now_ns() };
+        self.options.emitter.emit(&mut self.batch, &table.schema, rows);
+        self.last_lsn = lsn;
+        self.position = Position {
+            ts_usec: Some(self.moment.ts_us),
+            tx_id: self.moment.tx_id,
+            lsn: Some(lsn),
+            snapshot: None,
+            lsn_proc: Some(lsn),
+            lsn_commit: self.moment.lsn_commit,
+            message_type: Some(message_type),
+        };
+    }
+}

@@ -1,0 +1,243 @@
+//! The task: snapshot when the mode says so, then the stream.
+
+use std::sync::Arc;
+
+use ::snapshot::{Mode, Stored};
+use async_trait::async_trait;
+use model::{
+    connector::{OffsetReader, Outbox, SourceTask},
+    error::{Error, Result},
+};
+use relational::table::TableId;
+
+use crate::{
+    catalog::{self, Server, Slot},
+    options::Options,
+    position::Position,
+    session::Session,
+    snapshot::{self, Plan},
+    stream,
+    wire::{Lsn, Replication, SlotOptions, Snapshot},
+};
+
+pub(crate) struct Task {
+    pub(crate) options: Arc<Options>,
+    pub(crate) offsets: Arc<dyn OffsetReader>,
+    /// Where this run has got to; `None` before the first snapshot or stream. What was handed over
+    /// stays handed over, so a retry goes on from here and not from the store.
+    pub(crate) position: Option<Position>,
+}
+
+#[async_trait]
+impl SourceTask for Task {
+    async fn run(&mut self, out: &mut Outbox) -> Result<()> {
+        let options = self.options.clone();
+        let session =
+            Session::connect(&options.database("Debezium General"), &options.initial_statements)
+                .await?;
+        let server = catalog::server(&session).await?;
+        check(&options, &server)?;
+        if self.position.is_none() {
+            let Some(position) = self.begin(&session, &server, out).await? else { return Ok(()) };
+            self.position = Some(position);
+        }
+        if !options.mode.streams() {
+            tracing::info!(
+                "snapshot.mode=initial_only: nothing more to do until the task is stopped"
+            );
+            out.stopped().await;
+            return Ok(());
+        }
+        if !delayed(options.streaming_delay, out).await {
+            return Ok(());
+        }
+        let position = self.position.get_or_insert_default();
+        stream::run(&options, &session, position, out).await
+    }
+}
+
+/// False when the task was stopped meanwhile.
+async fn delayed(delay: std::time::Duration, out: &Outbox) -> bool {
+    if delay.is_zero() {
+        return true;
+    }
+    tokio::select! {
+        () = out.stopped() => false,
+        () = tokio::time::sleep(delay) => true,
+    }
+}
+
+/// What makes streaming impossible, said before anything is created.
+fn check(options: &Options, server: &Server) -> Result<()> {
+    if !options.mode.streams() {
+        return Ok(());
+    }
+    if server.wal_level != "logical" {
+        return Err(Error::fatal(format!(
+            "Postgres server wal_level property must be 'logical' but is: '{}'; set wal_level=logical and restart the server",
+            server.wal_level
+        )));
+    }
+    if !server.replication {
+        return Err(Error::fatal(
+            "stream changes: the role of database.user has no replication right; run ALTER ROLE … REPLICATION (on managed servers grant the provider's replication role)",
+        ));
+    }
+    if server.in_recovery && server.version < 160_000 {
+        return Err(Error::fatal(
+            "stream changes: the server is a standby, and logical decoding on a standby needs PostgreSQL 16; connect to the primary",
+        ));
+    }
+    Ok(())
+}
+
+impl Task {
+    /// Finds out where to stream from, taking a snapshot when the mode says so. `None` when the task
+    /// was stopped meanwhile.
+    async fn begin(
+        &self,
+        session: &Session,
+        server: &Server,
+        out: &mut Outbox,
+    ) -> Result<Option<Position>> {
+        let options = &self.options;
+        let offset = self.offsets.offset(options.partition()).await?;
+        let stored = offset.map(|offset| Position::read(&offset));
+        let slot = catalog::slot(session, &options.slot).await?;
+        if let Some(slot) = &slot {
+            check_slot(options, slot)?;
+        }
+        let state = match &stored {
+            None => Stored::Nothing,
+            Some(position) if position.snapshot.is_some() => Stored::Unfinished,
+            Some(position) => match lost(options, position, slot.as_ref()) {
+                Some(_) if options.mode == Mode::WhenNeeded => Stored::Lost,
+                // The data is read again anyway, so nothing of what was lost is missed.
+                Some(_) if options.mode == Mode::Always => Stored::Lost,
+                Some(error) => return Err(error),
+                None => Stored::Finished,
+            },
+        };
+        let reads_data = options.mode.reads_data(state);
+        match stored {
+            Some(position) if !reads_data && state == Stored::Finished => {
+                tracing::info!(
+                    "resuming at the stored offset: {}",
+                    serde_json::Value::Object(position.write())
+                );
+                // The publication may be gone, or lack a table, while the slot is there.
+                let tables = captured_tables(options, session).await?;
+                catalog::ensure_publication(session, &options.publication(&tables)).await?;
+                return Ok(Some(position));
+            }
+            _ => {}
+        }
+        if reads_data && !delayed(options.snapshot_delay, out).await {
+            return Ok(None);
+        }
+        let tables = captured_tables(options, session).await?;
+        if tables.is_empty() {
+            tracing::warn!(
+                "no table of database {} matches the filters, so there is nothing to capture yet; check schema.include.list and table.include.list",
+                options.dbname
+            );
+        }
+        // The connection that made the slot must live until the snapshot is imported.
+        let (lsn, exported, _maker) = if options.mode.streams() {
+            catalog::ensure_publication(session, &options.publication(&tables)).await?;
+            ensure_slot(options, slot, server, reads_data).await?
+        } else {
+            (current_lsn(session).await?, None, None)
+        };
+        if !reads_data {
+            return Ok(Some(Position { lsn: Some(lsn), ..Position::default() }));
+        }
+        let tables = tables.into_iter().filter(|table| options.snapshots(table)).collect();
+        snapshot::run(options, Plan { tables, exported, lsn }, out).await
+    }
+}
+
+async fn captured_tables(options: &Options, session: &Session) -> Result<Vec<TableId>> {
+    let tables = catalog::tables(session, options.capture.builtin_ignored).await?;
+    Ok(tables.into_iter().filter(|table| options.capture.accepts(table)).collect())
+}
+
+async fn current_lsn(session: &Session) -> Result<Lsn> {
+    const QUERY: &str = "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
+                                      ELSE pg_current_wal_lsn() END)::text";
+    let row = session.query_one("read the server's log position", QUERY, &[]).await?;
+    let text: &str = row.get(0);
+    text.parse()
+        .map_err(|error| Error::retriable("read the server's log position").caused_by(error))
+}
+
+fn check_slot(options: &Options, slot: &Slot) -> Result<()> {
+    let name = &options.slot;
+    match (&slot.plugin, &slot.database) {
+        (Some(plugin), _) if plugin != "pgoutput" => Err(Error::fatal(format!(
+            "use replication slot {name}: it was made for the plug-in {plugin}, not for pgoutput; choose another slot.name or drop the slot"
+        ))),
+        (None, _) => Err(Error::fatal(format!(
+            "use replication slot {name}: it is a physical slot; choose another slot.name"
+        ))),
+        (_, Some(database)) if **database != *options.dbname => Err(Error::fatal(format!(
+            "use replication slot {name}: it belongs to database {database}, not to {}; choose another slot.name",
+            options.dbname
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Why the stored position can not be resumed.
+fn lost(options: &Options, position: &Position, slot: Option<&Slot>) -> Option<Error> {
+    let name = &options.slot;
+    let start = position.start()?;
+    let advice = "to go on with a new snapshot set snapshot.mode=when_needed, or stop the connector and delete its offsets; to accept the gap reset the offsets by hand";
+    let Some(slot) = slot else {
+        return options.mode.streams().then(|| {
+            Error::fatal(format!(
+                "resume at {start}: replication slot {name} does not exist any more, so the changes since then are lost; {advice}"
+            ))
+        });
+    };
+    if slot.wal_status.as_deref() == Some("lost") {
+        return Some(Error::fatal(format!(
+            "The offset to start reading from has been removed from the database write-ahead log. (resume at {start}: slot {name} was invalidated, see max_slot_wal_keep_size; {advice})"
+        )));
+    }
+    match slot.confirmed_flush.max(slot.restart_lsn) {
+        Some(confirmed) if confirmed > start => Some(Error::fatal(format!(
+            "resume at {start}: replication slot {name} begins at {confirmed} (it was made anew or read by somebody else), so the changes in between are lost; {advice}"
+        ))),
+        _ => None,
+    }
+}
+
+/// The slot, made when it is missing: where it begins, the exported snapshot, and the connection that
+/// keeps the snapshot.
+async fn ensure_slot(
+    options: &Options,
+    slot: Option<Slot>,
+    server: &Server,
+    reads_data: bool,
+) -> Result<(Lsn, Option<String>, Option<Replication>)> {
+    if let Some(slot) = slot {
+        let lsn = slot.confirmed_flush.or(slot.restart_lsn).unwrap_or(Lsn::ZERO);
+        return Ok((lsn, None, None));
+    }
+    if options.slot_failover && server.version < 170_000 {
+        return Err(Error::fatal(format!(
+            "create replication slot {} with slot.failover=true: that needs PostgreSQL 17; remove slot.failover",
+            options.slot
+        )));
+    }
+    let mut maker = Replication::connect(&options.database("Debezium Slot Info")).await?;
+    let slot_options = SlotOptions {
+        failover: options.slot_failover,
+        temporary: false,
+        snapshot: if reads_data { Snapshot::Export } else { Snapshot::Nothing },
+    };
+    let created = maker.create_slot(&options.slot, &slot_options).await?;
+    tracing::info!("created replication slot {} at {}", options.slot, created.consistent_point);
+    Ok((created.consistent_point, created.snapshot_name, Some(maker)))
+}

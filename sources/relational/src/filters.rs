@@ -1,0 +1,92 @@
+//! Which tables and columns are captured.
+//!
+//! Lists are comma-separated Java regular expressions, matched whole and without regard to case; a
+//! comma inside of one is written `\,` (Debezium's `Predicates` and `Strings.RegExSplitter`).
+
+use fancy_regex::Regex;
+
+/// A parsed list of regular expressions.
+#[derive(Debug)]
+pub struct Patterns(Vec<Regex>);
+
+impl Patterns {
+    /// # Errors
+    ///
+    /// What is wrong with the first expression that does not compile.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        split(list).map(|pattern| compile(&pattern)).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub fn matches(&self, text: &str) -> bool {
+        // An expression that gives up (too much backtracking) does not match.
+        self.0.iter().any(|regex| regex.is_match(text).unwrap_or(false))
+    }
+}
+
+/// One expression that matches whole texts without regard to case.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
+    Regex::new(&format!("(?i)^(?:{pattern})$")).map_err(|error| format!("{pattern}: {error}"))
+}
+
+fn split(list: &str) -> impl Iterator<Item = String> {
+    let mut parts = vec![String::new()];
+    let mut chars = list.chars().peekable();
+    while let Some(c) = chars.next() {
+        let part = parts.last_mut().expect("there is always one part");
+        match c {
+            '\\' if chars.peek() == Some(&',') => part.extend(chars.next()),
+            '\\' => {
+                part.push('\\');
+                part.extend(chars.next());
+            }
+            ',' => parts.push(String::new()),
+            c => part.push(c),
+        }
+    }
+    parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty())
+}
+
+/// An include list, an exclude list, or neither.
+#[derive(Debug, Default)]
+pub struct Filter {
+    include: Option<Patterns>,
+    exclude: Option<Patterns>,
+}
+
+impl Filter {
+    /// # Errors
+    ///
+    /// See [`Patterns::parse`].
+    pub fn new(include: Option<&str>, exclude: Option<&str>) -> Result<Self, String> {
+        let parse = |list: Option<&str>| {
+            list.filter(|list| !list.trim().is_empty()).map(Patterns::parse).transpose()
+        };
+        Ok(Self { include: parse(include)?, exclude: parse(exclude)? })
+    }
+
+    /// The include list wins when there is one.
+    pub fn accepts(&self, text: &str) -> bool {
+        match (&self.include, &self.exclude) {
+            (Some(include), _) => include.matches(text),
+            (None, Some(exclude)) => !exclude.matches(text),
+            (None, None) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists() {
+        let filter = Filter::new(Some(r"public\.t, (.*)\.log{1\,2}"), None).unwrap();
+        assert!(filter.accepts("PUBLIC.T"));
+        assert!(filter.accepts("x.logg"));
+        assert!(!filter.accepts("public.t2"));
+        assert!(!filter.accepts("publicxt"));
+        let filter = Filter::new(None, Some(r"audit\..*")).unwrap();
+        assert!(!filter.accepts("audit.t") && filter.accepts("public.t"));
+        assert!(Patterns::parse("a,[").is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! The command line. Exit codes are those of Kafka's scripts: 1 for wrong usage, 2 for a bad worker
+//! configuration, 3 when the worker or a connector given with it does not start.
+
+use std::process::ExitCode;
+
+mod connector_file;
+pub mod logging;
+mod standalone;
+
+const USAGE: &str = "\
+riverrun: a Kafka Connect worker with change data capture built in
+
+usage:
+  riverrun connect-standalone [--log LEVELS] worker.properties [connector.properties|connector.json …]
+      Runs a worker of one process. REST listens on port 8083 unless listeners says otherwise.
+      Without bootstrap.servers in worker.properties records stay in the process: they go from
+      source connectors to sink connectors without a Kafka.
+  riverrun version
+  riverrun help
+
+LEVELS are like RUST_LOG's: info, or info,riverrun::rest=debug
+";
+
+const WRONG_USAGE: u8 = 1;
+const BAD_CONFIG: u8 = 2;
+const NOT_STARTED: u8 = 3;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let levels = match take_option(&mut arguments, "--log") {
+        Ok(levels) => levels,
+        Err(wrong) => return usage(&wrong),
+    };
+    let mut arguments = arguments.iter().map(String::as_str);
+    match (arguments.next(), arguments.collect::<Vec<_>>().as_slice()) {
+        (Some("connect-standalone"), [worker, connectors @ ..]) if !worker.starts_with('-') => {
+            standalone::run(levels.as_deref(), worker, connectors)
+        }
+        (Some("connect-standalone"), ["-h" | "--help"]) => help(),
+        (Some("connect-standalone"), []) => {
+            usage("connect-standalone needs the worker's properties file")
+        }
+        (Some("connect-standalone"), [option, ..]) => usage(&format!("unknown option {option}")),
+        (Some("version" | "-V" | "--version"), []) => {
+            print(&format!("{}\n", crate::rest::build_version()));
+            ExitCode::SUCCESS
+        }
+        (Some("help" | "-h" | "--help"), _) => help(),
+        (Some(verb), _) => usage(&format!("unknown command {verb}")),
+        (None, _) => usage("no command"),
+    }
+}
+
+/// Takes `--name value` or `--name=value` out of the arguments.
+fn take_option(arguments: &mut Vec<String>, name: &str) -> Result<Option<String>, String> {
+    let with_value = format!("{name}=");
+    let is_it = |argument: &String| argument == name || argument.starts_with(&with_value);
+    let Some(place) = arguments.iter().position(is_it) else { return Ok(None) };
+    let argument = arguments.remove(place);
+    match argument.strip_prefix(&with_value) {
+        Some(value) => Ok(Some(value.to_owned())),
+        None if place < arguments.len() => Ok(Some(arguments.remove(place))),
+        None => Err(format!("{name} needs a value")),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what the user asked to see")]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+fn help() -> ExitCode {
+    print(USAGE);
+    ExitCode::SUCCESS
+}
+
+fn usage(wrong: &str) -> ExitCode {
+    eprintln!("riverrun: {wrong}\n\n{USAGE}");
+    ExitCode::from(WRONG_USAGE)
+}

@@ -1,0 +1,371 @@
+//! What is wrong with a connector's configuration: `PUT /connector-plugins/{plugin}/config/validate`,
+//! and the same before a connector is created or changed.
+//!
+//! The answer is put together of four parts, in Connect's order: properties without a definition, the
+//! keys every connector has, the connector's own keys, settings of Kafka clients, keys of converters.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use model::{
+    config::{Config, ConfigDef, ConfigInfo, ConfigInfos, KeyInfo, ValueInfo},
+    connector::Props,
+};
+
+use super::{
+    RawConfig, Refusal, base_keys,
+    worker_config::WorkerConfig,
+};
+use crate::plugins::{self, Plugin};
+
+/// How long a connector may look at its database. As long as a REST request may take.
+const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
+
+/// Checks a configuration. A refusal is for what cannot be checked at all: no class, or an unknown
+/// one.
+pub async fn validate(
+    worker: &WorkerConfig,
+    raw: &RawConfig,
+) -> Result<ConfigInfos, Refusal> {
+    let given = raw.props();
+    let props = worker.providers.resolve(&given).map_err(|wrong| Refusal::new(500, wrong))?;
+    let Some(class) = props.get("connector.class") else {
+        let text = format!("Connector config {raw} contains no connector type");
+        return Err(Refusal::new(400, text));
+    };
+    let plugin = find_plugin(class)?;
+
+    let mut base = base_infos(worker, plugin, &props);
+    add_null_errors(raw, &mut base);
+    if matches!(plugin, Plugin::Sink(_)) {
+        check_topics(&props, &mut base);
+    }
+    refuse_exactly_once(&props, &mut base);
+    let own = own_infos(plugin, props.clone()).await?;
+
+    let mut groups = base.groups;
+    let mut configs = base.configs;
+    // Keys the connector defines itself are shown as it defines them.
+    configs.retain(|config| !own.configs.iter().any(|mine| mine.value.name == config.value.name));
+    let (undefined, mut configs): (Vec<_>, Vec<_>) =
+        configs.into_iter().partition(|config| config.definition.is_none());
+    configs.extend(own.configs);
+    configs.splice(0..0, undefined);
+    add_groups(&mut groups, own.groups);
+
+    configs.extend(client_overrides(worker, plugin, &props));
+    for prefix in ["header.converter", "key.converter", "value.converter"] {
+        let converter = converter_infos(prefix, &props);
+        add_groups(&mut groups, groups_of(&converter));
+        configs.extend(converter);
+    }
+    let error_count = configs.iter().map(|config| config.value.errors.len()).sum();
+    Ok(ConfigInfos { name: class.clone(), error_count, groups, configs })
+}
+
+fn add_groups(groups: &mut Vec<String>, more: Vec<String>) {
+    for group in more {
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+}
+
+/// Why a configuration with these findings is not accepted, in Connect's words.
+pub fn refusal(infos: &ConfigInfos) -> Option<Refusal> {
+    let errors: Vec<&str> = (infos.configs.iter())
+        .flat_map(|config| config.value.errors.iter().map(String::as_str))
+        .collect();
+    (!errors.is_empty()).then(|| {
+        Refusal::new(
+            400,
+            format!(
+                "Connector configuration is invalid and contains the following {} error(s):\n{}\n\
+                 You can also find the above list of errors at the endpoint \
+                 `/connector-plugins/{{connectorType}}/config/validate`",
+                errors.len(),
+                errors.join("\n")
+            ),
+        )
+    })
+}
+
+/// The plugin a configuration names.
+pub(super) fn plugin(worker: &WorkerConfig, raw: &RawConfig) -> Result<Plugin, Refusal> {
+    let props = worker.providers.resolve(&raw.props()).map_err(|wrong| Refusal::new(500, wrong))?;
+    find_plugin(props.get("connector.class").map_or("", String::as_str))
+}
+
+pub(super) fn find_plugin(class: &str) -> Result<Plugin, Refusal> {
+    plugins::connector(class).ok_or_else(|| {
+        let mut known = plugins::connectors();
+        known.sort_by_key(Plugin::class);
+        let known: Vec<String> = known.iter().map(Plugin::describe).collect();
+        Refusal::new(
+            400,
+            format!(
+                "org.apache.kafka.connect.errors.ConnectException: Failed to find any class that \
+                 implements Connector and which name matches {class}, available connectors are: {}",
+                known.join(", ")
+            ),
+        )
+    })
+}
+
+pub(super) fn tasks_max(props: &Props) -> usize {
+    let parsed = props.get("tasks.max").and_then(|text| text.trim().parse().ok());
+    parsed.unwrap_or(1)
+}
+
+pub(super) fn tasks_max_enforced(props: &Props) -> bool {
+    let given = props.get("tasks.max.enforce").map(|text| text.trim());
+    !given.is_some_and(|text| text.eq_ignore_ascii_case("false"))
+}
+
+fn validate_def(def: &ConfigDef, props: &Props) -> ConfigInfos {
+    def.validate("", props.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+}
+
+/// The keys every connector of this kind has, without values: for the list of a plugin's keys.
+pub fn base_keys_of(worker: &WorkerConfig, plugin: Plugin) -> Vec<KeyInfo> {
+    let infos = base_infos(worker, plugin, &Props::new());
+    infos.configs.into_iter().filter_map(|config| config.definition).collect()
+}
+
+fn base_infos(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> ConfigInfos {
+    let mut infos = validate_def(&base_keys::COMMON, props);
+    let more = match plugin {
+        Plugin::Source(_) => &base_keys::SOURCE,
+        Plugin::Sink(_) => &base_keys::SINK,
+    };
+    let more = validate_def(more, props);
+    infos.configs.extend(more.configs);
+    add_groups(&mut infos.groups, more.groups);
+    enrich(worker, plugin, props, &mut infos);
+    infos
+}
+
+fn entry<'a>(infos: &'a mut ConfigInfos, name: &str) -> Option<&'a mut ConfigInfo> {
+    infos.configs.iter_mut().find(|config| config.value.name == name)
+}
+
+/// Defaults, versions and recommendations that come from the worker and its plugins.
+fn enrich(worker: &WorkerConfig, plugin: Plugin, props: &Props, infos: &mut ConfigInfos) {
+    set_version(infos, "connector.plugin.version", Some(plugin.version()));
+    let wanted = props.get("connector.plugin.version").map(|text| text.trim());
+    if let Some(wanted) = wanted.filter(|wanted| !matches_version(wanted, plugin.version())) {
+        let wrong = format!(
+            "Plugin {} not found that matches the version range {}, available versions: [{}]",
+            plugin.class(),
+            range(wanted),
+            plugin.version()
+        );
+        for key in ["connector.class", "connector.plugin.version"] {
+            if let Some(config) = entry(infos, key) {
+                config.value.errors.push(wrong.clone());
+            }
+        }
+    }
+    for (key, kind) in [
+        ("key.converter", "converter"),
+        ("value.converter", "converter"),
+        ("header.converter", "header_converter"),
+    ] {
+        let default = worker.props.get(key).map_or(
+            "org.apache.kafka.connect.storage.SimpleHeaderConverter",
+            String::as_str,
+        );
+        let default = plugins::converter(kind, default).map(|plugin| plugin.class);
+        let given = props.get(key).map(|text| text.trim());
+        let found = given.map(|given| plugins::converter(kind, given));
+        let classes = plugins::converters().iter().filter(|plugin| plugin.kind == kind);
+        if let Some(ConfigInfo { definition, value }) = entry(infos, key) {
+            value.recommended_values = classes.map(|plugin| plugin.class.to_owned()).collect();
+            if let Some(definition) = definition {
+                definition.default_value = default.map(str::to_owned);
+            }
+            value.value = match &found {
+                Some(found) => found.as_ref().map(|plugin| plugin.class.to_owned()),
+                None => default.map(str::to_owned),
+            };
+            if let (Some(given), Some(None)) = (given, &found) {
+                value.errors.push(format!(
+                    "Invalid value {given} for configuration {key}: Class {given} could not be \
+                     found."
+                ));
+            }
+        }
+        let class = match found {
+            Some(found) => found,
+            None => default.and_then(|default| plugins::converter(kind, default)),
+        };
+        set_version(infos, &format!("{key}.plugin.version"), class.map(|plugin| plugin.version));
+    }
+}
+
+/// Connect's version ranges: a plain version means just that one.
+fn matches_version(wanted: &str, version: &str) -> bool {
+    wanted == version || wanted == "latest" || wanted == format!("[{version}]")
+}
+
+fn range(wanted: &str) -> String {
+    match wanted.starts_with(['[', '(']) {
+        true => wanted.to_owned(),
+        false => format!("[{wanted},{wanted}]"),
+    }
+}
+
+fn set_version(infos: &mut ConfigInfos, key: &str, version: Option<&str>) {
+    if let Some(ConfigInfo { definition, value }) = entry(infos, key) {
+        value.visible = version.is_some();
+        value.recommended_values = version.map(str::to_owned).into_iter().collect();
+        value.value = value.value.take().or(version.map(str::to_owned));
+        if let Some(definition) = definition {
+            definition.default_value = version.map(str::to_owned);
+        }
+    }
+}
+
+/// JSON null is no value. A connector's own keys are its own affair, as in Connect.
+fn add_null_errors(raw: &RawConfig, infos: &mut ConfigInfos) {
+    for name in raw.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {
+        let error = "Null value can not be supplied as the configuration value.".to_owned();
+        match entry(infos, name) {
+            Some(config) => config.value.errors.push(error),
+            None => infos.configs.push(ConfigInfo {
+                definition: None,
+                value: ValueInfo {
+                    name: name.to_owned(),
+                    value: None,
+                    recommended_values: Vec::new(),
+                    errors: vec![error],
+                    visible: true,
+                },
+            }),
+        }
+    }
+}
+
+fn check_topics(props: &Props, infos: &mut ConfigInfos) {
+    let given = |key: &str| props.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
+    let wrong = match (given("topics"), given("topics.regex")) {
+        (None, None) => "Must configure one of topics or topics.regex",
+        (Some(_), Some(_)) => {
+            "topics and topics.regex are mutually exclusive options, but both are set."
+        }
+        _ => return,
+    };
+    for key in [base_keys::TOPICS.spec.name, base_keys::TOPICS_REGEX.spec.name] {
+        if let Some(config) = entry(infos, key) {
+            config.value.errors.push(wrong.to_owned());
+        }
+    }
+}
+
+fn refuse_exactly_once(props: &Props, infos: &mut ConfigInfos) {
+    let key = base_keys::EXACTLY_ONCE_SUPPORT.spec.name;
+    if props.get(key).is_some_and(|value| value.trim().eq_ignore_ascii_case("required"))
+        && let Some(config) = entry(infos, key)
+    {
+        let wrong = "This worker does not have exactly-once source support enabled.";
+        config.value.errors.push(wrong.to_owned());
+    }
+}
+
+/// The connector's own keys; when each by itself is right, the connector is asked too.
+async fn own_infos(plugin: Plugin, props: Props) -> Result<ConfigInfos, Refusal> {
+    let def = plugin.config();
+    let infos = validate_def(def, &props);
+    if infos.error_count > 0 {
+        return Ok(infos);
+    }
+    let pairs = props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let config: Config = match def.parse(pairs) {
+        Ok(config) => config,
+        Err(errors) => return Err(Refusal::new(500, errors.join("\n"))),
+    };
+    let class = plugin.class();
+    let asking = tokio::spawn(async move {
+        let mut infos = infos;
+        let asked = match plugin {
+            Plugin::Source(source) => source.validate(&config, &mut infos).await,
+            Plugin::Sink(sink) => sink.validate(&config, &mut infos).await,
+        };
+        asked.map(|()| infos)
+    });
+    let stop = asking.abort_handle();
+    match tokio::time::timeout(CONNECTOR_CODE_MAX, asking).await {
+        Ok(Ok(Ok(infos))) => Ok(infos),
+        Ok(Ok(Err(error))) => Err(Refusal::new(500, error.trace())),
+        Ok(Err(panic)) => {
+            Err(Refusal::new(500, format!("{class} panicked while it validated: {panic}")))
+        }
+        Err(_) => {
+            stop.abort();
+            let secs = CONNECTOR_CODE_MAX.as_secs();
+            Err(Refusal::new(500, format!("{class} did not validate within {secs} s")))
+        }
+    }
+}
+
+/// The settings of Kafka clients that the connector will use.
+fn client_overrides(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> Vec<ConfigInfo> {
+    let creates = props.keys().any(|key| key.starts_with("topic.creation."));
+    let prefixes: &[&str] = match plugin {
+        Plugin::Source(_) if creates => &["producer.override.", "admin.override."],
+        Plugin::Source(_) => &["producer.override."],
+        Plugin::Sink(_) => &["consumer.override."],
+    };
+    let mut configs = Vec::new();
+    for prefix in prefixes {
+        for (name, value) in props {
+            let Some(key) = name.strip_prefix(prefix) else { continue };
+            configs.push(ConfigInfo {
+                definition: None,
+                value: ValueInfo {
+                    name: name.clone(),
+                    value: Some(if secret(key) { "[hidden]".to_owned() } else { value.clone() }),
+                    recommended_values: Vec::new(),
+                    errors: worker.override_policy.refuses(key).into_iter().collect(),
+                    visible: true,
+                },
+            });
+        }
+    }
+    configs
+}
+
+/// Whether a setting of a Kafka client is a password, by its name.
+fn secret(key: &str) -> bool {
+    key.contains("password") || key == "sasl.jaas.config" || key == "ssl.keystore.key"
+}
+
+/// The keys of a converter that the connector names itself.
+fn converter_infos(prefix: &str, props: &Props) -> Vec<ConfigInfo> {
+    let kind = if prefix == "header.converter" { "header_converter" } else { "converter" };
+    let class = props.get(prefix).map_or("", |class| class.trim());
+    let Some(plugin) = plugins::converter(kind, class) else { return Vec::new() };
+    let under = format!("{prefix}.");
+    let mut options: Props = (props.iter())
+        .filter_map(|(key, value)| Some((key.strip_prefix(&under)?.to_owned(), value.clone())))
+        .collect();
+    let role = prefix.trim_end_matches(".converter");
+    options.insert("converter.type".to_owned(), role.to_owned());
+    let infos = validate_def(plugin.config, &options);
+    let mut by_name: BTreeMap<String, ConfigInfo> =
+        infos.configs.into_iter().map(|config| (config.value.name.clone(), config)).collect();
+    let names = by_name.keys().map(|name| (name.clone(), ().into()));
+    let order: Vec<String> = model::java::hash_map(names).into_iter().map(|(name, _)| name).collect();
+    let prefixed = |name: String| {
+        let mut config = by_name.remove(&name)?;
+        config.value.name = format!("{under}{name}");
+        if let Some(definition) = &mut config.definition {
+            definition.name.clone_from(&config.value.name);
+        }
+        Some(config)
+    };
+    order.into_iter().filter_map(prefixed).collect()
+}
+
+fn groups_of(configs: &[ConfigInfo]) -> Vec<String> {
+    configs.iter().filter_map(|config| config.definition.as_ref()?.group.clone()).collect()
+}

@@ -1,0 +1,361 @@
+//! The worker's own configuration: every key of Kafka Connect's standalone worker.
+//!
+//! Keys that are unknown here are kept: they are settings of the Kafka clients. A key that is known
+//! and has no effect in this version is refused by name when it is set to anything but its default,
+//! so that no setting is ignored in silence. Two exceptions are only warned of, because they say
+//! where Java classes lie and every file written for the JVM has them: see [`IGNORED`].
+
+use std::time::Duration;
+
+use model::{
+    config::{
+        Check, Config, ConfigDef, Group,
+        Importance::{High, Low, Medium},
+        Key, Parsed,
+    },
+    connector::Props,
+};
+
+use super::providers::Providers;
+
+/// A standalone worker's configuration, checked.
+pub struct WorkerConfig {
+    /// As given, `${…}` resolved.
+    pub props: Props,
+    pub providers: Providers,
+    pub listeners: Vec<Listener>,
+    pub advertised_host: Option<String>,
+    pub advertised_port: Option<u16>,
+    pub admin: bool,
+    pub offset_file: String,
+    pub stop_grace: Duration,
+    pub topic_tracking: bool,
+    pub topic_reset: bool,
+    pub override_policy: Policy,
+    /// Remarks for the log, once it is open.
+    pub warnings: Vec<String>,
+}
+
+/// Where REST listens. No host means all interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub host: Option<String>,
+    pub port: u16,
+}
+
+/// `connector.client.config.override.policy`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Policy {
+    All,
+    None,
+    Principal,
+    Allowlist(Vec<String>),
+}
+
+static DEF: ConfigDef = ConfigDef(&[Group {
+    name: "",
+    keys: &[
+        &BOOTSTRAP_SERVERS.spec,
+        &KEY_CONVERTER.spec,
+        &VALUE_CONVERTER.spec,
+        &HEADER_CONVERTER.spec,
+        &KEY_CONVERTER_VERSION.spec,
+        &VALUE_CONVERTER_VERSION.spec,
+        &HEADER_CONVERTER_VERSION.spec,
+        &STOP_GRACE.spec,
+        &FLUSH_INTERVAL.spec,
+        &FLUSH_TIMEOUT.spec,
+        &CONFIG_PROVIDERS.spec,
+        &OVERRIDE_POLICY.spec,
+        &OVERRIDE_ALLOWLIST.spec,
+        &TOPIC_CREATION.spec,
+        &TOPIC_TRACKING.spec,
+        &TOPIC_TRACKING_RESET.spec,
+        &METRICS_WINDOW.spec,
+        &METRICS_SAMPLES.spec,
+        &METRICS_LEVEL.spec,
+        &METRIC_REPORTERS.spec,
+        &LISTENERS.spec,
+        &ADVERTISED_HOST.spec,
+        &ADVERTISED_PORT.spec,
+        &ADVERTISED_LISTENER.spec,
+        &CORS_ORIGIN.spec,
+        &CORS_METHODS.spec,
+        &RESPONSE_HEADERS.spec,
+        &ADMIN_LISTENERS.spec,
+        &REST_EXTENSIONS.spec,
+        &CLIENT_AUTH.spec,
+        &OFFSET_FILE.spec,
+        &EXACTLY_ONCE.spec,
+    ],
+}]);
+
+/// Where the JVM looks for connectors. Here they are built in.
+const IGNORED: &[&str] = &["plugin.path", "plugin.discovery"];
+
+static BOOTSTRAP_SERVERS: Key<Vec<String>> = Key::list("bootstrap.servers")
+    .default_null()
+    .importance(High)
+    .doc("Kafka's addresses. Without them records stay in this process.")
+    .check(Check::With(servers));
+static KEY_CONVERTER: Key<String> = Key::class("key.converter").importance(High);
+static VALUE_CONVERTER: Key<String> = Key::class("value.converter").importance(High);
+static HEADER_CONVERTER: Key<String> = Key::class("header.converter")
+    .default("org.apache.kafka.connect.storage.SimpleHeaderConverter")
+    .importance(Low);
+static KEY_CONVERTER_VERSION: Key<String> =
+    Key::string("key.converter.plugin.version").default_null().unsupported();
+static VALUE_CONVERTER_VERSION: Key<String> =
+    Key::string("value.converter.plugin.version").default_null().unsupported();
+static HEADER_CONVERTER_VERSION: Key<String> =
+    Key::string("header.converter.plugin.version").default_null().unsupported();
+static STOP_GRACE: Key<i64> = Key::long("task.shutdown.graceful.timeout.ms").default("5000");
+static FLUSH_INTERVAL: Key<i64> = Key::long("offset.flush.interval.ms").default("60000");
+static FLUSH_TIMEOUT: Key<i64> = Key::long("offset.flush.timeout.ms").default("5000");
+static CONFIG_PROVIDERS: Key<Vec<String>> = Key::list("config.providers").default("");
+static OVERRIDE_POLICY: Key<String> =
+    Key::string("connector.client.config.override.policy").default("All");
+static OVERRIDE_ALLOWLIST: Key<Vec<String>> =
+    Key::list("connector.client.config.override.allowlist").default("");
+static TOPIC_CREATION: Key<bool> = Key::boolean("topic.creation.enable").default("true");
+static TOPIC_TRACKING: Key<bool> = Key::boolean("topic.tracking.enable").default("true");
+static TOPIC_TRACKING_RESET: Key<bool> = Key::boolean("topic.tracking.allow.reset").default("true");
+static METRICS_WINDOW: Key<i64> =
+    Key::long("metrics.sample.window.ms").default("30000").unsupported();
+static METRICS_SAMPLES: Key<i32> = Key::int("metrics.num.samples").default("2").unsupported();
+static METRICS_LEVEL: Key<String> =
+    Key::string("metrics.recording.level").default("INFO").unsupported();
+static METRIC_REPORTERS: Key<Vec<String>> = Key::list("metric.reporters")
+    .default("org.apache.kafka.common.metrics.JmxReporter")
+    .unsupported();
+static LISTENERS: Key<Vec<String>> = Key::list("listeners").default("http://:8083");
+static ADVERTISED_HOST: Key<String> = Key::string("rest.advertised.host.name").default_null();
+static ADVERTISED_PORT: Key<i32> = Key::int("rest.advertised.port").default_null();
+static ADVERTISED_LISTENER: Key<String> = Key::string("rest.advertised.listener")
+    .default_null()
+    .check(Check::OneOfAnyCase(&["http", "https"]));
+static CORS_ORIGIN: Key<String> =
+    Key::string("access.control.allow.origin").default("").unsupported();
+static CORS_METHODS: Key<String> =
+    Key::string("access.control.allow.methods").default("").unsupported();
+static RESPONSE_HEADERS: Key<String> =
+    Key::string("response.http.headers.config").default("").unsupported();
+static ADMIN_LISTENERS: Key<Vec<String>> = Key::list("admin.listeners").default_null();
+static REST_EXTENSIONS: Key<Vec<String>> =
+    Key::list("rest.extension.classes").default("").unsupported();
+static CLIENT_AUTH: Key<String> = Key::string("ssl.client.auth").default("none").unsupported();
+static OFFSET_FILE: Key<String> = Key::string("offset.storage.file.filename")
+    .importance(Medium)
+    .doc("File that keeps the offsets of sources.");
+static EXACTLY_ONCE: Key<String> =
+    Key::string("exactly.once.source.support").default("disabled").unsupported();
+
+fn servers(value: &Parsed) -> Result<(), String> {
+    match value {
+        Parsed::List(servers) if servers.is_empty() => {
+            Err("the list names no server; remove the key to keep records in this process".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+impl WorkerConfig {
+    /// Checks the properties of a standalone worker. The error has all that is wrong, a line each.
+    pub fn standalone(given: Props) -> Result<Self, String> {
+        let providers = Providers::new(&given)?;
+        let props = providers.resolve(&given)?;
+        let mut errors = Vec::new();
+        let texts = props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let config = match DEF.parse(texts) {
+            Ok(config) => config,
+            Err(wrong) => return Err(wrong.join("\n")),
+        };
+        for (kind, key) in [
+            ("converter", &KEY_CONVERTER),
+            ("converter", &VALUE_CONVERTER),
+            ("header_converter", &HEADER_CONVERTER),
+        ] {
+            let class = config.get(key);
+            if crate::plugins::converter(kind, &class).is_none() {
+                errors.push(format!(
+                    "Invalid value {class} for configuration {}: Class {class} could not be found.",
+                    key.spec.name
+                ));
+            }
+        }
+        let listeners = config.get(&LISTENERS);
+        if listeners.is_empty() {
+            errors.push("Invalid value for configuration listeners: the list is empty".to_owned());
+        }
+        let listeners = collect(listeners.iter().map(|text| listener(text)), &mut errors);
+        let policy = policy(&config).unwrap_or_else(|wrong| {
+            errors.push(wrong);
+            Policy::All
+        });
+        let millis = |key: &Key<i64>, errors: &mut Vec<String>| {
+            let value = config.get(key);
+            u64::try_from(value).map(Duration::from_millis).unwrap_or_else(|_| {
+                errors.push(format!(
+                    "Invalid value {value} for configuration {}: Value must be at least 0",
+                    key.spec.name
+                ));
+                Duration::ZERO
+            })
+        };
+        let stop_grace = millis(&STOP_GRACE, &mut errors);
+        millis(&FLUSH_INTERVAL, &mut errors);
+        millis(&FLUSH_TIMEOUT, &mut errors);
+        let advertised_port = config.find(&ADVERTISED_PORT).and_then(|port| {
+            let checked = u16::try_from(port).ok().filter(|port| *port > 0);
+            if checked.is_none() {
+                errors.push(format!(
+                    "Invalid value {port} for configuration rest.advertised.port: not a TCP port"
+                ));
+            }
+            checked
+        });
+        if config.find(&ADVERTISED_LISTENER).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
+            errors.push(
+                "Invalid value https for configuration rest.advertised.listener: this version \
+                 serves http only"
+                    .to_owned(),
+            );
+        }
+        let admin_listeners = config.find(&ADMIN_LISTENERS);
+        if admin_listeners.as_ref().is_some_and(|list| !list.is_empty()) {
+            errors.push(
+                "Invalid value for configuration admin.listeners: this version serves /admin on \
+                 the main listeners only; remove the key, or leave it empty to switch /admin off"
+                    .to_owned(),
+            );
+        }
+        if !errors.is_empty() {
+            return Err(errors.join("\n"));
+        }
+        let warnings = IGNORED
+            .iter()
+            .filter(|key| props.contains_key(**key))
+            .map(|key| format!("{key} has no effect: connectors and converters are built in"))
+            .collect();
+        Ok(Self {
+            listeners,
+            advertised_host: config.find(&ADVERTISED_HOST).filter(|host| !host.is_empty()),
+            advertised_port,
+            admin: admin_listeners.is_none(),
+            offset_file: config.get(&OFFSET_FILE),
+            stop_grace,
+            topic_tracking: config.get(&TOPIC_TRACKING),
+            topic_reset: config.get(&TOPIC_TRACKING_RESET),
+            override_policy: policy,
+            warnings,
+            props,
+            providers,
+        })
+    }
+}
+
+fn collect<T>(
+    results: impl Iterator<Item = Result<T, String>>,
+    errors: &mut Vec<String>,
+) -> Vec<T> {
+    results.filter_map(|result| result.map_err(|wrong| errors.push(wrong)).ok()).collect()
+}
+
+/// `protocol://host:port`; an IPv6 address stands in brackets.
+fn listener(text: &str) -> Result<Listener, String> {
+    let invalid = |wrong: &str| format!("Invalid value {text} for configuration listeners: {wrong}");
+    let form = "Listener doesn't have the right format (protocol://hostname:port).";
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| invalid(form))?;
+    let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(|| invalid(form))?;
+    let port = port.parse::<u16>().map_err(|_| invalid(form))?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => {}
+        "https" => return Err(invalid("this version serves http only; put a TLS proxy before it")),
+        _ => return Err(invalid("Listener protocol must be http or https.")),
+    }
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = Some(host.to_owned()).filter(|host| !host.is_empty());
+    Ok(Listener { host, port })
+}
+
+fn policy(config: &Config) -> Result<Policy, String> {
+    let name = config.get(&OVERRIDE_POLICY);
+    let simple = name.rsplit('.').next().unwrap_or(&name);
+    match simple.strip_suffix("ConnectorClientConfigOverridePolicy").unwrap_or(simple) {
+        "All" => Ok(Policy::All),
+        "None" => Ok(Policy::None),
+        "Principal" => Ok(Policy::Principal),
+        "Allowlist" => Ok(Policy::Allowlist(config.get(&OVERRIDE_ALLOWLIST))),
+        _ => Err(format!(
+            "Invalid value {name} for configuration {}: this version has the policies All, None, \
+             Principal and Allowlist",
+            OVERRIDE_POLICY.spec.name
+        )),
+    }
+}
+
+impl Policy {
+    /// Why a client setting of a connector is not allowed.
+    pub(super) fn refuses(&self, key: &str) -> Option<String> {
+        let (name, allowed) = match self {
+            Policy::All => return None,
+            Policy::None => ("None", false),
+            Policy::Principal => {
+                ("Principal", ["sasl.jaas.config", "sasl.mechanism", "security.protocol"].contains(&key))
+            }
+            Policy::Allowlist(keys) => ("Allowlist", keys.iter().any(|allowed| allowed == key)),
+        };
+        (!allowed).then(|| {
+            format!(
+                "The '{name}' policy does not allow '{key}' to be overridden in the connector \
+                 configuration."
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(lines: &[(&str, &str)]) -> String {
+        let mut props: Props = [
+            ("key.converter", "org.apache.kafka.connect.json.JsonConverter"),
+            ("value.converter", "JsonConverter"),
+            ("header.converter", "JsonConverter"),
+            ("offset.storage.file.filename", "/tmp/x"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        props.extend(lines.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        WorkerConfig::standalone(props).err().unwrap_or_default()
+    }
+
+    /// A known key without effect is refused by its name; its default and unknown keys are not.
+    #[test]
+    fn keys_without_effect_are_refused() {
+        for (key, value, wanted) in [
+            ("rest.extension.classes", "x.Y", "rest.extension.classes"),
+            ("exactly.once.source.support", "enabled", "exactly.once.source.support"),
+            ("listeners", "https://:8443", "serves http only"),
+            ("listeners", "http:8443", "right format"),
+            ("listeners", "http://:8083,http://[::1]:0", ""),
+            ("metrics.num.samples", "3", "metrics.num.samples"),
+            ("metrics.num.samples", "2", ""),
+            ("admin.listeners", "", ""),
+            ("admin.listeners", "http://:1", "admin.listeners"),
+            ("plugin.path", "/x", ""),
+            ("security.protocol", "SSL", ""),
+            ("offset.flush.interval.ms", "soon", "Not a number of type LONG"),
+            ("offset.flush.interval.ms", "-1", "at least 0"),
+            ("bootstrap.servers", " ", "names no server"),
+            ("value.converter", "Nope", "Class Nope could not be found."),
+            ("config.providers", "vault", "config.providers.vault.class"),
+            ("connector.client.config.override.policy", "Principal", ""),
+        ] {
+            let found = errors(&[(key, value)]);
+            assert_eq!(found.is_empty(), wanted.is_empty(), "{key}={value}: {found}");
+            assert!(found.contains(wanted), "{key}={value}: {found}");
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! From the Java client's properties, which users have, to librdkafka's, which the client takes.
+//!
+//! Later layers win: Connect's defaults for a source's producer, the worker's `producer.*`, the
+//! connector's `producer.override.*`; for admin clients the worker's own client keys, `admin.*` and
+//! `admin.override.*`. A key that neither side knows is passed over with one warning; a key whose
+//! meaning cannot be kept (a JKS store, Kerberos) is refused, because a connection that is less
+//! protected than asked for is worse than none.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use model::{
+    connector::Props,
+    error::{Error, Result},
+};
+use rdkafka::{
+    ClientConfig,
+    config::RDKafkaLogLevel,
+    error::{IsError, KafkaError},
+    types::RDKafkaConfRes,
+};
+
+use super::security;
+
+/// What a client is made of.
+pub(super) struct Settings {
+    pub(super) client: ClientConfig,
+    /// The addresses, for messages.
+    pub(super) servers: String,
+    /// `max.block.ms`: how long a topic that does not exist is waited for.
+    pub(super) block_max: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Producer,
+    Admin,
+}
+
+/// The producer of a source task.
+pub(super) fn producer(
+    worker: &Props,
+    connector: &str,
+    task: usize,
+    props: &Props,
+) -> Result<Settings> {
+    let mut layers: BTreeMap<String, String> = BTreeMap::new();
+    layers.insert("client.id".into(), format!("connector-producer-{connector}-{task}"));
+    copy(worker, "bootstrap.servers", &mut layers);
+    layers.extend(under(worker, "producer."));
+    layers.extend(under(props, "producer.override."));
+    build(Kind::Producer, layers)
+}
+
+/// The admin client of a source task, which creates topics.
+pub(super) fn admin(
+    worker: &Props,
+    connector: &str,
+    task: usize,
+    props: &Props,
+) -> Result<Settings> {
+    let mut layers = client_keys(worker);
+    layers.insert("client.id".into(), format!("connector-adminclient-{connector}-{task}"));
+    layers.extend(under(worker, "admin."));
+    layers.extend(under(props, "admin.override."));
+    build(Kind::Admin, layers)
+}
+
+/// The worker's own client, for the cluster's id and whether Kafka answers.
+pub(super) fn worker(worker: &Props) -> Result<Settings> {
+    let mut layers = client_keys(worker);
+    layers.entry("client.id".into()).or_insert_with(|| "connect-admin".into());
+    layers.extend(under(worker, "admin."));
+    build(Kind::Admin, layers)
+}
+
+fn copy(from: &Props, key: &str, to: &mut BTreeMap<String, String>) {
+    if let Some(value) = from.get(key) {
+        to.insert(key.to_owned(), value.trim().to_owned());
+    }
+}
+
+/// The properties that begin with `prefix`, without it.
+fn under<'p>(
+    props: &'p Props,
+    prefix: &'p str,
+) -> impl Iterator<Item = (String, String)> + use<'p> {
+    props.iter().filter_map(move |(key, value)| {
+        let rest = key.strip_prefix(prefix).filter(|rest| !rest.starts_with("override."))?;
+        Some((rest.to_owned(), value.trim().to_owned()))
+    })
+}
+
+/// The keys of a worker's file that are about clients; all others there are the worker's.
+fn client_keys(worker: &Props) -> BTreeMap<String, String> {
+    let mut keys = BTreeMap::new();
+    for key in worker.keys() {
+        let known = matches!(key.as_str(), "bootstrap.servers" | "client.id" | "security.protocol")
+            || (key.starts_with("ssl.") && key != "ssl.client.auth")
+            || key.starts_with("sasl.")
+            || matches!(action(Kind::Admin, key), Some(Action::To(_)));
+        if known {
+            copy(worker, key, &mut keys);
+        }
+    }
+    keys
+}
+
+/// What becomes of one Java property.
+enum Action {
+    /// It has this name here, and the same values.
+    To(&'static str),
+    /// It is about the JVM, or has no counterpart that would change what is stored.
+    Ignore,
+    /// [`build`] or [`security::translate`] reads it.
+    Special,
+    Refuse(&'static str),
+}
+
+fn action(kind: Kind, key: &str) -> Option<Action> {
+    use Action::{Ignore, Refuse, Special, To};
+    Some(match key {
+        "bootstrap.servers" => To("bootstrap.servers"),
+        "client.id" => To("client.id"),
+        "client.dns.lookup" => To("client.dns.lookup"),
+        "client.rack" => To("client.rack"),
+        "metadata.max.age.ms" => To("metadata.max.age.ms"),
+        "metadata.recovery.strategy" => To("metadata.recovery.strategy"),
+        "metadata.recovery.rebootstrap.trigger.ms" => {
+            To("metadata.recovery.rebootstrap.trigger.ms")
+        }
+        "send.buffer.bytes" => To("socket.send.buffer.bytes"),
+        "receive.buffer.bytes" => To("socket.receive.buffer.bytes"),
+        "reconnect.backoff.ms" => To("reconnect.backoff.ms"),
+        "reconnect.backoff.max.ms" => To("reconnect.backoff.max.ms"),
+        "retry.backoff.ms" => To("retry.backoff.ms"),
+        "retry.backoff.max.ms" => To("retry.backoff.max.ms"),
+        "socket.connection.setup.timeout.ms" => To("socket.connection.setup.timeout.ms"),
+        "connections.max.idle.ms" => To("connections.max.idle.ms"),
+        "enable.metrics.push" => To("enable.metrics.push"),
+        "request.timeout.ms" if kind == Kind::Producer => Special,
+        "request.timeout.ms" => To("socket.timeout.ms"),
+        "default.api.timeout.ms" => Ignore,
+        "max.block.ms" => Special,
+        "metric.reporters"
+        | "metrics.num.samples"
+        | "metrics.recording.level"
+        | "metrics.sample.window.ms"
+        | "auto.include.jmx.reporter"
+        | "key.serializer"
+        | "value.serializer"
+        | "socket.connection.setup.timeout.max.ms"
+        | "security.providers"
+        | "metadata.max.idle.ms" => Ignore,
+        "interceptor.classes" => Refuse("Java classes cannot be loaded here; remove it"),
+        _ if key.starts_with("ssl.") || key.starts_with("sasl.") || key == "security.protocol" => {
+            Special
+        }
+        _ if kind == Kind::Admin => return None,
+        "acks" => To("acks"),
+        "retries" => To("retries"),
+        "linger.ms" => To("linger.ms"),
+        "batch.size" => To("batch.size"),
+        "buffer.memory" | "max.request.size" => Special,
+        "compression.type" => Special,
+        "compression.gzip.level" | "compression.lz4.level" | "compression.zstd.level" => Special,
+        "max.in.flight.requests.per.connection" => To("max.in.flight.requests.per.connection"),
+        "enable.idempotence" => To("enable.idempotence"),
+        "delivery.timeout.ms" => To("delivery.timeout.ms"),
+        "transactional.id" | "transaction.timeout.ms" | "transaction.two.phase.commit.enable" => {
+            Refuse("transactions belong to exactly-once sources, which this version does not have")
+        }
+        "partitioner.class" => Refuse(
+            "Java classes cannot be loaded here; without it keys go where Java's default \
+                    partitioner puts them",
+        ),
+        "partitioner.ignore.keys" => Special,
+        "partitioner.adaptive.partitioning.enable" | "partitioner.availability.timeout.ms" => {
+            Ignore
+        }
+        _ => return None,
+    })
+}
+
+/// Connect's defaults for a source's producer, and ours where Connect leaves a choice.
+const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
+    ("acks", "all"),
+    ("enable.idempotence", "false"),
+    ("max.in.flight.requests.per.connection", "1"),
+    ("delivery.timeout.ms", "2147483647"),
+    ("retries", "2147483647"),
+    // Kafka 4's own default is 5. With one request in flight a backlog fills batches by itself, so
+    // waiting only costs latency; 1 ms lets the records of one transaction travel together.
+    ("linger.ms", "1"),
+    // Java counts 16 KiB per partition; librdkafka sends one partition a request, so a request has
+    // to be large to be worth its round trip.
+    ("batch.size", "1000000"),
+    ("batch.num.messages", "100000"),
+    // Keyed records go where Java's murmur2 puts them, others anywhere.
+    ("partitioner", "murmur2_random"),
+    // Nothing is lost by more requests to find a partition's leader; a new topic is found sooner.
+    ("topic.metadata.refresh.fast.interval.ms", "50"),
+];
+
+/// `buffer.memory` in Kafka.
+const BUFFER_BYTES: u64 = 32 << 20;
+
+/// What a queued message costs beside its key and value: measured with four headers, 700 bytes.
+/// librdkafka counts only key and value, so small messages are limited by their number.
+const BYTES_PER_MESSAGE: u64 = 1_600;
+
+fn buffer(client: &mut ClientConfig, bytes: u64) {
+    // librdkafka's ranges are 1 to 2,147,483,647 KiB and up to as many messages.
+    let limit = u64::from(i32::MAX.unsigned_abs());
+    let messages = (bytes / BYTES_PER_MESSAGE).clamp(1_000, limit);
+    client.set("queue.buffering.max.kbytes", (bytes >> 10).clamp(1, limit).to_string());
+    client.set("queue.buffering.max.messages", messages.to_string());
+}
+
+fn build(kind: Kind, layers: BTreeMap<String, String>) -> Result<Settings> {
+    let servers = layers.get("bootstrap.servers").cloned().unwrap_or_default();
+    if servers.is_empty() {
+        return Err(Error::fatal("bootstrap.servers is not set; name at least one host:port"));
+    }
+    let mut client = ClientConfig::new();
+    // The crate would take the level from a logger that is not ours.
+    client.set_log_level(if tracing::enabled!(tracing::Level::DEBUG) {
+        RDKafkaLogLevel::Debug
+    } else {
+        RDKafkaLogLevel::Warning
+    });
+    let mut block_max = Duration::MAX;
+    if kind == Kind::Producer {
+        for (key, value) in PRODUCER_DEFAULTS {
+            client.set(*key, *value);
+        }
+        // A restarting broker is tried again soon; Java's producer does not give up either.
+        client.set("reconnect.backoff.max.ms", "1000");
+        buffer(&mut client, BUFFER_BYTES);
+        client.set("message.max.bytes", "1048576");
+    }
+    for (key, value) in &layers {
+        match action(kind, key) {
+            Some(Action::To(name)) => {
+                client.set(name, value);
+            }
+            Some(Action::Ignore) => {}
+            Some(Action::Refuse(why)) => {
+                return Err(Error::fatal(format!("client property {key} is refused: {why}")));
+            }
+            Some(Action::Special) => {
+                block_max = match special(&mut client, key, value)? {
+                    Some(limit) => limit,
+                    None => block_max,
+                };
+            }
+            None => pass(&mut client, key, value)?,
+        }
+    }
+    security::translate(&layers, &mut client)?;
+    // A request may not be waited for longer than its socket is.
+    if let Some(timeout) = client.get("request.timeout.ms").and_then(|text| text.parse().ok()) {
+        let timeout: u64 = timeout;
+        if timeout > 60_000 {
+            client.set("socket.timeout.ms", timeout.to_string());
+        }
+    }
+    client.create_native_config().map_err(|error| refused(&error))?;
+    Ok(Settings { client, servers, block_max })
+}
+
+fn special(client: &mut ClientConfig, key: &str, value: &str) -> Result<Option<Duration>> {
+    let number = || {
+        value.parse::<u64>().map_err(|_| {
+            Error::fatal(format!("client property {key} is {value:?}, which is no whole number"))
+        })
+    };
+    match key {
+        "max.block.ms" => return Ok(Some(Duration::from_millis(number()?))),
+        "request.timeout.ms" => {
+            client.set("request.timeout.ms", number()?.to_string());
+        }
+        "buffer.memory" => {
+            buffer(client, number()?);
+        }
+        "max.request.size" => {
+            // librdkafka's range is 1,000 bytes to 1,000,000,000.
+            let bytes = number()?.clamp(1_000, 1_000_000_000);
+            client.set("message.max.bytes", bytes.to_string());
+        }
+        "compression.type" if value == "zstd" => {
+            return Err(Error::fatal(
+                "client property compression.type is zstd, which this version lacks; use lz4, \
+                 snappy, gzip or none",
+            ));
+        }
+        "compression.type" => {
+            client.set("compression.type", value);
+        }
+        "compression.gzip.level" | "compression.lz4.level" => {
+            client.set("compression.level", value);
+        }
+        "partitioner.ignore.keys" if value.eq_ignore_ascii_case("true") => {
+            client.set("partitioner", "random");
+        }
+        _ => {} // The security keys are read together, by `security::translate`.
+    }
+    Ok(None)
+}
+
+/// Passes a key on that librdkafka may know.
+fn pass(client: &mut ClientConfig, key: &str, value: &str) -> Result<()> {
+    let mut alone = ClientConfig::new();
+    alone.set(key, value);
+    match alone.create_native_config() {
+        Ok(_) => {
+            client.set(key, value);
+            Ok(())
+        }
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+            warn_once(key);
+            Ok(())
+        }
+        Err(error) => Err(refused(&error)),
+    }
+}
+
+fn warn_once(key: &str) {
+    static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned()) {
+        tracing::warn!("client property {key} is unknown and has no effect");
+    }
+}
+
+fn refused(error: &KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(code, why, key, value) if code.is_error() => {
+            // Passwords are among the values.
+            let value =
+                if key.contains("password") || key.contains("pem") { "[hidden]" } else { value };
+            Error::fatal(format!("Kafka client property {key} is {value:?}: {why}"))
+        }
+        other => Error::fatal(format!("the Kafka client refuses its configuration: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn props(lines: &[(&str, &str)]) -> Props {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        lines
+            .iter()
+            .map(own)
+            .chain([("bootstrap.servers".to_owned(), "k:9092".to_owned())])
+            .collect()
+    }
+
+    /// Java's key and value in the worker's file, the connector's override, and what librdkafka gets.
+    #[test]
+    fn producer_properties() {
+        type Lines<'a> = &'a [(&'a str, &'a str)];
+        let cases: &[(Lines<'_>, Lines<'_>, Lines<'_>)] = &[
+            (
+                &[],
+                &[],
+                &[
+                    ("bootstrap.servers", "k:9092"),
+                    ("client.id", "connector-producer-c-0"),
+                    ("acks", "all"),
+                    ("enable.idempotence", "false"),
+                    ("max.in.flight.requests.per.connection", "1"),
+                    ("delivery.timeout.ms", "2147483647"),
+                    ("partitioner", "murmur2_random"),
+                    ("queue.buffering.max.kbytes", "32768"),
+                    ("message.max.bytes", "1048576"),
+                    ("security.protocol", "plaintext"),
+                ],
+            ),
+            // The connector wins over the worker, the worker over the defaults.
+            (
+                &[("producer.linger.ms", "20"), ("producer.acks", "1")],
+                &[("producer.override.acks", "-1")],
+                &[("linger.ms", "20"), ("acks", "-1")],
+            ),
+            // Names that differ.
+            (
+                &[
+                    ("producer.buffer.memory", "1048576"),
+                    ("producer.max.request.size", "5000000"),
+                    ("producer.send.buffer.bytes", "131072"),
+                    ("producer.request.timeout.ms", "90000"),
+                ],
+                &[("producer.override.compression.type", "lz4")],
+                &[
+                    ("queue.buffering.max.kbytes", "1024"),
+                    ("message.max.bytes", "5000000"),
+                    ("socket.send.buffer.bytes", "131072"),
+                    ("request.timeout.ms", "90000"),
+                    ("socket.timeout.ms", "90000"),
+                    ("compression.type", "lz4"),
+                ],
+            ),
+            // librdkafka's own keys pass.
+            (&[("producer.statistics.interval.ms", "5")], &[], &[("statistics.interval.ms", "5")]),
+            (
+                &[
+                    ("producer.security.protocol", "SASL_SSL"),
+                    ("producer.sasl.mechanism", "PLAIN"),
+                    (
+                        "producer.sasl.jaas.config",
+                        "org.apache.kafka.common.security.plain.PlainLoginModule required \
+                 username=\"u\" password=\"p\";",
+                    ),
+                    ("producer.ssl.truststore.location", "/ca.pem"),
+                    ("producer.ssl.truststore.type", "PEM"),
+                    ("producer.ssl.endpoint.identification.algorithm", ""),
+                ],
+                &[],
+                &[
+                    ("security.protocol", "sasl_ssl"),
+                    ("sasl.mechanism", "PLAIN"),
+                    ("sasl.username", "u"),
+                    ("sasl.password", "p"),
+                    ("ssl.ca.location", "/ca.pem"),
+                    ("ssl.endpoint.identification.algorithm", "none"),
+                ],
+            ),
+            // A store that the protocol does not need is not read, as in Java.
+            (&[("producer.ssl.keystore.location", "/k.jks")], &[], &[]),
+        ];
+        for (worker, connector, answer) in cases {
+            let built =
+                producer(&props(worker), "c", 0, &props(connector)).map_err(|error| error.trace());
+            let client = built.unwrap().client;
+            for (key, value) in *answer {
+                assert_eq!(client.get(key), Some(*value), "{key} of {worker:?} {connector:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn refused_properties() {
+        let cases = [
+            ("producer.transactional.id", "x", "client property transactional.id is refused"),
+            ("producer.interceptor.classes", "x", "client property interceptor.classes is refused"),
+            ("producer.partitioner.class", "x", "client property partitioner.class is refused"),
+            ("producer.compression.type", "zstd", "client property compression.type is zstd"),
+            ("producer.compression.type", "lzma", "Kafka client property compression.type is"),
+            (
+                "producer.buffer.memory",
+                "big",
+                "client property buffer.memory is \"big\", which is no",
+            ),
+            ("producer.security.protocol", "TLS", "client property security.protocol is \"TLS\""),
+            ("producer.security.protocol", "SASL_SSL", "client property sasl.mechanism is GSSAPI"),
+        ];
+        for (key, value, answer) in cases {
+            let error = producer(&props(&[(key, value)]), "c", 0, &Props::new()).err();
+            let message = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(message.starts_with(answer), "{key}={value}: {message}");
+        }
+        let jks =
+            [("producer.security.protocol", "SSL"), ("producer.ssl.keystore.location", "/k.jks")];
+        let error = producer(&props(&jks), "c", 0, &Props::new()).err().unwrap().to_string();
+        assert!(error.contains("keytool -importkeystore -srckeystore /k.jks"), "{error}");
+        let error = producer(&Props::new(), "c", 0, &Props::new()).err().unwrap().to_string();
+        assert!(error.starts_with("bootstrap.servers is not set"), "{error}");
+    }
+
+    /// The admin client takes the worker's own client keys, then `admin.*`; not the worker's others.
+    #[test]
+    fn admin_properties() {
+        let own = props(&[
+            ("client.id", "w"),
+            ("request.timeout.ms", "40000"),
+            ("group.id", "connect"),
+            ("session.timeout.ms", "10000"),
+            ("ssl.client.auth", "required"),
+            ("admin.retry.backoff.ms", "7"),
+        ]);
+        let client = admin(&own, "c", 1, &Props::new()).unwrap().client;
+        assert_eq!(client.get("client.id"), Some("connector-adminclient-c-1"));
+        assert_eq!(client.get("socket.timeout.ms"), Some("40000"));
+        assert_eq!(client.get("retry.backoff.ms"), Some("7"));
+        assert_eq!(client.get("group.id"), None);
+        assert_eq!(client.get("session.timeout.ms"), None);
+        assert_eq!(worker(&own).unwrap().client.get("client.id"), Some("w"));
+    }
+}

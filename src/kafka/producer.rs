@@ -1,0 +1,285 @@
+//! The producer of a source task.
+//!
+//! librdkafka's queue is the only buffer between the encoder and the network, bounded by
+//! `buffer.memory`; when it is full, [`KafkaProducer::send`] waits. A delivery report only counts
+//! down the record's ticket, so nothing is kept per record on our side.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use model::{
+    connector::Props,
+    error::{Error, Kind, Result},
+};
+use rdkafka::{
+    ClientContext, Message,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
+    types::RDKafkaRespErr,
+};
+use tokio::time::Instant;
+
+use super::{admin::Topics, config};
+use crate::runtime::transport::{Chunk, Client, EncodedHeaders, Producer, Ticket};
+
+/// How long to wait when the queue is full. It holds many times what is sent in this time, so the
+/// network never runs dry.
+const FULL_WAIT: Duration = Duration::from_millis(2);
+
+/// How long a topic that does not exist is waited for, unless `max.block.ms` is less. A broker
+/// creates topics by itself within a second or so, or never.
+const TOPIC_WAIT: Duration = Duration::from_secs(15);
+
+type Inner = ThreadedProducer<Reports>;
+
+pub(super) struct KafkaProducer {
+    /// `None` once closed.
+    inner: Option<Arc<Inner>>,
+    servers: String,
+    topic_wait: Duration,
+    creation: Topics,
+    /// Topics that are known to exist.
+    known: HashSet<Arc<str>>,
+    /// By the address of the encoded headers, which the entry keeps alive.
+    headers: HashMap<usize, (EncodedHeaders, OwnedHeaders)>,
+    who: String,
+}
+
+/// Distinct headers kept ready. A task has one set, and one more per key change.
+const HEADERS_MAX: usize = 64;
+
+impl KafkaProducer {
+    pub(super) fn new(worker: &Props, client: &Client) -> Result<Self> {
+        let settings = config::producer(worker, &client.connector, client.task, &client.props)?;
+        let who = format!("{}|task-{}", client.connector, client.task);
+        let reports = Reports { who: who.clone() };
+        let inner: Inner = settings.client.create_with_context(reports).map_err(|error| {
+            Error::fatal(format!("Kafka producer for {} cannot start", settings.servers))
+                .caused_by(error)
+        })?;
+        Ok(Self {
+            inner: Some(Arc::new(inner)),
+            servers: settings.servers,
+            topic_wait: settings.block_max.min(TOPIC_WAIT),
+            creation: Topics::new(worker, client)?,
+            known: HashSet::new(),
+            headers: HashMap::new(),
+            who,
+        })
+    }
+
+    fn inner(&self) -> &Arc<Inner> {
+        self.inner.as_ref().expect("closed only by close and drop, which end the producer")
+    }
+
+    /// Makes sure that the topic exists, so that a record for a topic that nobody creates ends in an
+    /// error and not in silence.
+    async fn prepare(&self, topic: &str) -> Result<()> {
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.creation.create(topic).await {
+                Ok(()) => break,
+                Err(error) if error.kind() == Kind::Retriable => {
+                    tracing::warn!("[{}] {}; trying again", self.who, error.trace());
+                }
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(5));
+        }
+        let deadline = Instant::now() + self.topic_wait;
+        let mut wait = Duration::from_millis(20);
+        loop {
+            match self.look_up(topic).await {
+                Ok(()) => return Ok(()),
+                Err(Missing::Fatal(error)) => return Err(error),
+                Err(Missing::Topic) if Instant::now() >= deadline => return Err(self.absent(topic)),
+                Err(Missing::Topic) => {}
+                Err(Missing::Kafka(error)) => tracing::warn!(
+                    "[{}] Kafka at {} does not tell of topic {topic}: {error}; trying again",
+                    self.who,
+                    self.servers
+                ),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// Asks for the topic by name, which also makes a broker create it that does so by itself.
+    async fn look_up(&self, topic: &str) -> Result<(), Missing> {
+        let producer = self.inner().clone();
+        let name = topic.to_owned();
+        let answer = tokio::task::spawn_blocking(move || {
+            let metadata = producer.client().fetch_metadata(Some(&name), Duration::from_secs(5))?;
+            let found = metadata.topics().iter().find(|topic| topic.name() == name);
+            Ok(match found {
+                None => Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART),
+                Some(found) if found.error().is_some() => found.error(),
+                Some(found) if found.partitions().is_empty() => {
+                    Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+                }
+                Some(_) => None,
+            })
+        });
+        let code = match answer.await {
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Ok(Some(code))) => RDKafkaErrorCode::from(code),
+            Ok(Err(KafkaError::MetadataFetch(code))) => code,
+            Ok(Err(error)) => return Err(Missing::Kafka(error.to_string())),
+            Err(error) => return Err(Missing::Kafka(error.to_string())),
+        };
+        Err(match code {
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::LeaderNotAvailable => Missing::Topic,
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::InvalidTopic => Missing::Fatal(
+                Error::fatal(format!("topic {topic} on Kafka {} cannot be used", self.servers))
+                    .caused_by(code),
+            ),
+            code => Missing::Kafka(code.to_string()),
+        })
+    }
+
+    fn absent(&self, topic: &str) -> Error {
+        Error::fatal(format!(
+            "topic {topic} does not exist on Kafka {}, and the broker does not create it by itself \
+             (auto.create.topics.enable); create it, or let the connector do so with \
+             topic.creation.default.replication.factor and topic.creation.default.partitions",
+            self.servers
+        ))
+    }
+
+    fn headers(&mut self, encoded: &EncodedHeaders) -> Option<OwnedHeaders> {
+        if encoded.is_empty() {
+            return None;
+        }
+        let address = Arc::as_ptr(encoded).cast::<()>() as usize;
+        if let Some((_, headers)) = self.headers.get(&address) {
+            return Some(headers.clone());
+        }
+        let empty = OwnedHeaders::new_with_capacity(encoded.len());
+        let headers = encoded.iter().fold(empty, |headers, (name, value)| {
+            headers.insert(Header { key: name, value: value.as_deref() })
+        });
+        if self.headers.len() >= HEADERS_MAX {
+            self.headers.clear();
+        }
+        self.headers.insert(address, (encoded.clone(), headers.clone()));
+        Some(headers)
+    }
+}
+
+/// Why a topic cannot be written to just now.
+enum Missing {
+    Topic,
+    Kafka(String),
+    Fatal(Error),
+}
+
+#[async_trait]
+impl Producer for KafkaProducer {
+    async fn send(&mut self, chunk: Chunk, ticket: &Arc<Ticket>) -> Result<Chunk> {
+        let mut last: Option<&Arc<str>> = None;
+        for record in &chunk.records {
+            if last.is_none_or(|last| !Arc::ptr_eq(last, &record.topic)) {
+                if !self.known.contains(&record.topic) {
+                    self.prepare(&record.topic).await?;
+                    self.known.insert(record.topic.clone());
+                }
+                last = Some(&record.topic);
+            }
+            let headers = self.headers(&record.headers);
+            let mut message = BaseRecord {
+                topic: &record.topic,
+                partition: record.partition,
+                payload: chunk.slice(record.value.as_ref()),
+                key: chunk.slice(record.key.as_ref()),
+                timestamp: record.timestamp,
+                headers,
+                delivery_opaque: ticket.clone(),
+            };
+            // A message that an empty queue has no room for never fits.
+            let mut empty = false;
+            loop {
+                match self.inner().send(message) {
+                    Ok(()) => break,
+                    Err((error, unsent)) => {
+                        let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                        if !full || empty {
+                            let cause = Error::fatal("the record was not sent").caused_by(error);
+                            ticket.failed(&record.topic, cause);
+                            break;
+                        }
+                        message = unsent;
+                    }
+                }
+                tokio::time::sleep(FULL_WAIT).await;
+                empty = self.inner().in_flight_count() == 0;
+            }
+        }
+        Ok(chunk)
+    }
+
+    async fn close(mut self: Box<Self>) {
+        if let Some(inner) = self.inner.take() {
+            // Dropping waits for the polling thread.
+            let closed = tokio::task::spawn_blocking(move || drop(inner)).await;
+            if let Err(error) = closed {
+                tracing::warn!("[{}] closing the producer failed: {error}", self.who);
+            }
+        }
+    }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            // Dropping waits for the polling thread, which an async worker thread must not.
+            std::thread::spawn(move || drop(inner));
+        }
+    }
+}
+
+/// Receives the delivery reports, on the producer's polling thread.
+struct Reports {
+    who: String,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::log(&self.who, level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!("[{}] Kafka producer: {error}: {reason}", self.who);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Arc<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
+        match result {
+            Ok(_) => ticket.done(1),
+            Err((error, message)) => match error.rdkafka_error_code() {
+                // Given up because the task closes: not stored, and nobody's fault.
+                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
+                _ => {
+                    let topic = message.topic();
+                    let cause = Error::fatal(format!("a record for topic {topic} was not stored"))
+                        .caused_by(error.clone());
+                    ticket.failed(topic, cause);
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Every connector there is, and the names it goes by. A new one is a line here.
+
+use std::sync::{Arc, LazyLock};
+
+use model::{
+    config::ConfigDef,
+    connector::{SinkConnector, SourceConnector},
+};
+
+/// A kind of connector.
+#[derive(Clone, Copy)]
+pub enum Plugin {
+    Source(&'static dyn SourceConnector),
+    Sink(&'static dyn SinkConnector),
+}
+
+static SOURCES: LazyLock<Vec<Arc<dyn SourceConnector>>> = LazyLock::new(|| {
+    vec![
+        #[cfg(feature = "postgres")]
+        source_postgres::connector(),
+    ]
+});
+
+static SINKS: LazyLock<Vec<Arc<dyn SinkConnector>>> = LazyLock::new(sink_stream::connectors);
+
+/// All connectors in the order of `GET /connector-plugins`: sinks, sources, each by class.
+pub fn connectors() -> Vec<Plugin> {
+    let sorted = |mut plugins: Vec<Plugin>| {
+        plugins.sort_by_key(Plugin::class);
+        plugins
+    };
+    let mut all = sorted(SINKS.iter().map(|sink| Plugin::Sink(sink.as_ref())).collect());
+    all.extend(sorted(SOURCES.iter().map(|source| Plugin::Source(source.as_ref())).collect()));
+    all
+}
+
+/// All converters, then all header converters, each by class.
+pub fn converters() -> &'static [codec::Plugin] {
+    codec::converters()
+}
+
+/// By full name, simple name, or simple name without `Connector`, as Connect finds them.
+pub fn connector(class_or_alias: &str) -> Option<Plugin> {
+    connectors().into_iter().find(|plugin| {
+        let simple = simple_name(plugin.class());
+        class_or_alias == plugin.class()
+            || class_or_alias == simple
+            || Some(class_or_alias) == simple.strip_suffix("Connector")
+            || class_or_alias.strip_suffix("Connector") == Some(simple)
+    })
+}
+
+/// A converter (or header converter, by `kind`) by full name or alias.
+pub fn converter(kind: &str, class_or_alias: &str) -> Option<&'static codec::Plugin> {
+    converters().iter().find(|plugin| {
+        let simple = simple_name(plugin.class);
+        let ending = match simple.ends_with("HeaderConverter") {
+            true => "HeaderConverter",
+            false => "Converter",
+        };
+        plugin.kind == kind
+            && (class_or_alias == plugin.class
+                || class_or_alias == simple
+                || Some(class_or_alias) == simple.strip_suffix(ending))
+    })
+}
+
+fn simple_name(class: &str) -> &str {
+    class.rsplit(['.', '$']).next().unwrap_or(class)
+}
+
+impl Plugin {
+    pub fn class(&self) -> &'static str {
+        match self {
+            Plugin::Source(source) => source.class(),
+            Plugin::Sink(sink) => sink.class(),
+        }
+    }
+
+    pub fn version(&self) -> &'static str {
+        match self {
+            Plugin::Source(source) => source.version(),
+            Plugin::Sink(sink) => sink.version(),
+        }
+    }
+
+    pub fn config(&self) -> &'static ConfigDef {
+        match self {
+            Plugin::Source(source) => source.config(),
+            Plugin::Sink(sink) => sink.config(),
+        }
+    }
+
+    /// As REST names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Plugin::Source(_) => "source",
+            Plugin::Sink(_) => "sink",
+        }
+    }
+
+    /// What stands in the configuration of a task. The JVM's task classes have the connector's name
+    /// with `Task` in place of `Connector`.
+    pub fn task_class(&self) -> String {
+        let class = self.class();
+        match class.strip_suffix("Connector") {
+            Some(stem) if class.starts_with("io.debezium.") => format!("{stem}ConnectorTask"),
+            Some(stem) => format!("{stem}Task"),
+            None => format!("{class}Task"),
+        }
+    }
+
+    /// As Connect prints a plugin in its messages.
+    pub fn describe(&self) -> String {
+        let (class, version, kind) = (self.class(), self.version(), self.kind());
+        format!(
+            "PluginDesc{{klass=class {class}, name='{class}', version='{version}', \
+             encodedVersion={version}, type={kind}, typeName='{kind}', location='built-in'}}"
+        )
+    }
+}

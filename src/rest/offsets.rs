@@ -1,0 +1,45 @@
+//! `/connectors/{name}/offsets`.
+
+use axum::http::Method;
+use serde::Serialize;
+
+use super::{Answer, Api, Call, Outcome, body, wrong_method};
+use crate::herder::Refusal;
+
+#[derive(Serialize)]
+struct Stored<'a> {
+    partition: &'a model::connector::Object,
+    offset: &'a model::connector::Object,
+}
+
+pub(super) async fn serve(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
+    let verb = match *call.method {
+        Method::GET | Method::HEAD => {
+            let offsets = api.herder.offsets(name).await?;
+            let stored: Vec<Stored<'_>> = (offsets.iter())
+                .map(|(partition, offset)| Stored { partition, offset })
+                .collect();
+            return Ok(Answer::ok(&serde_json::json!({ "offsets": stored })));
+        }
+        Method::PATCH => {
+            let given = body::offsets(call)?;
+            let mut changes = Vec::with_capacity(given.len());
+            for (partition, offset) in given {
+                let Some(partition) = partition else {
+                    let text = "Partition objects cannot be null";
+                    return Err(Refusal::new(500, text).into());
+                };
+                changes.push((partition, offset));
+            }
+            api.herder.change_offsets(name, Some(changes)).await?;
+            "altered"
+        }
+        Method::DELETE => {
+            api.herder.change_offsets(name, None).await?;
+            "reset"
+        }
+        _ => return Err(wrong_method(call, &["HEAD", "DELETE", "GET", "OPTIONS", "PATCH"])),
+    };
+    let message = format!("The offsets for this connector have been {verb} successfully");
+    Ok(Answer::ok(&serde_json::json!({ "message": message })))
+}

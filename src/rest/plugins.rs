@@ -1,0 +1,112 @@
+//! `/connector-plugins`: what there is, its keys, and validation.
+
+use axum::http::{Method, StatusCode};
+use serde::Serialize;
+
+use super::{Answer, Api, Call, Outcome, body, wrong_method};
+use crate::{
+    herder::{Refusal, validate},
+    plugins,
+};
+
+#[derive(Serialize)]
+struct PluginInfo {
+    class: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    version: &'static str,
+}
+
+pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
+    let get = matches!(*call.method, Method::GET | Method::HEAD);
+    match call.path.get(1..).unwrap_or_default() {
+        [] if get => Ok(Answer::ok(&list(call.flag("connectorsOnly", true)))),
+        [] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
+        [class, "config"] if get => keys(api, call, class),
+        [_, "config"] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
+        [class, "config", "validate"] if *call.method == Method::PUT => {
+            validate(api, call, class).await
+        }
+        [_, "config", "validate"] => Err(wrong_method(call, &["OPTIONS", "PUT"])),
+        _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
+    }
+}
+
+fn list(connectors_only: bool) -> Vec<PluginInfo> {
+    let connector = |plugin: &plugins::Plugin| PluginInfo {
+        class: plugin.class(),
+        kind: plugin.kind(),
+        version: plugin.version(),
+    };
+    let mut all: Vec<PluginInfo> = plugins::connectors().iter().map(connector).collect();
+    if !connectors_only {
+        all.extend(plugins::converters().iter().map(|plugin| PluginInfo {
+            class: plugin.class,
+            kind: plugin.kind,
+            version: plugin.version,
+        }));
+    }
+    all
+}
+
+/// The plugin's own keys, then those every connector has and it does not define itself.
+fn keys(api: &Api, call: &Call<'_>, class: &str) -> Outcome {
+    let wanted = call.query.iter().find(|(key, _)| key == "version").map(|(_, value)| value);
+    let check_version = |class: &str, version: &str| match wanted {
+        Some(wanted) if wanted != version => Err(Answer::from(Refusal::new(
+            400,
+            format!(
+                "Plugin {class} not found that matches the version range [{wanted},{wanted}], \
+                 available versions: [{version}]"
+            ),
+        ))),
+        _ => Ok(()),
+    };
+    if let Some(plugin) = plugins::connector(class) {
+        check_version(plugin.class(), plugin.version())?;
+        let mut keys = plugin.config().keys();
+        let base = validate::base_keys_of(api.herder.worker(), plugin);
+        keys.extend(base.into_iter().filter(|key| !plugin.config().has(&key.name)));
+        return Ok(Answer::ok(&keys));
+    }
+    let converter = plugins::converter("converter", class)
+        .or_else(|| plugins::converter("header_converter", class));
+    match converter {
+        Some(plugin) => {
+            check_version(plugin.class, plugin.version)?;
+            Ok(Answer::ok(&plugin.config.keys()))
+        }
+        None => Err(Refusal::new(404, format!("Unknown plugin {class}.")).into()),
+    }
+}
+
+async fn validate(api: &Api, call: &Call<'_>, class: &str) -> Outcome {
+    let Some(config) = body::config(call)? else {
+        let text = "the request has no body; send the connector's configuration as a JSON object";
+        return Err(Refusal::new(500, text).into());
+    };
+    if let Some(included) = config.get("connector.class")
+        && !simple(included).ends_with(simple(class))
+    {
+        let text =
+            format!("Included connector type {included} does not match request type {class}");
+        return Err(Refusal::new(400, text).into());
+    }
+    let validated = api.herder.validate(&config).await;
+    // Connect wraps what it cannot validate at all.
+    let infos = validated.map_err(|refusal| match refusal.status {
+        400 => Refusal::new(
+            500,
+            format!(
+                "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: {}",
+                refusal.message
+            ),
+        ),
+        _ => refusal,
+    })?;
+    Ok(Answer::ok(&infos))
+}
+
+fn simple(class: &str) -> &str {
+    class.strip_suffix("Connector").unwrap_or(class)
+}

@@ -1,0 +1,580 @@
+//! Drives a source task.
+//!
+//! # Two futures and a ledger
+//!
+//! The connector's `run` is a tokio task of its own, so that batch N+1 is decoded while batch N is
+//! encoded. The **sender** takes batches out of the outbox, encodes them and hands them to the
+//! transport; where the transport is full it waits, the outbox fills, and the source waits for room.
+//! The **driver** owns all state: it polls the sender beside acknowledgements, the flush timer and
+//! what the herder wants, so none of these waits for another.
+//!
+//! # Progress
+//!
+//! The sender opens a [`Ticket`] per ledger entry. When an entry and all before it are acknowledged,
+//! its position may be stored; the flush stores the newest and only then shows it to the source
+//! (Invariant 1: a source confirms to its database only what the transport holds and the offset
+//! store knows). A position is stored at the flush interval, while the task is held, when it stops
+//! and when it has failed.
+//!
+//! # What happens on …
+//!
+//! * a retriable error: the same task runs again after a back-off; its state stays RUNNING;
+//! * a fatal error or a panic: acknowledged positions are stored, then FAILED;
+//! * pause: the sender takes nothing more, the source's outbox fills; its connection stays;
+//! * stop: the source's token is cancelled, what it has handed over is sent and acknowledged, its
+//!   position stored. If that takes too long, the rest is read again after the next start.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use model::{
+    connector::{Inbox, Object, OffsetReader, Outbox, SourceConnector, SourceTask, Start, outbox},
+    error::{Error, Kind, Result},
+    record::{Batch, Position},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, Sleep, interval_at, sleep, timeout},
+};
+
+use super::{
+    OffsetStore, State, Target, Tasks,
+    convert::Converters,
+    encode::Encoder,
+    ledger::Ledger,
+    settings::{Backoff, Settings},
+    supervise::{Context, panicked},
+    transport::{Chunk, Deliveries, Producer, Ticket},
+};
+
+/// Batches between source and sender: one being taken, one ready. More only costs memory.
+const OUTBOX_BATCHES: usize = 2;
+
+/// Batches that come one after another share a ledger entry up to this many records, so that a
+/// backlog of small transactions does not keep a position for each.
+const ENTRY_RECORDS: usize = 1_024;
+
+pub(super) async fn drive(
+    tasks: Tasks,
+    connector: &'static dyn SourceConnector,
+    mut context: Context,
+) -> Result<()> {
+    if !context.begin().await {
+        return Ok(());
+    }
+    let who = context.who();
+    let settings = Settings::new(&context.client.props, &tasks.worker)?;
+    let deliveries =
+        Deliveries::new(who.replace("|task", ""), settings.tolerance.all, settings.tolerance.log);
+    let encoder = Encoder::new(
+        Converters::new(&context.client.props, &tasks.worker)?,
+        settings.tolerance.clone(),
+        settings.retry.clone(),
+        who.clone(),
+        context.topics.clone(),
+    );
+    let mut backoff = Backoff::new();
+    let mut producer = loop {
+        match tasks.transport.producer(&context.client).await {
+            Ok(producer) => break producer,
+            Err(error) if error.kind() == Kind::Fatal => return Err(error),
+            Err(error) => tracing::warn!("[{who}] {}; trying again", error.trace()),
+        }
+        if !context.pause_between(backoff.pause()).await {
+            return Ok(());
+        }
+    };
+    backoff.reset();
+    let task = loop {
+        match start(&tasks, connector, &context).await {
+            Ok(task) => break task,
+            Err(error) if error.kind() == Kind::Fatal => return Err(error),
+            Err(error) => {
+                tracing::warn!("[{who}] could not start: {}; trying again", error.trace());
+            }
+        }
+        if !context.pause_between(backoff.pause()).await {
+            producer.close().await;
+            return Ok(());
+        }
+    };
+    let (out, inbox) = outbox(OUTBOX_BATCHES);
+    let (gate, gate_seen) = watch::channel(true);
+    let (entries, entries_seen) = mpsc::unbounded_channel();
+    let Inbox { batches, acked, stop } = inbox;
+    let sender =
+        Sender { batches, gate: gate_seen, entries, encoder, deliveries: deliveries.clone() };
+    let driver = Driver {
+        who,
+        run: JoinSet::new(),
+        waiting: None,
+        backoff: Backoff::new(),
+        gate,
+        stop,
+        entries: entries_seen,
+        deliveries,
+        ledger: Ledger::default(),
+        flush: Flush {
+            offsets: tasks.offsets.clone(),
+            connector: context.client.connector.clone(),
+            timeout: settings.flush_timeout,
+            acked,
+            storing: None,
+        },
+        settings,
+        context,
+    };
+    let result = driver.drive(task, out, sender, producer.as_mut()).await;
+    producer.close().await;
+    result
+}
+
+async fn start(
+    tasks: &Tasks,
+    connector: &'static dyn SourceConnector,
+    context: &Context,
+) -> Result<Box<dyn SourceTask>> {
+    let client = &context.client;
+    let props = client.props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let config = connector.config().parse(props).map_err(|errors| {
+        Error::fatal(format!("the configuration is invalid: {}", errors.join("; ")))
+    })?;
+    let offsets =
+        Arc::new(Offsets { store: tasks.offsets.clone(), connector: client.connector.clone() });
+    connector
+        .start(config, Start { connector: client.connector.clone(), task: client.task, offsets })
+        .await
+}
+
+/// The offset store, for one connector.
+struct Offsets {
+    store: Arc<dyn OffsetStore>,
+    connector: Arc<str>,
+}
+
+#[async_trait]
+impl OffsetReader for Offsets {
+    async fn offset(&self, partition: &Object) -> Result<Option<Object>> {
+        self.store.read(&self.connector, partition).await
+    }
+}
+
+type Waiting = (Pin<Box<Sleep>>, Box<dyn SourceTask>, Outbox);
+type Ran = (Box<dyn SourceTask>, Outbox, Result<()>);
+
+struct Driver {
+    who: String,
+    context: Context,
+    settings: Settings,
+    /// The connector's `run`; empty while `waiting`.
+    run: JoinSet<Ran>,
+    /// The task between a retriable error and its next run.
+    waiting: Option<Waiting>,
+    backoff: Backoff,
+    /// Closed while the task is held.
+    gate: watch::Sender<bool>,
+    stop: tokio_util::sync::CancellationToken,
+    entries: mpsc::UnboundedReceiver<Entry>,
+    deliveries: Arc<Deliveries>,
+    ledger: Ledger,
+    flush: Flush,
+}
+
+impl Driver {
+    async fn drive(
+        mut self,
+        task: Box<dyn SourceTask>,
+        out: Outbox,
+        sender: Sender,
+        producer: &mut dyn Producer,
+    ) -> Result<()> {
+        self.run(task, out);
+        self.context.status.report(State::Running, None);
+        let mut sending: Sending<'_> = Some(Box::pin(sender.send(producer)));
+        let result = self.work(&mut sending).await;
+        self.finish(&mut sending).await;
+        result
+    }
+
+    fn run(&mut self, mut task: Box<dyn SourceTask>, mut out: Outbox) {
+        self.run.spawn(async move {
+            let result = task.run(&mut out).await;
+            (task, out, result)
+        });
+    }
+
+    /// Until the task is to stop (`Ok`) or has failed.
+    async fn work(&mut self, sending: &mut Sending<'_>) -> Result<()> {
+        let interval = self.settings.flush_interval.max(Duration::from_millis(1));
+        let mut tick = interval_at(Instant::now() + interval, interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                changed = self.context.target.changed() => {
+                    if changed.is_err() || self.aim() {
+                        return Ok(());
+                    }
+                }
+                Some(ended) = self.run.join_next() => self.ended(ended)?,
+                () = wait(&mut self.waiting) => {
+                    if let Some((_, task, out)) = self.waiting.take() {
+                        self.run(task, out);
+                    }
+                }
+                result = drain(sending) => {
+                    *sending = None;
+                    result?;
+                }
+                Some(entry) = self.entries.recv() => {
+                    self.backoff.reset();
+                    self.enter(entry);
+                }
+                () = self.deliveries.changed.notified() => {
+                    if let Err(error) = self.acknowledged() {
+                        // Nothing that is sent now could count.
+                        *sending = None;
+                        return Err(error);
+                    }
+                }
+                _ = tick.tick() => self.flush.begin(&mut self.ledger),
+                stored = finished(&mut self.flush.storing) => self.flush.end(stored, &mut self.ledger, &self.who),
+            }
+        }
+    }
+
+    /// Follows the herder's wish. `true` is to stop.
+    fn aim(&mut self) -> bool {
+        let target = *self.context.target.borrow_and_update();
+        match target {
+            Target::Stopped => return true,
+            Target::Paused => {
+                self.gate.send_replace(false);
+                self.flush.begin(&mut self.ledger);
+                self.context.status.report(State::Paused, None);
+            }
+            Target::Running => {
+                self.gate.send_replace(true);
+                self.context.status.report(State::Running, None);
+            }
+        }
+        false
+    }
+
+    fn enter(&mut self, entry: Entry) {
+        self.ledger.push(entry.ticket, entry.position);
+        self.advance();
+    }
+
+    fn advance(&mut self) {
+        self.ledger.advance();
+        // Held, little else will come: store a position as soon as it may be.
+        if !*self.gate.borrow() {
+            self.flush.begin(&mut self.ledger);
+        }
+    }
+
+    fn acknowledged(&mut self) -> Result<()> {
+        while let Ok(entry) = self.entries.try_recv() {
+            self.backoff.reset();
+            self.ledger.push(entry.ticket, entry.position);
+        }
+        self.advance();
+        self.deliveries.take_failure().map_or(Ok(()), Err)
+    }
+
+    /// The connector's `run` has returned without being asked to.
+    fn ended(&mut self, ended: Result<Ran, tokio::task::JoinError>) -> Result<()> {
+        let (task, out, result) = match ended {
+            Ok(ran) => ran,
+            Err(error) => return Err(joined(error)),
+        };
+        match result {
+            Ok(()) => Err(Error::fatal("the source ended although it was not asked to stop")),
+            Err(error) if error.kind() == Kind::Fatal => Err(error),
+            Err(error) => {
+                let pause = self.backoff.pause();
+                tracing::warn!(
+                    "[{}] {}; trying again in {} ms",
+                    self.who,
+                    error.trace(),
+                    pause.as_millis()
+                );
+                self.waiting = Some((Box::pin(sleep(pause)), task, out));
+                Ok(())
+            }
+        }
+    }
+
+    /// Stops the source, sends what it has handed over unless sending has failed or the task is held,
+    /// waits for acknowledgements, stores the position. Bounded in time; what is left over is read
+    /// again.
+    async fn finish(&mut self, sending: &mut Sending<'_>) {
+        self.stop.cancel();
+        self.waiting = None;
+        if !*self.gate.borrow() {
+            *sending = None;
+        }
+        // A part of the grace, because storing the offsets comes after.
+        let limit = self.settings.flush_timeout.min(self.settings.stop_grace.mul_f32(0.6));
+        let deadline = Instant::now() + limit;
+        let settled = tokio::time::timeout_at(deadline, self.settle(sending)).await;
+        if settled.is_err() {
+            tracing::warn!(
+                "[{}] is stopped although records are not acknowledged after {} ms; they will be \
+                 read again",
+                self.who,
+                limit.as_millis()
+            );
+        }
+        self.run.abort_all();
+        *sending = None;
+        while let Ok(entry) = self.entries.try_recv() {
+            self.ledger.push(entry.ticket, entry.position);
+        }
+        self.ledger.advance();
+        if let Some(storing) = self.flush.storing.take() {
+            let stored = storing.await;
+            self.flush.end(stored, &mut self.ledger, &self.who);
+        }
+        self.flush.begin(&mut self.ledger);
+        if let Some(storing) = self.flush.storing.take() {
+            let stored = storing.await;
+            self.flush.end(stored, &mut self.ledger, &self.who);
+        }
+    }
+
+    /// Until source and sender have ended and all is acknowledged.
+    async fn settle(&mut self, sending: &mut Sending<'_>) {
+        while !self.run.is_empty() || sending.is_some() || !self.ledger.settled() {
+            tokio::select! {
+                Some(ended) = self.run.join_next() => match ended {
+                    Ok((_, _, Ok(()))) => {}
+                    Ok((_, _, Err(error))) => self.late(&error),
+                    Err(error) => self.late(&joined(error)),
+                },
+                result = drain(sending) => {
+                    *sending = None;
+                    if let Err(error) = result {
+                        self.late(&error);
+                        return;
+                    }
+                    if let Err(error) = self.acknowledged() {
+                        self.late(&error);
+                        return;
+                    }
+                }
+                Some(entry) = self.entries.recv() => self.enter(entry),
+                () = self.deliveries.changed.notified() => {
+                    if let Err(error) = self.acknowledged() {
+                        // That record never arrives, so there is nothing to wait for.
+                        self.late(&error);
+                        return;
+                    }
+                }
+                stored = finished(&mut self.flush.storing) => self.flush.end(stored, &mut self.ledger, &self.who),
+            }
+        }
+    }
+
+    fn late(&self, error: &Error) {
+        tracing::warn!("[{}] while it was stopping: {}", self.who, error.trace());
+    }
+}
+
+fn joined(error: tokio::task::JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(panic) => panicked(panic.as_ref()),
+        Err(error) => Error::fatal("the source was aborted").caused_by(error),
+    }
+}
+
+/// Waits for the time of the next run; for ever when none is due.
+async fn wait(waiting: &mut Option<Waiting>) {
+    match waiting {
+        Some((sleep, ..)) => sleep.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The sender at work; `None` when it has ended.
+type Sending<'p> = Option<Pin<Box<dyn Future<Output = Result<()>> + Send + 'p>>>;
+
+async fn drain(sending: &mut Sending<'_>) -> Result<()> {
+    match sending {
+        Some(sending) => sending.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Stores positions, one attempt at a time.
+struct Flush {
+    offsets: Arc<dyn OffsetStore>,
+    connector: Arc<str>,
+    timeout: Duration,
+    acked: watch::Sender<Option<Position>>,
+    storing: Option<Pin<Box<dyn Future<Output = Stored> + Send>>>,
+}
+
+struct Stored {
+    positions: Vec<Position>,
+    result: Result<()>,
+}
+
+impl Flush {
+    /// Begins to store what may be stored, unless an attempt is under way.
+    fn begin(&mut self, ledger: &mut Ledger) {
+        if self.storing.is_some() {
+            return;
+        }
+        ledger.advance();
+        let positions = ledger.take();
+        if positions.is_empty() {
+            return;
+        }
+        let (offsets, connector, limit) =
+            (self.offsets.clone(), self.connector.clone(), self.timeout);
+        self.storing = Some(Box::pin(async move {
+            let entries = positions
+                .iter()
+                .map(|position| {
+                    (position.partition.as_ref().clone(), Some(position.offset.clone()))
+                })
+                .collect();
+            let result = match timeout(limit, offsets.write(&connector, entries)).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::retriable(format!(
+                    "the offset store did not answer within {} ms (offset.flush.timeout.ms)",
+                    limit.as_millis()
+                ))),
+            };
+            Stored { positions, result }
+        }));
+    }
+
+    fn end(&mut self, stored: Stored, ledger: &mut Ledger, who: &str) {
+        self.storing = None;
+        match stored.result {
+            // Invariant 1: only now may the source confirm this position.
+            Ok(()) => {
+                if let Some(newest) = stored.positions.last() {
+                    self.acked.send_replace(Some(newest.clone()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(
+                    "[{who}] source offsets were not stored and will be tried again: {}",
+                    error.trace()
+                );
+                ledger.restore(stored.positions);
+            }
+        }
+    }
+}
+
+async fn finished(storing: &mut Option<Pin<Box<dyn Future<Output = Stored> + Send>>>) -> Stored {
+    match storing {
+        Some(storing) => storing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One entry for the ledger.
+struct Entry {
+    ticket: Arc<Ticket>,
+    position: Option<Position>,
+}
+
+/// Takes batches, encodes them, hands them to the transport.
+struct Sender {
+    batches: mpsc::Receiver<Batch>,
+    gate: watch::Receiver<bool>,
+    entries: mpsc::UnboundedSender<Entry>,
+    encoder: Encoder,
+    deliveries: Arc<Deliveries>,
+}
+
+/// The entry that batches are being added to.
+struct Open {
+    entry: Entry,
+    records: usize,
+}
+
+impl Sender {
+    /// Returns when the source has let go of its outbox and all of it is handed over.
+    async fn send(mut self, producer: &mut dyn Producer) -> Result<()> {
+        let mut chunk = Chunk::default();
+        let mut open: Option<Open> = None;
+        while let Some(batch) = self.next(&mut open).await {
+            if let Some(full) = open.take_if(|open| !open.takes(&batch)) {
+                self.close(full);
+            }
+            let open = open.get_or_insert_with(|| Open {
+                entry: Entry { ticket: Ticket::new(&self.deliveries), position: None },
+                records: 0,
+            });
+            open.records += batch.records.len();
+            let mut records = batch.records.into_iter();
+            while records.len() > 0 {
+                self.encoder.fill(&mut records, &mut chunk).await?;
+                if !chunk.records.is_empty() {
+                    open.entry.ticket.expect(chunk.records.len());
+                    chunk = producer.send(chunk, &open.entry.ticket).await?;
+                }
+                // The chunk was work without an await; others want the thread too.
+                tokio::task::yield_now().await;
+            }
+            if batch.position.is_some() {
+                open.entry.position = batch.position;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next batch. Closes the open entry before it waits for one.
+    async fn next(&mut self, open: &mut Option<Open>) -> Option<Batch> {
+        loop {
+            if *self.gate.borrow_and_update() {
+                match self.batches.try_recv() {
+                    Ok(batch) => return Some(batch),
+                    Err(mpsc::error::TryRecvError::Disconnected) => {
+                        open.take().into_iter().for_each(|open| self.close(open));
+                        return None;
+                    }
+                    Err(mpsc::error::TryRecvError::Empty) => {}
+                }
+            }
+            open.take().into_iter().for_each(|open| self.close(open));
+            let held = !*self.gate.borrow();
+            tokio::select! {
+                changed = self.gate.changed() => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                }
+                batch = self.batches.recv(), if !held => return batch,
+            }
+        }
+    }
+
+    fn close(&self, open: Open) {
+        let ticket = open.entry.ticket.clone();
+        // The driver reads entries when it hears of an acknowledgement, so it must find this one.
+        if self.entries.send(open.entry).is_ok() {
+            ticket.done(1);
+        }
+    }
+}
+
+impl Open {
+    /// Whether a batch may join this entry.
+    fn takes(&self, batch: &Batch) -> bool {
+        let same = match (&self.entry.position, &batch.position) {
+            (Some(a), Some(b)) => {
+                Arc::ptr_eq(&a.partition, &b.partition) || a.partition == b.partition
+            }
+            _ => true,
+        };
+        same && self.records < ENTRY_RECORDS
+    }
+}

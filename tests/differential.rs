@@ -1,0 +1,322 @@
+//! The peer and we side by side: one database, two readers with slots and prefixes of their own.
+//!
+//! A case is a file of SQL, `tests/differential/*.sql`, whose comment lines divide it:
+//!
+//! | line | the SQL after it runs |
+//! |---|---|
+//! | `-- snapshot` | before the connectors exist |
+//! | `-- stream` | while both stream |
+//! | `-- away` | while both are stopped; they resume after it |
+//!
+//! `-- config: key=value` adds to both configurations; `-- expect: N records` is how many records
+//! there must be, so that a case cannot pass by producing nothing. After each step a marker row is
+//! written, and both sides are read up to it. Then every record must be the same **as bytes**: its
+//! partition, key, value and headers, less the two prefixes and what
+//! `tests/differential/allowed.txt` allows, which is the whole of what may differ.
+
+use std::{collections::BTreeMap, fs, path::Path, str};
+
+use fancy_regex::Regex;
+
+use crate::harness::{
+    database::Database,
+    random::Random,
+    rest::{Rest, json_converters, postgres_source},
+    servers,
+    side::{self, MARKER, Side},
+    topics::{self, Record},
+    worker::Home,
+};
+
+#[derive(PartialEq, Eq)]
+enum Step {
+    Snapshot,
+    Stream,
+    Away,
+}
+
+struct Case {
+    config: Vec<(String, String)>,
+    records: Option<usize>,
+    steps: Vec<(Step, String)>,
+}
+
+fn parse(text: &str) -> Case {
+    let mut case = Case { config: Vec::new(), records: None, steps: Vec::new() };
+    for line in text.lines() {
+        let step = match line.trim_end() {
+            "-- snapshot" => Step::Snapshot,
+            "-- stream" => Step::Stream,
+            "-- away" => Step::Away,
+            line => {
+                if let Some(pair) = line.strip_prefix("-- config: ") {
+                    let (key, value) = pair.split_once('=').expect("-- config: key=value");
+                    case.config.push((key.into(), value.into()));
+                } else if let Some(count) = line.strip_prefix("-- expect: ") {
+                    let count = count.strip_suffix(" records").expect("-- expect: N records");
+                    case.records = Some(count.parse().expect("a number of records"));
+                } else if let Some((_, sql)) = case.steps.last_mut() {
+                    sql.push_str(line);
+                    sql.push('\n');
+                }
+                continue;
+            }
+        };
+        case.steps.push((step, String::new()));
+    }
+    case
+}
+
+/// What may differ: where, and what stands for it in both.
+struct Allowed {
+    /// The header it is about; otherwise keys and values.
+    header: Option<String>,
+    within: Option<Regex>,
+    mask: Regex,
+    shown: String,
+}
+
+fn allowed() -> Vec<Allowed> {
+    let text = include_str!("differential/allowed.txt");
+    let blocks = text.split("\n\n").filter(|block| block.lines().any(|l| l.starts_with("mask")));
+    let parse = |block: &str| {
+        let field = |name: &str| {
+            let line = block.lines().find(|line| line.split_whitespace().next() == Some(name));
+            line.map(|line| line[name.len()..].trim().to_owned())
+        };
+        assert!(field("because").is_some(), "allowed.txt: no reason in\n{block}");
+        Allowed {
+            header: field("header"),
+            within: field("within").map(|text| Regex::new(&text).expect("a pattern")),
+            mask: Regex::new(&field("mask").expect("a mask")).expect("a pattern"),
+            shown: field("as").expect("what stands for it"),
+        }
+    };
+    blocks.map(parse).collect()
+}
+
+impl Allowed {
+    fn apply(&self, text: &str) -> String {
+        match &self.within {
+            None => self.mask.replace_all(text, &*self.shown).into_owned(),
+            Some(within) => within
+                .replace_all(text, |part: &fancy_regex::Captures<'_>| {
+                    self.mask.replace_all(&part[0], &*self.shown).into_owned()
+                })
+                .into_owned(),
+        }
+    }
+}
+
+/// The bytes as text without prefix and allowed differences. Bytes that are no text stay as they are.
+fn masked(bytes: &Option<Vec<u8>>, prefix: &str, allowed: &[Allowed], header: Option<&str>) -> String {
+    let Some(bytes) = bytes else { return "null".into() };
+    let Ok(text) = str::from_utf8(bytes) else { return format!("bytes {bytes:x?}") };
+    let mut text = text.replace(prefix, "<prefix>");
+    for rule in allowed.iter().filter(|rule| rule.header.as_deref() == header) {
+        text = rule.apply(&text);
+    }
+    text
+}
+
+/// A record in lines: partition, key, value, headers.
+fn shown(record: &Record, prefix: &str, allowed: &[Allowed]) -> Vec<String> {
+    let mut lines = vec![
+        format!("partition {}", record.partition),
+        format!("key {}", masked(&record.key, prefix, allowed, None)),
+        format!("value {}", masked(&record.value, prefix, allowed, None)),
+    ];
+    for (name, value) in &record.headers {
+        let rules = allowed.iter().any(|rule| rule.header.as_deref() == Some(name.as_str()));
+        let header = rules.then_some(name.as_str());
+        lines.push(format!("header {name} {}", masked(value, prefix, allowed, header)));
+    }
+    lines
+}
+
+/// Where two lines part, with what stands around it.
+fn around(peer: &str, ours: &str) -> String {
+    let same = peer.bytes().zip(ours.bytes()).take_while(|(a, b)| a == b).count();
+    let cut = |text: &str| {
+        let bytes = text.as_bytes();
+        let part = &bytes[same.saturating_sub(120)..bytes.len().min(same + 120)];
+        String::from_utf8_lossy(part).into_owned()
+    };
+    format!("  at byte {same}\n  peer …{}…\n  ours …{}…", cut(peer), cut(ours))
+}
+
+fn compare(name: &str, text: &str) {
+    let (Some(postgres), Some(kafka), Some(connect)) =
+        (servers::postgres(name), servers::kafka(name), servers::connect(name))
+    else {
+        return;
+    };
+    let case = parse(text);
+    let peer = Rest { url: connect };
+    // To try the method and the masks, the peer can be compared with itself.
+    let itself = std::env::var_os("RIVERRUN_TEST_PEER_TWICE").is_some();
+    let worker =
+        (!itself).then(|| Home::new(&format!("differential-{name}"), &kafka).start(&[]));
+    let ours = worker.as_ref().map_or_else(|| peer.clone(), |worker| worker.rest.clone());
+    let (peer_prefix, our_prefix) = (format!("dpeer_{name}"), format!("dours_{name}"));
+    let sides = [(&peer, &peer_prefix), (&ours, &our_prefix)];
+    for (rest, prefix) in sides {
+        rest.forget(prefix);
+        topics::delete(&kafka, prefix);
+    }
+    let database = Database::create(&postgres, &format!("differential_{name}"));
+    side::prepare(&database);
+    for (_, sql) in case.steps.iter().filter(|(step, _)| *step == Step::Snapshot) {
+        database.sql(sql);
+    }
+    let mut watched: Vec<Side> = sides
+        .iter()
+        .map(|(rest, prefix)| {
+            let more: Vec<_> = case.config.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            let mut config = postgres_source(&database, prefix, &more);
+            config.extend(json_converters(true));
+            Side::start(rest, &kafka, prefix, &config)
+        })
+        .collect();
+    let live = case.steps.iter().filter(|(step, _)| *step != Step::Snapshot);
+    for ((step, sql), id) in live.zip(1..) {
+        if *step == Step::Away {
+            watched.iter().for_each(|side| side.rest.stop(&side.prefix));
+        }
+        database.sql(sql);
+        if *step == Step::Away {
+            watched.iter().for_each(|side| side.rest.resume(&side.prefix));
+        }
+        side::mark(&database, id);
+        watched.iter_mut().for_each(|side| side.wait(id));
+    }
+
+    let records = |prefix: &str| -> BTreeMap<String, Vec<Record>> {
+        let all = topics::read_all(&kafka, &format!("{prefix}.")).into_iter();
+        all.filter(|(topic, _)| !topic.ends_with(MARKER))
+            .map(|(topic, records)| (topic.replace(prefix, "<prefix>"), records))
+            .collect()
+    };
+    let (theirs, mine) = (records(&peer_prefix), records(&our_prefix));
+    let allowed = allowed();
+    let mut differences = Vec::new();
+    let none = Vec::new();
+    let mut count = 0;
+    let all: std::collections::BTreeSet<_> = theirs.keys().chain(mine.keys()).collect();
+    for topic in all {
+        let (a, b) = (theirs.get(topic).unwrap_or(&none), mine.get(topic).unwrap_or(&none));
+        count += a.len();
+        if a.len() != b.len() {
+            differences.push(format!("{topic}: {} records at the peer, {} here", a.len(), b.len()));
+        }
+        for (index, (a, b)) in a.iter().zip(b).enumerate() {
+            let (a, b) = (shown(a, &peer_prefix, &allowed), shown(b, &our_prefix, &allowed));
+            if a.len() != b.len() {
+                differences.push(format!("{topic} #{index}: headers\n  peer {a:?}\n  ours {b:?}"));
+            }
+            for (peer, ours) in a.iter().zip(&b).filter(|(peer, ours)| peer != ours) {
+                differences.push(format!("{topic} #{index}\n{}", around(peer, ours)));
+            }
+        }
+    }
+    let shown = differences.iter().take(8).cloned().collect::<Vec<_>>().join("\n");
+    let total = differences.len();
+    assert!(differences.is_empty(), "{name}: {total} differences in {count} records\n{shown}");
+    if let Some(expected) = case.records {
+        assert_eq!(count, expected, "{name}: the number of records compared");
+    }
+    eprintln!("{name}: {count} records equal");
+    for (rest, prefix) in sides {
+        rest.forget(prefix);
+        topics::delete(&kafka, prefix);
+    }
+}
+
+/// One test for each file.
+macro_rules! cases {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            let text = include_str!(concat!("differential/", stringify!($name), ".sql"));
+            assert!(text.contains("\n-- expect: "), "a case says how many records it makes");
+            compare(stringify!($name), text);
+        })*
+
+        #[test]
+        fn every_file_is_a_test() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential");
+            let mut files: Vec<_> = fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter_map(|file| file.strip_suffix(".sql").map(str::to_owned))
+                .collect();
+            files.sort();
+            let mut known = vec![$(stringify!($name)),*];
+            known.sort_unstable();
+            assert_eq!(files, known);
+        }
+    };
+}
+
+cases! { ddl dml identity keys names resume savepoints types }
+
+/// Statements of chance over three tables, in transactions of 1 to 20, some rolled back.
+#[test]
+fn random_workload() {
+    let random = &mut Random::new(Random::seed("random_workload"));
+    let mut sql = String::from(
+        "-- snapshot
+CREATE TABLE person (id int PRIMARY KEY, name text NOT NULL, born date, weight float8, tags jsonb);
+CREATE TABLE visit (person int, day date, place varchar(20), note text, PRIMARY KEY (person, day));
+CREATE TABLE log (line text, level int);
+ALTER TABLE visit REPLICA IDENTITY FULL;
+ALTER TABLE log REPLICA IDENTITY FULL;
+INSERT INTO person SELECT n, 'person ' || n, date '2000-01-01' + n, n / 3.0, NULL FROM generate_series(1, 20) n;
+-- stream
+",
+    );
+    for transaction in 0..120 {
+        if transaction % 40 == 20 {
+            sql.push_str("-- away\n");
+        } else if transaction % 40 == 30 {
+            sql.push_str("-- stream\n");
+        }
+        sql.push_str("BEGIN;\n");
+        for _ in 0..random.between(1, 20) {
+            sql.push_str(&statement(random));
+            sql.push('\n');
+        }
+        sql.push_str(if random.chance(10) { "ROLLBACK;\n" } else { "COMMIT;\n" });
+    }
+    compare("random", &sql);
+}
+
+/// A statement that succeeds on any contents of the tables.
+fn statement(random: &mut Random) -> String {
+    let id = random.between(1, 60);
+    let other = random.between(1, 60);
+    let number = random.between(0, 1_000_000);
+    let day = random.between(0, 400);
+    let text = random.pick(&["plain", "Größe", "日本", "with \"quotes\"", "", "tab\tand\nline"]);
+    match random.between(1, 100) {
+        1..=25 => format!(
+            "INSERT INTO person VALUES ({id}, '{text}', date '1990-01-01' + {day}, {number} / 7.0, \
+             '{{\"n\": {number}}}') ON CONFLICT (id) DO UPDATE SET name = excluded.name;"
+        ),
+        26..=45 => format!("UPDATE person SET weight = {number}, name = '{text}' WHERE id = {id};"),
+        46..=50 => format!(
+            "UPDATE person SET id = {other} WHERE id = {id} \
+             AND NOT EXISTS (SELECT FROM person WHERE id = {other});"
+        ),
+        51..=60 => format!("DELETE FROM person WHERE id = {id};"),
+        61..=80 => format!(
+            "INSERT INTO visit VALUES ({id}, date '2020-01-01' + {day}, '{text}', \
+             repeat('{text}', {})) ON CONFLICT DO NOTHING;",
+            random.between(0, 900)
+        ),
+        81..=87 => format!("UPDATE visit SET place = '{number}' WHERE person = {id};"),
+        88..=91 => format!("DELETE FROM visit WHERE person = {id};"),
+        92..=98 => format!("INSERT INTO log VALUES ('{text}', nullif({}, 0));", number % 3),
+        _ => format!("DELETE FROM log WHERE level = {};", number % 3),
+    }
+}

@@ -1,0 +1,151 @@
+//! Topics from the outside: what is in them, how far they reach, and their end.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    message::Headers,
+};
+
+/// One record, as its bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) partition: i32,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn consumer(kafka: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", "riverrun-tests") // Asked for by the library; no group is joined.
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "20")
+        .set("reconnect.backoff.max.ms", "500") // Brokers are restarted under it.
+        .create()
+        .expect("a consumer")
+}
+
+/// The names of all topics that begin with `prefix`.
+pub(crate) fn names(consumer: &BaseConsumer, prefix: &str) -> Vec<String> {
+    let metadata = consumer.fetch_metadata(None, PATIENCE).expect("the broker's topics");
+    let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
+
+/// How many records partition 0 of a topic has had; none where there is no topic or no broker now.
+pub(crate) fn high_watermark(consumer: &BaseConsumer, topic: &str) -> i64 {
+    consumer.fetch_watermarks(topic, 0, Duration::from_secs(5)).map_or(0, |(_, high)| high)
+}
+
+/// Every record of every topic that begins with `prefix`, as they are now.
+pub(crate) fn read_all(kafka: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
+    let mut topics: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+    for_each(kafka, prefix, |topic, record| {
+        if !topics.contains_key(topic) {
+            topics.insert(topic.to_owned(), Vec::new());
+        }
+        topics.get_mut(topic).expect("just put there").push(record);
+    });
+    topics
+}
+
+/// Calls `seen` with every record of every topic that begins with `prefix`, as they are now.
+pub(crate) fn for_each(kafka: &str, prefix: &str, mut seen: impl FnMut(&str, Record)) {
+    let consumer = consumer(kafka);
+    let mut assignment = TopicPartitionList::new();
+    let mut open = BTreeMap::new();
+    let metadata = consumer.fetch_metadata(None, PATIENCE).expect("the broker's topics");
+    for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
+        for partition in topic.partitions() {
+            let watermarks = consumer.fetch_watermarks(topic.name(), partition.id(), PATIENCE);
+            let (low, high) = watermarks.expect("the ends of a topic");
+            if high > low {
+                let offset = Offset::Offset(low);
+                assignment.add_partition_offset(topic.name(), partition.id(), offset).unwrap();
+                open.insert((topic.name().to_owned(), partition.id()), high);
+            }
+        }
+    }
+    consumer.assign(&assignment).expect("an assignment");
+    let mut last = Instant::now();
+    while !open.is_empty() {
+        let Some(message) = consumer.poll(Duration::from_millis(200)) else {
+            assert!(last.elapsed() < PATIENCE, "no record from {open:?} for {PATIENCE:?}");
+            continue;
+        };
+        let message = message.expect("a record");
+        last = Instant::now();
+        seen(message.topic(), record(&message));
+        let at = (message.topic().to_owned(), message.partition());
+        if open.get(&at).is_some_and(|high| message.offset() + 1 >= *high) {
+            open.remove(&at);
+        }
+    }
+}
+
+fn record(message: &impl Message) -> Record {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    Record {
+        partition: message.partition(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect(),
+    }
+}
+
+/// Reads one topic from its beginning as it grows.
+pub(crate) struct Follower {
+    consumer: BaseConsumer,
+    topic: String,
+    found: bool,
+}
+
+impl Follower {
+    pub(crate) fn new(kafka: &str, topic: &str) -> Self {
+        Self { consumer: consumer(kafka), topic: topic.into(), found: false }
+    }
+
+    /// The next record, once there is one.
+    pub(crate) fn next(&mut self) -> Option<Record> {
+        if !self.found {
+            self.found = names(&self.consumer, &self.topic).contains(&self.topic);
+            if !self.found {
+                return None;
+            }
+            let mut assignment = TopicPartitionList::new();
+            assignment.add_partition_offset(&self.topic, 0, Offset::Beginning).unwrap();
+            self.consumer.assign(&assignment).expect("an assignment");
+        }
+        // An error here passes: the broker is being restarted, or the topic is not everywhere yet.
+        self.consumer.poll(Duration::from_millis(50))?.ok().map(|message| record(&message))
+    }
+}
+
+/// Deletes all topics that begin with `prefix`, and waits until they are gone.
+pub(crate) fn delete(kafka: &str, prefix: &str) {
+    let consumer = consumer(kafka);
+    let old = names(&consumer, prefix);
+    if old.is_empty() {
+        return;
+    }
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka).create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let names_of_old: Vec<&str> = old.iter().map(String::as_str).collect();
+    runtime
+        .block_on(admin.delete_topics(&names_of_old, &AdminOptions::new()))
+        .expect("topics deleted");
+    super::wait_for("the deletion of topics", PATIENCE, || {
+        names(&consumer, prefix).is_empty().then_some(())
+    });
+}

@@ -1,0 +1,12 @@
+//! The worker seen from outside: one binary, so that it links once.
+//!
+//! Tests that need a server run when its address is in the environment, as `./test` sets it, and
+//! say on standard error that they were skipped when it is not.
+
+mod crash;
+mod differential;
+mod errors;
+mod golden;
+mod harness;
+mod quickstart;
+mod tidy;
