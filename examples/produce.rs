@@ -266,6 +266,11 @@ async fn main() {
         offsets: offsets.clone(),
         worker: Arc::new(worker),
     };
+    if let Err(error) = tasks.transport.check(Duration::from_secs(5)).await {
+        println!("failed: {}", error.trace());
+        return;
+    }
+    println!("into Kafka cluster {}", tasks.transport.cluster_id().await.unwrap_or_default());
     let (status, mut updates) = mpsc::unbounded_channel();
     let (cpu_before, begun) = (cpu(), Instant::now());
     let pad = props.get("value.pad").and_then(|text| text.parse().ok()).unwrap_or(0);

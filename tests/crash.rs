@@ -26,7 +26,7 @@ use crate::harness::{
     database::Database,
     random::Random,
     rest::postgres_source,
-    servers::{self, Own},
+    servers::{self, Script},
     topics::{self, Follower, Record},
     wait_for,
     worker::{Home, Worker},
@@ -328,25 +328,29 @@ fn servers_restarted() {
     let (Some(_), Some(_)) = (servers::postgres(test), servers::kafka(test)) else { return };
     let seed = Random::seed(test);
     let random = &mut Random::new(seed);
-    let own = Own::start("crash", "25434", "29096");
-    let scene = Scene::new("crash_servers", &own.postgres, &own.kafka, 2_000);
+    let own = Script::new("crash", &[("PG_PORT", "25434"), ("KAFKA_PORT", "29096")]);
+    let _stopped_at_the_end = [own.at_end("kafka-stop"), own.at_end("pg-stop")];
+    let postgres = format!("postgres://postgres@{}/postgres", own.run("pg-start", ""));
+    let kafka = own.run("kafka-start", "");
+    let scene = Scene::new("crash_servers", &postgres, &kafka, 2_000);
     let load = Load::start(&scene.database, seed);
-    let mut arrived = Arrived::new(&own.kafka);
+    let mut arrived = Arrived::new(&kafka);
     let mut worker = scene.start();
     arrived.wait_created(0, &mut worker, &scene.home);
     let streamed_from = load.reached() + 101;
 
-    type Restart = fn(&Own, &str);
-    let rounds: [(Restart, [&str; 5]); 2] = [
-        (Own::restart_postgres, ["immediate", "fast", "immediate", "fast", "immediate"]),
-        (Own::restart_kafka, ["", "kill", "", "kill", ""]),
+    // As an administrator does it, and as a crash does.
+    let rounds = [
+        ("pg", ["immediate", "fast", "immediate", "fast", "immediate"]),
+        ("kafka", ["", "kill", "", "kill", ""]),
     ];
-    for (restart, modes) in rounds {
+    for (server, modes) in rounds {
         for mode in modes {
             let goal = arrived.high().max(load.reached()) + random.between(1, 100) as i64;
             arrived.wait_created(goal, &mut worker, &scene.home);
             thread::sleep(Duration::from_millis(random.between(0, 400)));
-            restart(&own, mode);
+            own.run(&format!("{server}-stop"), mode);
+            own.run(&format!("{server}-start"), "");
         }
     }
     arrived.wait_created(load.reached() + 101, &mut worker, &scene.home);

@@ -9,4 +9,5 @@ mod errors;
 mod golden;
 mod harness;
 mod quickstart;
+mod rest;
 mod tidy;

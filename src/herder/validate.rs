@@ -40,7 +40,11 @@ pub async fn validate(
         check_topics(&props, &mut base);
     }
     refuse_exactly_once(&props, &mut base);
-    let own = own_infos(plugin, props.clone()).await?;
+    let mut own = own_infos(plugin, props.clone()).await?;
+    if plugin.class().starts_with("io.debezium.") {
+        // Debezium shows what is wrong with its keys, and never their values.
+        own.configs.iter_mut().for_each(|config| config.value.value = None);
+    }
 
     let mut groups = base.groups;
     let mut configs = base.configs;
@@ -125,10 +129,17 @@ fn validate_def(def: &ConfigDef, props: &Props) -> ConfigInfos {
     def.validate("", props.iter().map(|(key, value)| (key.as_str(), value.as_str())))
 }
 
-/// The keys every connector of this kind has, without values: for the list of a plugin's keys.
-pub fn base_keys_of(worker: &WorkerConfig, plugin: Plugin) -> Vec<KeyInfo> {
-    let infos = base_infos(worker, plugin, &Props::new());
-    infos.configs.into_iter().filter_map(|config| config.definition).collect()
+/// The keys every connector of this kind has, for the list of a plugin's keys.
+pub fn base_keys_of(plugin: Plugin) -> Vec<KeyInfo> {
+    let mut keys = base_keys::COMMON.keys();
+    keys.extend(match plugin {
+        Plugin::Source(_) => base_keys::SOURCE.keys(),
+        Plugin::Sink(_) => base_keys::SINK.keys(),
+    });
+    for key in keys.iter_mut().filter(|key| key.name == "connector.plugin.version") {
+        key.default_value = Some(plugin.version().to_owned());
+    }
+    keys
 }
 
 fn base_infos(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> ConfigInfos {

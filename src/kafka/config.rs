@@ -74,7 +74,10 @@ pub(super) fn worker(worker: &Props) -> Result<Settings> {
     let mut layers = client_keys(worker);
     layers.entry("client.id".into()).or_insert_with(|| "connect-admin".into());
     layers.extend(under(worker, "admin."));
-    build(Kind::Admin, layers)
+    let mut settings = build(Kind::Admin, layers)?;
+    // It asks for a topic only to have something to ask for.
+    settings.client.set("allow.auto.create.topics", "false");
+    Ok(settings)
 }
 
 fn copy(from: &Props, key: &str, to: &mut BTreeMap<String, String>) {

@@ -6,8 +6,9 @@ mod producer;
 mod security;
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -97,15 +98,24 @@ impl Transport for Kafka {
     }
 }
 
+/// More events than come up between two questions do not matter: the newest errors repeat.
+const EVENTS_MAX: usize = 16;
+
 impl Kafka {
     /// The cluster's id.
     async fn ask(&self, within: Duration) -> Option<String> {
         let client = self.client.clone();
         // librdkafka blocks its caller.
         let answer = tokio::task::spawn_blocking(move || {
-            let id = client.client().fetch_cluster_id(within);
-            // Hands the errors that have come up to the context.
-            client.poll(Duration::ZERO);
+            // Any question makes the client connect; only one for a topic by name is cheap on a
+            // large cluster, and this client creates no topics (`config::worker`).
+            let begun = std::time::Instant::now();
+            let asked = client.client().fetch_metadata(Some("__consumer_offsets"), within);
+            let id = asked.ok().and_then(|_| {
+                client.client().fetch_cluster_id(within.saturating_sub(begun.elapsed()))
+            });
+            // Hands the errors that have come up to the context, one a call.
+            (0..EVENTS_MAX).for_each(|_| client.poll(Duration::ZERO));
             id
         });
         answer.await.ok().flatten()
@@ -116,11 +126,12 @@ impl Kafka {
 pub(crate) struct Context {
     who: String,
     last_error: Mutex<Option<String>>,
+    complaints: Complaints,
 }
 
 impl Context {
     fn new(who: String) -> Self {
-        Self { who, last_error: Mutex::new(None) }
+        Self { who, last_error: Mutex::new(None), complaints: Complaints::default() }
     }
 
     /// What the client complained of last.
@@ -135,7 +146,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!("[{}] Kafka client: {error}: {reason}", self.who);
+        self.complaints.log(&self.who, &error, reason);
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         // That all brokers are down says less than why one of them is.
         if last.is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
@@ -150,8 +161,30 @@ impl ProducerContext for Context {
     fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
 }
 
+/// Logs a client's errors. While Kafka is away they repeat with each reconnect, several a second, so
+/// each kind is logged at most every [`QUIET`].
+#[derive(Default)]
+struct Complaints(Mutex<BTreeMap<String, Instant>>);
+
+const QUIET: Duration = Duration::from_secs(30);
+
+impl Complaints {
+    fn log(&self, who: &str, error: &KafkaError, reason: &str) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.retain(|_, at| at.elapsed() < QUIET);
+        if let Entry::Vacant(entry) = last.entry(error.to_string()) {
+            entry.insert(Instant::now());
+            tracing::warn!("[{who}] Kafka client: {error}: {reason}");
+        }
+    }
+}
+
 fn log(who: &str, level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // Failed connections come as errors too, see `Complaints`.
+        _ if matches!(facility, "FAIL" | "ERROR") => {
+            tracing::debug!("[{who}] Kafka client: {facility}: {message}");
+        }
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical

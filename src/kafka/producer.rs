@@ -25,7 +25,7 @@ use rdkafka::{
 };
 use tokio::time::Instant;
 
-use super::{admin::Topics, config};
+use super::{Complaints, admin::Topics, config};
 use crate::runtime::transport::{Chunk, Client, EncodedHeaders, Producer, Ticket};
 
 /// How long to wait when the queue is full. It holds many times what is sent in this time, so the
@@ -58,7 +58,7 @@ impl KafkaProducer {
     pub(super) fn new(worker: &Props, client: &Client) -> Result<Self> {
         let settings = config::producer(worker, &client.connector, client.task, &client.props)?;
         let who = format!("{}|task-{}", client.connector, client.task);
-        let reports = Reports { who: who.clone() };
+        let reports = Reports { who: who.clone(), complaints: Complaints::default() };
         let inner: Inner = settings.client.create_with_context(reports).map_err(|error| {
             Error::fatal(format!("Kafka producer for {} cannot start", settings.servers))
                 .caused_by(error)
@@ -252,6 +252,7 @@ impl Drop for KafkaProducer {
 /// Receives the delivery reports, on the producer's polling thread.
 struct Reports {
     who: String,
+    complaints: Complaints,
 }
 
 impl ClientContext for Reports {
@@ -260,7 +261,7 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!("[{}] Kafka producer: {error}: {reason}", self.who);
+        self.complaints.log(&self.who, &error, reason);
     }
 }
 

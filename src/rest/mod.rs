@@ -127,8 +127,10 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response<Body
     let method = request.method().clone();
     let uri = request.uri().clone();
     let host = request.headers().get(header::HOST).cloned();
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let json_wanted = accept.is_some_and(|accept| accept.contains("application/json"));
     let answer = serve(api, request).await;
-    let response = respond(answer, &method, host);
+    let response = respond(answer, &method, host, json_wanted);
     tracing::debug!(
         target: "riverrun::rest::access",
         "\"{method} {uri}\" {} {} ms",
@@ -255,7 +257,12 @@ fn percent_encode(text: &str) -> String {
     out
 }
 
-fn respond(answer: Answer, method: &Method, host: Option<HeaderValue>) -> Response<Body> {
+fn respond(
+    answer: Answer,
+    method: &Method,
+    host: Option<HeaderValue>,
+    json_wanted: bool,
+) -> Response<Body> {
     let mut response = Response::builder();
     let body = match answer {
         Answer::Json(status, body) => {
@@ -285,7 +292,10 @@ fn respond(answer: Answer, method: &Method, host: Option<HeaderValue>) -> Respon
         Answer::Options(allowed) => {
             response = response
                 .header(header::ALLOW, allowed.join(","))
-                .header(header::CONTENT_TYPE, "text/plain");
+                .header(
+                    header::CONTENT_TYPE,
+                    if json_wanted { "application/json" } else { "text/plain" },
+                );
             allowed.join(", ").into_bytes()
         }
     };

@@ -22,7 +22,7 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
     match call.path.get(1..).unwrap_or_default() {
         [] if get => Ok(Answer::ok(&list(call.flag("connectorsOnly", true)))),
         [] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
-        [class, "config"] if get => keys(api, call, class),
+        [class, "config"] if get => keys(call, class),
         [_, "config"] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
         [class, "config", "validate"] if *call.method == Method::PUT => {
             validate(api, call, class).await
@@ -50,7 +50,7 @@ fn list(connectors_only: bool) -> Vec<PluginInfo> {
 }
 
 /// The plugin's own keys, then those every connector has and it does not define itself.
-fn keys(api: &Api, call: &Call<'_>, class: &str) -> Outcome {
+fn keys(call: &Call<'_>, class: &str) -> Outcome {
     let wanted = call.query.iter().find(|(key, _)| key == "version").map(|(_, value)| value);
     let check_version = |class: &str, version: &str| match wanted {
         Some(wanted) if wanted != version => Err(Answer::from(Refusal::new(
@@ -65,7 +65,7 @@ fn keys(api: &Api, call: &Call<'_>, class: &str) -> Outcome {
     if let Some(plugin) = plugins::connector(class) {
         check_version(plugin.class(), plugin.version())?;
         let mut keys = plugin.config().keys();
-        let base = validate::base_keys_of(api.herder.worker(), plugin);
+        let base = validate::base_keys_of(plugin);
         keys.extend(base.into_iter().filter(|key| !plugin.config().has(&key.name)));
         return Ok(Answer::ok(&keys));
     }

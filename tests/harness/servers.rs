@@ -10,9 +10,10 @@
 
 use std::{
     env,
+    fs::{self, File},
     io::{Write, stderr},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// The server's address, or a word on standard error that `test` was skipped.
@@ -38,71 +39,56 @@ pub(crate) fn connect(test: &str) -> Option<String> {
     address(test, "RIVERRUN_TEST_CONNECT")
 }
 
-/// A PostgreSQL and a Kafka of a test's own, that it may restart. Stopped when dropped.
-pub(crate) struct Own {
+/// The harness's scripts, for a set of servers of a test's own.
+#[derive(Clone, Copy)]
+pub(crate) struct Script {
     instance: &'static str,
-    ports: [(&'static str, &'static str); 2],
-    pub(crate) postgres: String,
-    pub(crate) kafka: String,
+    variables: &'static [(&'static str, &'static str)],
 }
 
-impl Own {
-    /// Ports are searched from the given ones on.
-    pub(crate) fn start(
+impl Script {
+    /// Ports are searched from those in `variables` on.
+    pub(crate) fn new(
         instance: &'static str,
-        pg: &'static str,
-        kafka: &'static str,
+        variables: &'static [(&'static str, &'static str)],
     ) -> Self {
-        let ports = [("PG_PORT", pg), ("KAFKA_PORT", kafka)];
-        let mut own = Self { instance, ports, postgres: String::new(), kafka: String::new() };
-        own.postgres = format!("postgres://postgres@{}/postgres", own.script("pg-start", ""));
-        own.kafka = own.script("kafka-start", "");
-        own
+        Self { instance, variables }
     }
 
-    /// `mode` is `fast`, as an administrator does it, or `immediate`, as a crash does.
-    pub(crate) fn restart_postgres(&self, mode: &str) {
-        self.script("pg-stop", mode);
-        self.script("pg-start", "");
+    /// Runs a script and gives the address it printed, if it did.
+    pub(crate) fn run(&self, name: &str, argument: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness").join(name);
+        let mut command = Command::new(&path);
+        command.env("INSTANCE", self.instance).envs(self.variables.iter().copied());
+        if !argument.is_empty() {
+            command.arg(argument);
+        }
+        // To a file: a server started by the script would hold a pipe open for good.
+        let log = format!("{}-{name}.log", self.instance);
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(log);
+        let file = File::create(&log).expect("the log of a script");
+        let status = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a second handle"))
+            .stderr(file)
+            .status()
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let said = fs::read_to_string(&log).expect("the log of a script");
+        assert!(status.success(), "{name} {argument} of {}: {status}\n{said}", self.instance);
+        let ready = said.lines().rev().find_map(|line| line.strip_prefix("ready: "));
+        ready.and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned()
     }
 
-    /// `mode` is `kill` for a crash, else empty.
-    pub(crate) fn restart_kafka(&self, mode: &str) {
-        self.script("kafka-stop", mode);
-        self.script("kafka-start", "");
-    }
-
-    fn script(&self, name: &str, argument: &str) -> String {
-        script(name, self.instance, &self.ports, argument)
+    /// Runs a script when the guard is dropped, after a failure too.
+    pub(crate) fn at_end(self, name: &'static str) -> AtEnd {
+        AtEnd(self, name)
     }
 }
 
-impl Drop for Own {
+pub(crate) struct AtEnd(Script, &'static str);
+
+impl Drop for AtEnd {
     fn drop(&mut self) {
-        self.script("kafka-stop", "");
-        self.script("pg-stop", "");
+        self.0.run(self.1, "");
     }
-}
-
-/// Runs a script of the harness for a set of servers of its own, and gives the address it printed.
-fn script(name: &str, instance: &str, variables: &[(&str, &str)], argument: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness").join(name);
-    let mut command = Command::new(&path);
-    command.env("INSTANCE", instance).envs(variables.iter().copied());
-    if !argument.is_empty() {
-        command.arg(argument);
-    }
-    // To a file: a server started by the script would hold a pipe open for good.
-    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{instance}-{name}.log"));
-    let file = std::fs::File::create(&log).expect("the log of a script");
-    let status = command
-        .stdin(std::process::Stdio::null())
-        .stdout(file.try_clone().expect("a second handle"))
-        .stderr(file)
-        .status()
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let said = std::fs::read_to_string(&log).expect("the log of a script");
-    assert!(status.success(), "{name} {argument} of instance {instance}: {status}\n{said}");
-    let ready = said.lines().rev().find_map(|line| line.strip_prefix("ready: "));
-    ready.and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned()
 }

@@ -25,8 +25,8 @@ use model::{
 
 use crate::decimal::Written;
 
-/// Each level of nesting is a level of recursion.
-const MAX_DEPTH: usize = 500;
+/// Each level of nesting is a level of recursion. A collection nested deeper stays text.
+const MAX_DEPTH: usize = 100;
 
 /// `None` when the text has to be left as bytes.
 pub(crate) fn infer(text: &str) -> Option<Data> {

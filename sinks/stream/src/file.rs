@@ -129,8 +129,10 @@ impl Out {
 struct Text {
     converter: Box<dyn Converter>,
     /// For the schema of the last record; records of one topic come in runs.
-    planned: Option<(Option<Arc<Schema>>, Box<dyn Encode>)>,
+    planned: Option<Planned>,
 }
+
+type Planned = (Option<Arc<Schema>>, Box<dyn Encode>);
 
 impl Text {
     fn new() -> Result<Self> {

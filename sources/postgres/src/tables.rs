@@ -303,7 +303,6 @@ impl Table {
             let name = catalog::quote(&column.name);
             match column.cast {
                 "" => name,
-                // `cidr_out` prints as `inet_out` does.
                 types::INET => format!("textin(inet_out({name}))"),
                 cast => format!("{name}::{cast}"),
             }

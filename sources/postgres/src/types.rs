@@ -118,8 +118,10 @@ fn map_base(name: &str, typmod: i32, settings: &Settings) -> Option<Mapped> {
             ..simple(semantic::decimal(2, None), Decode::Money { scale: 2 }, zero_bytes())
         },
         "bpchar" | "varchar" | "text" | "char" => text_like(string(), settings, ""),
-        "citext" | "macaddr" | "macaddr8" | "isbn" => text_like(string(), settings, "text"),
-        "inet" | "cidr" => text_like(string(), settings, INET),
+        "citext" | "cidr" | "macaddr" | "macaddr8" | "isbn" => {
+            text_like(string(), settings, "text")
+        }
+        "inet" => text_like(string(), settings, INET),
         "name" => Mapped { decode: Decode::Name, ..text_like(string(), settings, "text") },
         "json" => text_like(semantic::json(), settings, ""),
         "jsonb" => text_like(semantic::json(), settings, "text"),
@@ -305,6 +307,8 @@ fn map_array(types: &Types, element: u32, typmod: i32, settings: &Settings) -> O
     let decode = match mapped.decode {
         // Boxes and circles in arrays are null in Debezium 3.7.
         Decode::Box(_) | Decode::Circle { .. } => Decode::AlwaysNull,
+        // In arrays they go through `java.sql.Time`, which ends at milliseconds.
+        Decode::TimeMicros => Decode::Array(Box::new(Decode::TimeMicrosCut)),
         element => Decode::Array(Box::new(element.bound_to(&element_schema))),
     };
     Some(Mapped {

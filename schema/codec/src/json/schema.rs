@@ -13,8 +13,21 @@ use super::{
     parse::Json,
 };
 
+/// Schemas are walked by recursion, here and wherever they are used.
+const MAX_DEPTH: usize = 200;
+
 /// `None` for JSON's null. An error is Connect's message.
 pub(crate) fn read(json: &Json<'_>, nulls: Nulls) -> Result<Option<Arc<Schema>>, String> {
+    read_at(json, nulls, 0)
+}
+
+fn read_at(json: &Json<'_>, nulls: Nulls, depth: usize) -> Result<Option<Arc<Schema>>, String> {
+    if depth > MAX_DEPTH {
+        return Err(format!(
+            "Riverrun reads schemas nested up to {MAX_DEPTH} levels; this is more"
+        ));
+    }
+    let read = |json: &Json<'_>| read_at(json, nulls, depth + 1);
     if *json == Json::Null {
         return Ok(None);
     }
@@ -36,13 +49,13 @@ pub(crate) fn read(json: &Json<'_>, nulls: Nulls) -> Result<Option<Arc<Schema>>,
         "bytes" => Kind::Bytes,
         "string" => Kind::String,
         "array" => {
-            let items = field("items").map(|items| read(items, nulls)).transpose()?.flatten();
+            let items = field("items").map(read).transpose()?.flatten();
             Kind::Array(items.ok_or("Array schema did not specify the element type")?)
         }
         "map" => {
             let keys = field("keys").ok_or("Map schema did not specify the key type")?;
             let values = field("values").ok_or("Map schema did not specify the value type")?;
-            let (keys, values) = (read(keys, nulls)?, read(values, nulls)?);
+            let (keys, values) = (read(keys)?, read(values)?);
             Kind::Map(
                 keys.ok_or("keySchema cannot be null.")?,
                 values.ok_or("valueSchema cannot be null.")?,
@@ -52,7 +65,7 @@ pub(crate) fn read(json: &Json<'_>, nulls: Nulls) -> Result<Option<Arc<Schema>>,
             let Some(Json::Array(fields)) = field("fields") else {
                 return Err("Struct schema's \"fields\" argument is not an array.".to_owned());
             };
-            read_fields(fields, nulls)?
+            read_fields(fields, read)?
         }
         other => return Err(format!("Unknown schema type: {other}")),
     };
@@ -94,7 +107,10 @@ pub(crate) fn read(json: &Json<'_>, nulls: Nulls) -> Result<Option<Arc<Schema>>,
     }
 }
 
-fn read_fields(list: &[Json<'_>], nulls: Nulls) -> Result<Kind, String> {
+fn read_fields(
+    list: &[Json<'_>],
+    read: impl Fn(&Json<'_>) -> Result<Option<Arc<Schema>>, String>,
+) -> Result<Kind, String> {
     let mut fields: Vec<Field> = Vec::with_capacity(list.len());
     for item in list {
         let name = match item {
@@ -104,7 +120,7 @@ fn read_fields(list: &[Json<'_>], nulls: Nulls) -> Result<Kind, String> {
         let Some(Json::Text(name)) = name else {
             return Err("Struct schema's field name not specified properly".to_owned());
         };
-        let schema = read(item, nulls)?.ok_or("Schema must contain 'type' field")?;
+        let schema = read(item)?.ok_or("Schema must contain 'type' field")?;
         if name.is_empty() {
             return Err("fieldName cannot be null.".to_owned());
         }

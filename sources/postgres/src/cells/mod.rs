@@ -112,6 +112,8 @@ pub(crate) enum Decode {
     Date,
     TimeMillis,
     TimeMicros,
+    /// Microseconds in steps of 1,000: `time[]` (test case `pg_arrays`).
+    TimeMicrosCut,
     ZonedTime,
     TimestampMillis,
     TimestampMicros,

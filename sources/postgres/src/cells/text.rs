@@ -112,6 +112,7 @@ impl Decode {
             Decode::Date => date_cell(parse_date(text)?, phase),
             Decode::TimeMillis => Cell::Int(parse_time(text)? / 1_000),
             Decode::TimeMicros => Cell::Int(parse_time(text)?),
+            Decode::TimeMicrosCut => Cell::Int(parse_time(text)? / 1_000 * 1_000),
             Decode::ZonedTime => {
                 let (micros, offset) = parse_zoned_time(text)?;
                 scratch.text.clear();

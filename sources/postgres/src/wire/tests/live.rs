@@ -195,7 +195,9 @@ async fn reading_can_be_cancelled_anywhere() {
     let options_of_slot = SlotOptions { snapshot: Snapshot::Nothing, ..SLOT };
     let slot = replication.create_slot("riverrun_wire_cancel", &options_of_slot).await.unwrap();
     client
-        .batch_execute("INSERT INTO t SELECT n, repeat('x', n * 300) FROM generate_series(1, 2000) n")
+        .batch_execute(
+            "INSERT INTO t SELECT n, repeat('x', n * 300) FROM generate_series(1, 2000) n",
+        )
         .await
         .unwrap();
     let mut stream =
@@ -311,7 +313,8 @@ async fn refusals_name_what_was_tried_and_what_to_do() {
     assert_error(&error, "28000", Kind::Fatal, &["user \"riverrun_wire_nobody\""]);
 
     let replication = Replication::connect(&settings).await.unwrap();
-    let error = replication.start("riverrun_wire_gone", Lsn::ZERO, &options("p")).await.err().unwrap();
+    let error =
+        replication.start("riverrun_wire_gone", Lsn::ZERO, &options("p")).await.err().unwrap();
     assert_error(&error, "42704", Kind::Fatal, &["slot \"riverrun_wire_gone\"", "check the names"]);
 
     let mut replication = Replication::connect(&settings).await.unwrap();

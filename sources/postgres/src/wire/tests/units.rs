@@ -82,9 +82,9 @@ fn names_and_texts_are_quoted() {
 
 #[test]
 fn listed_codes_are_fatal_and_the_rest_may_pass() {
-    for code in [
-        "28000", "28P01", "3D000", "42501", "42704", "42602", "42601", "0A000", "55000", "58P01",
-    ] {
+    for code in
+        ["28000", "28P01", "3D000", "42501", "42704", "42602", "42601", "0A000", "55000", "58P01"]
+    {
         let error = Error::new("x", &settings(), said(code, "no"));
         assert_eq!(error.classify(), Kind::Fatal, "{code}");
         assert_eq!(error.code(), Some(code));
@@ -100,7 +100,11 @@ fn messages_say_what_where_why_and_what_to_do() {
     let slot = "stream from replication slot \"s\"";
     let cases = [
         (
-            Error::new(slot, &settings(), said("55006", "replication slot \"s\" is active for PID 7")),
+            Error::new(
+                slot,
+                &settings(),
+                said("55006", "replication slot \"s\" is active for PID 7"),
+            ),
             "could not stream from replication slot \"s\" at db.example:5432/orders as user \
              \"shop\": FATAL 55006: replication slot \"s\" is active for PID 7; stop the other \
              reader, or use a slot of another name",
@@ -222,8 +226,14 @@ fn errors_say_where_and_what() {
         (b"E!", "at byte 1: expected the end, found 1 more bytes"),
         (b"I\0\0\0\x07X", "at byte 5: expected the marker N of a new row, found 'X'"),
         (b"I\0\0\0\x07N\0\x01x", "at byte 8: expected a value's kind n, u, t or b, found 'x'"),
-        (b"I\0\0\0\x07N\0\x01t\xff\xff\xff\xff", "at byte 9: expected a value, found the length -1"),
-        (b"I\0\0\0\x07N\0\x01t\0\0\0\x05ab", "at byte 13: expected a value, found 2 bytes to the end"),
+        (
+            b"I\0\0\0\x07N\0\x01t\xff\xff\xff\xff",
+            "at byte 9: expected a value, found the length -1",
+        ),
+        (
+            b"I\0\0\0\x07N\0\x01t\0\0\0\x05ab",
+            "at byte 13: expected a value, found 2 bytes to the end",
+        ),
         (b"Y\0\0\0\x01a\xff\0b\0", "at byte 5: expected a schema's name, found 'a\\xff', no UTF-8"),
         (b"T\xff\xff\xff\xff\0", "at byte 6: expected the relations, found 0 bytes to the end"),
     ] {
@@ -267,7 +277,6 @@ fn public_values_can_be_sent_between_threads() {
     sendable::<super::super::Replication>();
     sendable::<Event>();
     sendable::<Error>();
-    let options =
-        SlotOptions { failover: false, temporary: true, snapshot: Snapshot::Nothing };
+    let options = SlotOptions { failover: false, temporary: true, snapshot: Snapshot::Nothing };
     assert!(format!("{options:?}").contains("Nothing"));
 }
