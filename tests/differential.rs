@@ -109,7 +109,12 @@ impl Allowed {
 }
 
 /// The bytes as text without prefix and allowed differences. Bytes that are no text stay as they are.
-fn masked(bytes: &Option<Vec<u8>>, prefix: &str, allowed: &[Allowed], header: Option<&str>) -> String {
+fn masked(
+    bytes: &Option<Vec<u8>>,
+    prefix: &str,
+    allowed: &[Allowed],
+    header: Option<&str>,
+) -> String {
     let Some(bytes) = bytes else { return "null".into() };
     let Ok(text) = str::from_utf8(bytes) else { return format!("bytes {bytes:x?}") };
     let mut text = text.replace(prefix, "<prefix>");
@@ -155,8 +160,7 @@ fn compare(name: &str, text: &str) {
     let peer = Rest { url: connect };
     // To try the method and the masks, the peer can be compared with itself.
     let itself = std::env::var_os("RIVERRUN_TEST_PEER_TWICE").is_some();
-    let worker =
-        (!itself).then(|| Home::new(&format!("differential-{name}"), &kafka).start(&[]));
+    let worker = (!itself).then(|| Home::new(&format!("differential-{name}"), &kafka).start(&[]));
     let ours = worker.as_ref().map_or_else(|| peer.clone(), |worker| worker.rest.clone());
     let (peer_prefix, our_prefix) = (format!("dpeer_{name}"), format!("dours_{name}"));
     let sides = [(&peer, &peer_prefix), (&ours, &our_prefix)];

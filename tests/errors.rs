@@ -15,6 +15,9 @@ use crate::harness::{
 
 const CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
 
+type Changes = [(&'static str, &'static str)];
+type Words = [&'static str];
+
 /// The errors of `validate`, by key.
 fn validate(rest: &Rest, config: &Config) -> BTreeMap<String, String> {
     let mut config = config.clone();
@@ -40,7 +43,9 @@ fn holds(what: &str, text: &str, words: &[&str]) {
 
 #[test]
 fn a_wrong_configuration_is_told_under_its_key() {
-    let Some(postgres) = servers::postgres("a_wrong_configuration_is_told_under_its_key") else { return };
+    let Some(postgres) = servers::postgres("a_wrong_configuration_is_told_under_its_key") else {
+        return;
+    };
     let database = Database::create(&postgres, "errors_keys");
     database.sql(
         "DO $$ BEGIN CREATE ROLE rr_reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;",
@@ -49,30 +54,32 @@ fn a_wrong_configuration_is_told_under_its_key() {
     let good = postgres_source(&database, "errors_keys", &[]);
     assert_eq!(validate(&worker.rest, &good), BTreeMap::new(), "the good configuration");
 
-    let closed = free_port().to_string();
+    let closed: &'static str = free_port().to_string().leak(); // Rows live as long as the others.
     // What is changed; the key the error stands under; what it says.
     #[rustfmt::skip]
-    let table: [(&[(&str, &str)], &str, &[&str]); 14] = [
+    let table: [(&Changes, &str, &Words); 14] = [
         (&[("database.hostname", "no-such-host.invalid")], "database.hostname", &["no-such-host.invalid", "Error while validating connector config: "]),
-        (&[("database.port", &closed)], "database.hostname", &[&closed, "refused"]),
+        (&[("database.port", closed)], "database.hostname", &[closed, "refused"]),
         (&[("database.dbname", "no_such_db")], "database.hostname", &["no_such_db", "does not exist"]),
         (&[("database.user", "no_such_user")], "database.hostname", &["no_such_user"]),
         (&[("database.user", "rr_reader")], "database.hostname", &["rr_reader", "REPLICATION"]),
-        (&[("database.port", "many")], "database.port", &["Invalid value many for configuration database.port"]),
-        (&[("database.hostname", "")], "database.hostname", &["database.hostname"]),
-        (&[("slot.name", "Not A Slot")], "slot.name", &["Not A Slot"]),
-        (&[("topic.prefix", "with space")], "topic.prefix", &["with space"]),
-        (&[("snapshot.mode", "sometimes")], "snapshot.mode", &["sometimes"]),
+        (&[("database.port", "many")], "database.port", &["The 'database.port' value is invalid: An integer is expected"]),
+        (&[("database.hostname", "")], "database.hostname", &["The 'database.hostname' value is invalid: A value is required"]),
+        (&[("slot.name", "Not A Slot")], "slot.name", &["must contain only digits, lowercase characters and underscores with length <= 63"]),
+        (&[("topic.prefix", "with space")], "topic.prefix", &["with space has invalid format"]),
+        (&[("snapshot.mode", "sometimes")], "snapshot.mode", &["Value must be one of", "initial_only"]),
         (&[("tasks.max", "0")], "tasks.max", &["at least 1"]),
-        (&[("table.include.list", "a("), ("database.port", &closed)], "table.include.list", &["a("]),
-        (&[("publication.autocreate.mode", "perhaps")], "publication.autocreate.mode", &["perhaps"]),
+        (&[("table.include.list", "a("), ("database.port", closed)], "table.include.list", &["A comma-separated list of valid regular expressions is expected"]),
+        (&[("publication.autocreate.mode", "perhaps")], "publication.autocreate.mode", &["Value must be one of", "filtered"]),
         (&[("key.converter", "com.example.Nothing")], "key.converter", &["com.example.Nothing", "could not be found"]),
     ];
     for (changes, key, words) in table {
         let mut config = good.clone();
         config.extend(changes.iter().map(|(key, value)| ((*key).into(), (*value).into())));
         let errors = validate(&worker.rest, &config);
-        let text = errors.get(key).unwrap_or_else(|| panic!("{changes:?}: nothing under {key} in {errors:?}"));
+        let text = errors
+            .get(key)
+            .unwrap_or_else(|| panic!("{changes:?}: nothing under {key} in {errors:?}"));
         holds(&format!("{changes:?}"), text, words);
         assert!(!text.contains("unused"), "{changes:?}: the password is told in {text}");
     }
@@ -80,7 +87,7 @@ fn a_wrong_configuration_is_told_under_its_key() {
     let mut config = good;
     config.remove("topic.prefix");
     let errors = validate(&worker.rest, &config);
-    let text = r#"Missing required configuration \"topic.prefix\" which has no default value."#;
+    let text = "The 'topic.prefix' value is invalid: A value is required";
     holds("a missing key", &errors["topic.prefix"], &[text]);
 }
 
@@ -90,13 +97,22 @@ fn a_request_that_makes_no_sense_is_refused() {
     let post = |body: &str| worker.rest.ask("POST", "/connectors", Some(body));
     let answer = post(r#"{"name":"x","config":{"connector.class":"com.example.Nothing"}}"#);
     assert_eq!(answer.status, 400, "{}", answer.body);
-    holds("unknown class", &answer.body, &["com.example.Nothing", "available connectors are", CLASS]);
+    holds(
+        "unknown class",
+        &answer.body,
+        &["com.example.Nothing", "available connectors are", CLASS],
+    );
     let answer = post(r#"{"name":"x","config":{"a":"b"}}"#);
     assert_eq!(answer.status, 400, "{}", answer.body);
     holds("no class", &answer.body, &["contains no connector type"]);
     for broken in ["{\"name\":", "[]", "\"text\"", "", "{\"name\":\"x\",\"config\":7}", "{}"] {
         let answer = post(broken);
-        assert!((400..=500).contains(&answer.status), "{broken}: {} {}", answer.status, answer.body);
+        assert!(
+            (400..=500).contains(&answer.status),
+            "{broken}: {} {}",
+            answer.status,
+            answer.body
+        );
         let error: Value = serde_json::from_str(&answer.body).expect("an error is JSON");
         assert_eq!(error["error_code"], answer.status, "{broken}: {}", answer.body);
     }
@@ -126,11 +142,21 @@ fn a_task_that_fails_leaves_the_others_alone() {
     worker.rest.start("sink", &sink);
 
     #[rustfmt::skip]
-    let table: [(&str, &[(&str, &str)], &[&str]); 3] = [
-        ("slot_in_use", &[("slot.name", "errors_good"), ("slot.max.retries", "0"), ("slot.retry.delay.ms", "100")], &["errors_good", "active"]),
+    let table: [(&str, &Changes, &Words); 2] = [
         ("no_publication", &[("publication.autocreate.mode", "disabled"), ("publication.name", "nowhere")], &["nowhere", "CREATE PUBLICATION"]),
         ("no_table", &[("publication.autocreate.mode", "filtered"), ("table.include.list", "public.nothing")], &["no table", "table.include.list"]),
     ];
+    // Whoever holds the slot may let go of it: tried again, as the peer does, and told each time.
+    let shared = [("slot.name", "errors_good")];
+    worker.rest.put("slot_in_use", &postgres_source(&database, "errors_slot_in_use", &shared));
+    wait_for("a word about the slot", Duration::from_secs(30), || {
+        let log = home.log();
+        let told = |line: &str| {
+            line.contains("slot \"errors_good\" is active")
+                && line.contains("stop the other reader")
+        };
+        log.lines().any(told).then_some(())
+    });
     for (name, changes, words) in table {
         let prefix = format!("errors_{name}");
         worker.rest.put(name, &postgres_source(&database, &prefix, changes));
@@ -141,10 +167,9 @@ fn a_task_that_fails_leaves_the_others_alone() {
     wait_for("a change after all those failures", Duration::from_secs(20), || {
         fs::read_to_string(&file).is_ok_and(|text| text.contains("42")).then_some(())
     });
-    for (name, ..) in table {
+    for name in ["slot_in_use", "no_publication", "no_table", "good"] {
         worker.rest.forget(name);
     }
-    worker.rest.forget("good");
 }
 
 /// A server without logical decoding, and one that wants a password.
@@ -154,10 +179,12 @@ fn a_server_that_cannot_stream_is_told() {
     if servers::postgres(test).is_none() {
         return;
     }
-    let own = Script::new("errors", &[("PG_PORT", "25438"), ("PG_OPTIONS", "-c wal_level=replica")]);
+    let own =
+        Script::new("errors", &[("PG_PORT", "25438"), ("PG_OPTIONS", "-c wal_level=replica")]);
     let address = own.run("pg-start", "");
     let _stopped_at_the_end = own.at_end("pg-stop");
-    let database = Database::create(&format!("postgres://postgres@{address}/postgres"), "errors_server");
+    let database =
+        Database::create(&format!("postgres://postgres@{address}/postgres"), "errors_server");
     database.sql(
         "DROP ROLE IF EXISTS locked;
          CREATE ROLE locked LOGIN REPLICATION PASSWORD 'right';
@@ -169,7 +196,11 @@ fn a_server_that_cannot_stream_is_told() {
     let worker = Home::new("errors-server", "").start(&[]);
     let good = postgres_source(&database, "errors_server", &[]);
     let errors = validate(&worker.rest, &good);
-    holds("wal_level", &errors["database.hostname"], &["wal_level", "logical", "replica", "restart"]);
+    holds(
+        "wal_level",
+        &errors["database.hostname"],
+        &["wal_level", "logical", "replica", "restart"],
+    );
 
     let mut config = good;
     config.insert("database.user".into(), "locked".into());
@@ -188,9 +219,13 @@ fn a_worker_that_cannot_start_says_why() {
     let broken = home.directory.join("broken.json");
     fs::write(&broken, "{\"name\": \"x\", ").unwrap();
     let missing = home.directory.join("missing.json");
-    for (file, words) in [(&broken, ["broken.json", "name"]), (&missing, ["missing.json", "No such file"])] {
+    for (file, words) in
+        [(&broken, ["broken.json", "name"]), (&missing, ["missing.json", "No such file"])]
+    {
         let mut worker = home.spawn(std::slice::from_ref(file));
-        let status = wait_for("the worker's end", Duration::from_secs(20), || worker.child.try_wait().unwrap());
+        let status = wait_for("the worker's end", Duration::from_secs(20), || {
+            worker.child.try_wait().unwrap()
+        });
         assert!(!status.success(), "{}: {status}", file.display());
         holds(&file.display().to_string(), &home.log(), &words);
     }
@@ -198,7 +233,8 @@ fn a_worker_that_cannot_start_says_why() {
     let mut home = Home::new("errors-listener", "");
     home.properties.push_str("listeners=nonsense\n");
     let mut worker = home.spawn(&[]);
-    let status = wait_for("the worker's end", Duration::from_secs(20), || worker.child.try_wait().unwrap());
+    let status =
+        wait_for("the worker's end", Duration::from_secs(20), || worker.child.try_wait().unwrap());
     assert!(!status.success(), "{status}");
     holds("a broken listener", &home.log(), &["nonsense"]);
 }
@@ -230,7 +266,8 @@ fn an_unreachable_kafka_is_told() {
     wait_for("a word about the broker", Duration::from_secs(90), || {
         let ended = worker.child.try_wait().unwrap();
         let log = home.log();
-        let told = log.lines().any(|line| line.contains(&address) && line.contains("bootstrap.servers"));
+        let told =
+            log.lines().any(|line| line.contains(&address) && line.contains("bootstrap.servers"));
         assert!(ended.is_none() || told, "the worker ended without a word: {log}");
         told.then_some(())
     });

@@ -86,7 +86,8 @@ impl Play {
             self.tables.len() - 1
         });
         let seen = std::mem::replace(&mut self.tables[place].count, records.len());
-        let lines: Vec<_> = records[seen..].iter().map(|record| show(record, &self.prefix)).collect();
+        let lines: Vec<_> =
+            records[seen..].iter().map(|record| show(record, &self.prefix)).collect();
         lines.join("\n")
     }
 }
@@ -106,7 +107,10 @@ fn show(record: &Record, prefix: &str) -> String {
         Value::Object(event) => {
             for (name, part) in event {
                 // Long runs of one letter are for TOAST, not for reading.
-                lines.push(format!("{name:<7} {}", part.to_string().replace(&"x".repeat(2500), "<2500 x>")));
+                lines.push(format!(
+                    "{name:<7} {}",
+                    part.to_string().replace(&"x".repeat(2500), "<2500 x>")
+                ));
             }
         }
         _ => lines.push(format!("value   {value}")),
@@ -150,7 +154,8 @@ fn matches(want: &str, got: &str, names: &mut HashMap<String, String>) -> bool {
         // A value goes up to the text that follows it, at most to the end of its line.
         let follows = want.find(['<', '\n']).map_or(want, |end| &want[..end]);
         let line = rest.find('\n').map_or(rest, |end| &rest[..end]);
-        let end = if follows.is_empty() { line.len() } else { line.find(follows).unwrap_or(usize::MAX) };
+        let end =
+            if follows.is_empty() { line.len() } else { line.find(follows).unwrap_or(usize::MAX) };
         let Some((value, rest)) = rest.split_at_checked(end) else { return false };
         got = rest;
         let (name, grows) = (&found[1], !found[2].is_empty());
@@ -167,7 +172,9 @@ fn matches(want: &str, got: &str, names: &mut HashMap<String, String>) -> bool {
 }
 
 fn play(name: &str, file: &str) {
-    let (Some(postgres), Some(kafka)) = (servers::postgres(name), servers::kafka(name)) else { return };
+    let (Some(postgres), Some(kafka)) = (servers::postgres(name), servers::kafka(name)) else {
+        return;
+    };
     let recording = match std::env::var("RECORD") {
         Ok(peer) if peer == "debezium" => true,
         Ok(other) => panic!("RECORD={other}: only `debezium` may write golden files"),
@@ -175,7 +182,10 @@ fn play(name: &str, file: &str) {
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/postgres").join(file);
     let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains("\n# expected: debezium "), "{file}: its head says who wrote the answers");
+    assert!(
+        text.contains("\n# expected: debezium "),
+        "{file}: its head says who wrote the answers"
+    );
     let prefix = format!("golden_{}", name.replace('-', "_"));
     let worker = (!recording).then(|| Home::new(&prefix, &kafka).start(&[]));
     let rest = match &worker {

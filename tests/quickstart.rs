@@ -49,7 +49,7 @@ fn until(instance: &str, arguments: &[&str], pg_port: &str, kafka_port: &str, ev
         }
     });
     let mut said = Vec::new();
-    let mut next = |said: &mut Vec<String>| {
+    let next = |said: &mut Vec<String>| {
         let line = seen.recv_timeout(Duration::from_secs(120));
         let line = line.unwrap_or_else(|_| panic!("nothing more after\n{}", said.join("\n")));
         said.push(line.clone());
@@ -61,7 +61,8 @@ fn until(instance: &str, arguments: &[&str], pg_port: &str, kafka_port: &str, ev
     assert!(status.body.contains("RUNNING"), "{}", status.body);
 
     worker::signal("-INT", script.0.id());
-    let status = wait_for("the script's end", Duration::from_secs(60), || script.0.try_wait().unwrap());
+    let status =
+        wait_for("the script's end", Duration::from_secs(60), || script.0.try_wait().unwrap());
     assert!(status.success(), "{status}\n{}", said.join("\n"));
     while let Ok(line) = seen.recv() {
         said.push(line);

@@ -28,8 +28,7 @@ pub(super) fn read(path: &str) -> Result<ConnectorFile, String> {
         }
     }
     let properties = read_properties(Path::new(path)).map_err(|error| told(&error))?;
-    let config: RawConfig =
-        properties.into_iter().map(|(key, value)| (key, Some(value))).collect();
+    let config: RawConfig = properties.into_iter().map(|(key, value)| (key, Some(value))).collect();
     with_name(path, config.in_hash_order())
 }
 
@@ -103,10 +102,7 @@ mod tests {
     #[test]
     fn the_three_forms() {
         let of = |name: &str, config: &str| Ok((name.to_owned(), config.to_owned()));
-        assert_eq!(
-            parse(r#"{"name":"a","config":{"x":1},"more":[]}"#),
-            of("a", "{x=1, name=a}")
-        );
+        assert_eq!(parse(r#"{"name":"a","config":{"x":1},"more":[]}"#), of("a", "{x=1, name=a}"));
         assert_eq!(parse(r#"{"name":"a","x":"1"}"#), of("a", "{name=a, x=1}"));
         assert_eq!(parse("name=a\nx = 1\n"), of("a", "{name=a, x=1}"));
         assert_eq!(

@@ -152,8 +152,13 @@ impl Loggers {
             let root = name.eq_ignore_ascii_case(ROOT) || name.is_empty();
             let name = dotted(name);
             let below = |other: &String| root || covers(&name, other);
-            let mut changed: BTreeSet<String> =
-                state.set.keys().chain(&state.known).filter(|other| below(other)).cloned().collect();
+            let mut changed: BTreeSet<String> = state
+                .set
+                .keys()
+                .chain(&state.known)
+                .filter(|other| below(other))
+                .cloned()
+                .collect();
             match root {
                 true => state.root = (level, now),
                 false => drop(changed.insert(name)),

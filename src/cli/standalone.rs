@@ -5,8 +5,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    BAD_CONFIG, NOT_STARTED, WRONG_USAGE,
-    connector_file,
+    BAD_CONFIG, NOT_STARTED, WRONG_USAGE, connector_file,
     logging::{self, Loggers},
 };
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
 };
 
 /// Of the process when a second signal ends it at once, as shells count it.
-const INTERRUPTED: i32 = 130;
+const INTERRUPTED: u8 = 130;
 
 /// Why the worker ended, and with which exit code.
 struct Failure(u8, String);
@@ -70,14 +69,11 @@ async fn work(loggers: Arc<Loggers>, worker: &str, connectors: &[&str]) -> Resul
     }
     let bound = server::bind(&config).await.map_err(not_started)?;
     let offsets = OffsetFile::open(&config.offset_file).map_err(not_started)?;
-    let transport = transport::open(&config.props)
-        .map_err(|error| Failure(BAD_CONFIG, error.trace()))?;
+    let transport =
+        transport::open(&config.props).map_err(|error| Failure(BAD_CONFIG, error.trace()))?;
     let kafka = config.props.get("bootstrap.servers").cloned();
-    let tasks = Tasks {
-        transport,
-        offsets: Arc::new(offsets),
-        worker: Arc::new(config.props.clone()),
-    };
+    let tasks =
+        Tasks { transport, offsets: Arc::new(offsets), worker: Arc::new(config.props.clone()) };
     let herder = Herder::new(config, bound.worker_id.clone(), tasks);
 
     let urls = bound.urls().join(" and ");
@@ -109,10 +105,12 @@ async fn work(loggers: Arc<Loggers>, worker: &str, connectors: &[&str]) -> Resul
         }
     }
     tracing::info!("stopping");
+    let interrupted =
+        || Failure(INTERRUPTED, "a second signal: ended without waiting for tasks".to_owned());
     tokio::select! {
         () = herder.shut_down() => {}
-        _ = interrupt.recv() => std::process::exit(INTERRUPTED),
-        _ = terminate.recv() => std::process::exit(INTERRUPTED),
+        _ = interrupt.recv() => return Err(interrupted()),
+        _ = terminate.recv() => return Err(interrupted()),
     }
     stop.cancel();
     // Keep-alive connections would hold the server open; what matters has been answered.

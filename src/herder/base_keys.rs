@@ -67,11 +67,10 @@ static NAME: Key<String> = Key::string("name")
     .display("Connector name")
     .doc("Name of the connector, unique in the worker.")
     .check(Check::Name);
-static CONNECTOR_CLASS: Key<String> = Key::string("connector.class")
-    .importance(High)
-    .width(Long)
-    .display("Connector class")
-    .doc("Class of the connector: its full name, its simple name, or that without \"Connector\".");
+static CONNECTOR_CLASS: Key<String> =
+    Key::string("connector.class").importance(High).width(Long).display("Connector class").doc(
+        "Class of the connector: its full name, its simple name, or that without \"Connector\".",
+    );
 static CONNECTOR_PLUGIN_VERSION: Key<String> = Key::string("connector.plugin.version")
     .default_null()
     .importance(Medium)

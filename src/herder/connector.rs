@@ -34,17 +34,41 @@ type Reply<T> = oneshot::Sender<std::result::Result<T, Refusal>>;
 
 pub(super) enum Command {
     /// Takes over a configuration and starts with it.
-    Configure { config: RawConfig, plugin: Plugin, reply: Reply<()> },
-    Aim { target: Target },
-    Stop { reply: Reply<()> },
-    Restart { reply: Reply<()> },
-    RestartPlan { include_tasks: bool, only_failed: bool, reply: Reply<ConnectorStatus> },
-    RestartTask { task: usize, reply: Reply<()> },
-    ChangeOffsets { changes: Option<Vec<(Object, Option<Object>)>>, reply: Reply<()> },
+    Configure {
+        config: RawConfig,
+        plugin: Plugin,
+        reply: Reply<()>,
+    },
+    Aim {
+        target: Target,
+    },
+    Stop {
+        reply: Reply<()>,
+    },
+    Restart {
+        reply: Reply<()>,
+    },
+    RestartPlan {
+        include_tasks: bool,
+        only_failed: bool,
+        reply: Reply<ConnectorStatus>,
+    },
+    RestartTask {
+        task: usize,
+        reply: Reply<()>,
+    },
+    ChangeOffsets {
+        changes: Option<Vec<(Object, Option<Object>)>>,
+        reply: Reply<()>,
+    },
     /// Stops the tasks and ends the actor.
-    Delete { reply: Reply<()> },
+    Delete {
+        reply: Reply<()>,
+    },
     /// The same, when the worker ends.
-    Shutdown { reply: Reply<()> },
+    Shutdown {
+        reply: Reply<()>,
+    },
 }
 
 type Query = Box<dyn FnOnce(&mut Connector) + Send>;
@@ -288,16 +312,14 @@ impl Connector {
                 }
                 self.enter(State::Paused);
             }
-            Target::Running if self.tasks.is_empty() => {
-                if let Err(refusal) = self.start().await {
-                    tracing::debug!("[{}|worker] not resumed: {refusal}", self.name);
-                }
-            }
             Target::Running => {
                 for handle in self.tasks.values().filter_map(|task| task.handle.as_ref()) {
                     handle.resume();
                 }
-                self.enter(State::Running);
+                // Its configuration may have been changed meanwhile, or its tasks been taken away.
+                if let Err(refusal) = self.start().await {
+                    tracing::debug!("[{}|worker] not resumed: {refusal}", self.name);
+                }
             }
         }
     }
@@ -511,9 +533,12 @@ impl Connector {
 
     pub(super) fn task_infos(&self) -> Vec<TaskInfo> {
         let info = |(id, task): (&usize, &Task)| {
-            let given = task.config.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
-            let class = [("task.class".to_owned(), Some(self.plugin.task_class()))];
-            let config: RawConfig = given.chain(class).collect();
+            // The user's order first: keys that share a bucket of Java's map keep it.
+            let users = self.config.iter().filter_map(|(key, _)| task.config.get_key_value(key));
+            let given = users.chain(&task.config);
+            let mut config: RawConfig =
+                given.map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+            config.set("task.class", Some(self.plugin.task_class()));
             TaskInfo { id: self.task_id(*id), config: config.in_hash_order() }
         };
         self.tasks.iter().map(info).collect()

@@ -94,7 +94,8 @@ impl OffsetStore for OffsetFile {
         let mut entries = self.entries.lock().await;
         let mut new = entries.clone();
         for (partition, offset) in changes {
-            let wanted = |key: &Option<Vec<u8>>| belongs(key, connector).as_ref() == Some(&partition);
+            let wanted =
+                |key: &Option<Vec<u8>>| belongs(key, connector).as_ref() == Some(&partition);
             let place = new.iter().position(|(key, _)| wanted(key));
             let offset = offset.map(|offset| Value::Object(offset).to_string().into_bytes());
             match (place, offset) {

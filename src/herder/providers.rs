@@ -159,9 +159,9 @@ fn directory(path: &str, key: &str, allowed: &Allowed) -> Result<Option<String>,
     if !file.is_file() {
         return Ok(None);
     }
-    std::fs::read_to_string(&file)
-        .map(Some)
-        .map_err(|error| format!("Could not read file {} for property {key}: {error}", file.display()))
+    std::fs::read_to_string(&file).map(Some).map_err(|error| {
+        format!("Could not read file {} for property {key}: {error}", file.display())
+    })
 }
 
 /// Reads Java properties from a file as Kafka's tools do: ISO 8859-1.
@@ -239,8 +239,14 @@ mod tests {
         let folder = dir.display();
         for (given, wanted) in [
             (format!("a${{file:{file}:password}}b"), "ap${file:x:y}wb".to_owned()),
-            (format!("${{file:{file}:user}}/${{file:{file}:none}}"), format!("ünal/${{file:{file}:none}}")),
-            (format!("${{dir:{folder}:secret.properties}}"), "password=p${file:x:y}w\nuser=ünal\n".into()),
+            (
+                format!("${{file:{file}:user}}/${{file:{file}:none}}"),
+                format!("ünal/${{file:{file}:none}}"),
+            ),
+            (
+                format!("${{dir:{folder}:secret.properties}}"),
+                "password=p${file:x:y}w\nuser=ünal\n".into(),
+            ),
             (format!("${{dir:{folder}:../x}}"), format!("${{dir:{folder}:../x}}")),
             ("${env:PATH}".into(), std::env::var("PATH").unwrap()),
             ("${env:HOME} ${other:a} ${x} ${".into(), "${env:HOME} ${other:a} ${x} ${".into()),

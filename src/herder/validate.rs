@@ -11,10 +11,7 @@ use model::{
     connector::Props,
 };
 
-use super::{
-    RawConfig, Refusal, base_keys,
-    worker_config::WorkerConfig,
-};
+use super::{RawConfig, Refusal, base_keys, worker_config::WorkerConfig};
 use crate::plugins::{self, Plugin};
 
 /// How long a connector may look at its database. As long as a REST request may take.
@@ -22,10 +19,7 @@ const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
 
 /// Checks a configuration. A refusal is for what cannot be checked at all: no class, or an unknown
 /// one.
-pub async fn validate(
-    worker: &WorkerConfig,
-    raw: &RawConfig,
-) -> Result<ConfigInfos, Refusal> {
+pub async fn validate(worker: &WorkerConfig, raw: &RawConfig) -> Result<ConfigInfos, Refusal> {
     let given = raw.props();
     let props = worker.providers.resolve(&given).map_err(|wrong| Refusal::new(500, wrong))?;
     let Some(class) = props.get("connector.class") else {
@@ -107,8 +101,8 @@ pub(super) fn find_plugin(class: &str) -> Result<Plugin, Refusal> {
         Refusal::new(
             400,
             format!(
-                "org.apache.kafka.connect.errors.ConnectException: Failed to find any class that \
-                 implements Connector and which name matches {class}, available connectors are: {}",
+                "Failed to find any class that implements Connector and which name matches {class}, \
+                 available connectors are: {}",
                 known.join(", ")
             ),
         )
@@ -181,10 +175,10 @@ fn enrich(worker: &WorkerConfig, plugin: Plugin, props: &Props, infos: &mut Conf
         ("value.converter", "converter"),
         ("header.converter", "header_converter"),
     ] {
-        let default = worker.props.get(key).map_or(
-            "org.apache.kafka.connect.storage.SimpleHeaderConverter",
-            String::as_str,
-        );
+        let default = worker
+            .props
+            .get(key)
+            .map_or("org.apache.kafka.connect.storage.SimpleHeaderConverter", String::as_str);
         let default = plugins::converter(kind, default).map(|plugin| plugin.class);
         let given = props.get(key).map(|text| text.trim());
         let found = given.map(|given| plugins::converter(kind, given));
@@ -362,10 +356,11 @@ fn converter_infos(prefix: &str, props: &Props) -> Vec<ConfigInfo> {
     let role = prefix.trim_end_matches(".converter");
     options.insert("converter.type".to_owned(), role.to_owned());
     let infos = validate_def(plugin.config, &options);
+    let names = infos.configs.iter().map(|config| (config.value.name.clone(), ().into()));
+    let order: Vec<String> =
+        model::java::hash_map(names).into_iter().map(|(name, _)| name).collect();
     let mut by_name: BTreeMap<String, ConfigInfo> =
         infos.configs.into_iter().map(|config| (config.value.name.clone(), config)).collect();
-    let names = by_name.keys().map(|name| (name.clone(), ().into()));
-    let order: Vec<String> = model::java::hash_map(names).into_iter().map(|(name, _)| name).collect();
     let prefixed = |name: String| {
         let mut config = by_name.remove(&name)?;
         config.value.name = format!("{under}{name}");

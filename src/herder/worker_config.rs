@@ -214,7 +214,10 @@ impl WorkerConfig {
             }
             checked
         });
-        if config.find(&ADVERTISED_LISTENER).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
+        if config
+            .find(&ADVERTISED_LISTENER)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+        {
             errors.push(
                 "Invalid value https for configuration rest.advertised.listener: this version \
                  serves http only"
@@ -263,7 +266,8 @@ fn collect<T>(
 
 /// `protocol://host:port`; an IPv6 address stands in brackets.
 fn listener(text: &str) -> Result<Listener, String> {
-    let invalid = |wrong: &str| format!("Invalid value {text} for configuration listeners: {wrong}");
+    let invalid =
+        |wrong: &str| format!("Invalid value {text} for configuration listeners: {wrong}");
     let form = "Listener doesn't have the right format (protocol://hostname:port).";
     let (scheme, rest) = text.split_once("://").ok_or_else(|| invalid(form))?;
     let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(|| invalid(form))?;
@@ -300,9 +304,10 @@ impl Policy {
         let (name, allowed) = match self {
             Policy::All => return None,
             Policy::None => ("None", false),
-            Policy::Principal => {
-                ("Principal", ["sasl.jaas.config", "sasl.mechanism", "security.protocol"].contains(&key))
-            }
+            Policy::Principal => (
+                "Principal",
+                ["sasl.jaas.config", "sasl.mechanism", "security.protocol"].contains(&key),
+            ),
             Policy::Allowlist(keys) => ("Allowlist", keys.iter().any(|allowed| allowed == key)),
         };
         (!allowed).then(|| {

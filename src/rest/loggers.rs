@@ -25,9 +25,10 @@ pub(super) fn serve(api: &Api, call: &Call<'_>) -> Outcome {
             let Some(changed) = api.loggers.set(name, &level) else {
                 return Err(Refusal::new(404, format!("invalid log level '{level}'.")).into());
             };
-            let cluster = call.query.iter().any(|(key, value)| {
-                key == "scope" && value.eq_ignore_ascii_case("cluster")
-            });
+            let cluster = call
+                .query
+                .iter()
+                .any(|(key, value)| key == "scope" && value.eq_ignore_ascii_case("cluster"));
             match cluster {
                 true => Ok(Answer::Empty(StatusCode::NO_CONTENT)),
                 false => Ok(Answer::ok(&changed)),

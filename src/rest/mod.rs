@@ -81,8 +81,7 @@ struct ErrorMessage<'a> {
 }
 
 fn refuse(refusal: &Refusal) -> Answer {
-    let status =
-        StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let message = ErrorMessage { error_code: refusal.status, message: &refusal.message };
     Answer::json(status, &message)
 }
@@ -290,13 +289,12 @@ fn respond(
             serde_json::to_vec(&message).unwrap_or_default()
         }
         Answer::Options(allowed) => {
-            response = response
-                .header(header::ALLOW, allowed.join(","))
-                .header(
-                    header::CONTENT_TYPE,
-                    if json_wanted { "application/json" } else { "text/plain" },
-                );
-            allowed.join(", ").into_bytes()
+            response = response.header(header::ALLOW, allowed.join(",")).header(
+                header::CONTENT_TYPE,
+                if json_wanted { "application/json" } else { "text/plain" },
+            );
+            // A client that wants JSON gets the header alone.
+            if json_wanted { Vec::new() } else { allowed.join(", ").into_bytes() }
         }
     };
     if *method == Method::HEAD {

@@ -16,9 +16,8 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
     let verb = match *call.method {
         Method::GET | Method::HEAD => {
             let offsets = api.herder.offsets(name).await?;
-            let stored: Vec<Stored<'_>> = (offsets.iter())
-                .map(|(partition, offset)| Stored { partition, offset })
-                .collect();
+            let stored: Vec<Stored<'_>> =
+                (offsets.iter()).map(|(partition, offset)| Stored { partition, offset }).collect();
             return Ok(Answer::ok(&serde_json::json!({ "offsets": stored })));
         }
         Method::PATCH => {
@@ -40,6 +39,11 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
         }
         _ => return Err(wrong_method(call, &["HEAD", "DELETE", "GET", "OPTIONS", "PATCH"])),
     };
-    let message = format!("The offsets for this connector have been {verb} successfully");
+    // What Connect says of connectors that have no hook of their own; Debezium's have none.
+    let message = format!(
+        "The Connect framework-managed offsets for this connector have been {verb} successfully. \
+         However, if this connector manages offsets externally, they will need to be manually \
+         {verb} in the system that the connector uses."
+    );
     Ok(Answer::ok(&serde_json::json!({ "message": message })))
 }

@@ -41,9 +41,11 @@ impl Database {
         self.query(query).pop().unwrap_or_else(|| panic!("no row: {query}"))
     }
 
-    /// Runs a script that may fail, because the server is on its way down or up.
-    pub(crate) fn try_sql(&self, script: &str) -> bool {
-        self.attempt(&self.name, script).expect("psql").status.success()
+    /// What a script prints, or nothing where it fails because the server is on its way down or up.
+    pub(crate) fn try_sql(&self, script: &str) -> Option<String> {
+        let output = self.attempt(&self.name, script).expect("psql");
+        let text = String::from_utf8(output.stdout).expect("psql prints UTF-8");
+        output.status.success().then_some(text)
     }
 
     /// Runs a query whose answer is read from the server and thrown away.

@@ -122,7 +122,11 @@ impl Rest {
             let status = self.status(name)?;
             let tasks = status["tasks"].as_array().expect("tasks");
             if let Some(failed) = tasks.iter().find(|task| task["state"] == "FAILED") {
-                panic!("{name} at {} failed: {}", self.url, failed["trace"].as_str().unwrap_or("?"));
+                panic!(
+                    "{name} at {} failed: {}",
+                    self.url,
+                    failed["trace"].as_str().unwrap_or("?")
+                );
             }
             let running = status["connector"]["state"] == "RUNNING"
                 && !tasks.is_empty()

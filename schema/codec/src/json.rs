@@ -29,6 +29,7 @@ use self::{
 use crate::{Problem, TYPE, lru::Lru};
 
 static SCHEMAS_ENABLE: Key<bool> = Key::boolean("schemas.enable")
+    .order(0)
     .default("true")
     .importance(Importance::High)
     .width(Width::Medium)
@@ -36,6 +37,7 @@ static SCHEMAS_ENABLE: Key<bool> = Key::boolean("schemas.enable")
     .doc("Include schemas within each of the serialized values and keys.");
 
 static SCHEMAS_CACHE_SIZE: Key<i32> = Key::int("schemas.cache.size")
+    .order(1)
     .default("1000")
     .importance(Importance::High)
     .width(Width::Medium)
@@ -43,6 +45,7 @@ static SCHEMAS_CACHE_SIZE: Key<i32> = Key::int("schemas.cache.size")
     .doc("The maximum number of schemas that can be cached in this converter instance.");
 
 static SCHEMA_CONTENT: Key<String> = Key::string("schema.content")
+    .order(2)
     .default_null()
     .importance(Importance::High)
     .width(Width::Medium)
@@ -55,6 +58,7 @@ static SCHEMA_CONTENT: Key<String> = Key::string("schema.content")
     );
 
 static DECIMAL_FORMAT: Key<String> = Key::string("decimal.format")
+    .order(0)
     .default("BASE64")
     .importance(Importance::Low)
     .width(Width::Medium)
@@ -73,6 +77,7 @@ static DECIMAL_FORMAT: Key<String> = Key::string("decimal.format")
     }));
 
 static REPLACE_NULL_WITH_DEFAULT: Key<bool> = Key::boolean("replace.null.with.default")
+    .order(1)
     .default("true")
     .importance(Importance::Low)
     .width(Width::Medium)

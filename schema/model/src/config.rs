@@ -442,7 +442,12 @@ impl ConfigDef {
                 Default::Null => "",
                 Default::Text(text) => text,
             };
-            let row = [spec.name, spec.kind.name(), default, spec.importance.name(), spec.doc]
+            let doc = match spec.supported {
+                true => spec.doc.to_owned(),
+                false => format!("*Not yet.* {}", spec.doc),
+            };
+            let row = [spec.name, spec.kind.name(), default, spec.importance.name(), &doc]
+                .map(|cell| cell.replace('|', "\\|"))
                 .join(" | ");
             out.push_str(&format!("| {row} |\n"));
         }

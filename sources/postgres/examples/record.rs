@@ -1,14 +1,16 @@
-//! Records what a PostgreSQL server sends, as test data: `testdata/wire/*.hex`.
+//! Records what a PostgreSQL server sends, as test data (`testdata/wire/*.hex`) and as the corpus
+//! of the fuzz targets (`fuzz/corpus`).
 //!
 //! ```text
-//! cargo run -p riverrun-source-postgres --example record -- "host=127.0.0.1 user=postgres" sources/postgres/testdata/wire
+//! cargo run -p riverrun-source-postgres --example record -- "host=127.0.0.1 user=postgres" sources/postgres
+//! REWRITE=1 cargo test -p riverrun-source-postgres captures     # then read the difference
 //! ```
 //!
 //! Needs a superuser, `wal_level=logical`, `max_prepared_transactions` of at least 1, and the
 //! output plugin test_decoding, whose reading of the same changes is put beside the bytes. Works in
 //! a database of its own, which it makes and drops.
 
-use std::{error::Error, fmt::Write, path::Path};
+use std::{collections::HashMap, error::Error, fmt::Write, fs, path::Path};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -129,7 +131,7 @@ const CASES: &[Case] = &[
         name: "streamed-prepared",
         about: "Protocol 3: a large two-phase transaction, streamed before it was prepared.",
         setup: "CREATE TABLE t (id int PRIMARY KEY, s text); SET logical_decoding_work_mem = '64kB';",
-        sql: "BEGIN; INSERT INTO t SELECT n, 'a' FROM generate_series(1, 260) n; PREPARE TRANSACTION 'riverrun three'; COMMIT PREPARED 'riverrun three';",
+        sql: "BEGIN; INSERT INTO t SELECT n, 'a' FROM generate_series(1, 700) n; PREPARE TRANSACTION 'riverrun three'; COMMIT PREPARED 'riverrun three';",
         options: "'proto_version','3','publication_names','p','streaming','on'",
     },
 ];
@@ -163,7 +165,7 @@ async fn main() -> Result<()> {
     let (Some(server), Some(directory), None) =
         (arguments.next(), arguments.next(), arguments.next())
     else {
-        return Err("usage: record <connection string> <directory>".into());
+        return Err("usage: record <connection string> <directory of the package>".into());
     };
     let directory = Path::new(&directory);
     let config: Config = server.parse()?;
@@ -221,19 +223,35 @@ async fn record(config: &Config, admin: &Client, case: &Case, directory: &Path) 
         writeln!(file, "# test_decoding: {}", row.get::<_, &str>(0))?;
     }
     let read = format!(
-        "SELECT lsn::text, encode(data, 'hex') FROM pg_logical_slot_get_binary_changes('rr_record_a', NULL, NULL, {})",
+        "SELECT lsn::text, encode(data, 'hex'), data FROM pg_logical_slot_get_binary_changes('rr_record_a', NULL, NULL, {})",
         case.options
     );
-    for row in client.query(&read, &[]).await? {
+    let messages = client.query(&read, &[]).await?;
+    for row in &messages {
         writeln!(file, "{} {}", row.get::<_, &str>(0), row.get::<_, &str>(1))?;
     }
-    std::fs::write(directory.join(format!("{}.hex", case.name)), file)?;
+    fs::write(directory.join(format!("testdata/wire/{}.hex", case.name)), file)?;
+
+    // Two messages of each kind are enough to start from.
+    let mut kinds: HashMap<u8, usize> = HashMap::new();
+    let corpus = directory.join("fuzz/corpus/pgoutput");
+    fs::create_dir_all(&corpus)?;
+    for row in messages {
+        let bytes: &[u8] = row.get(2);
+        let Some(&kind) = bytes.first() else { continue };
+        let count = kinds.entry(kind).or_default();
+        *count += 1;
+        if *count <= 2 {
+            fs::write(corpus.join(format!("{}-{}{count}", case.name, char::from(kind))), bytes)?;
+        }
+    }
     if case.name == "origin" {
         client.simple_query("SELECT pg_replication_origin_drop('riverrun_record_origin')").await?;
     }
     drop(client);
     // Waits for the temporary slots to go, which FORCE alone does not.
-    let active = format!("SELECT count(*)::text FROM pg_replication_slots WHERE database = '{DATABASE}'");
+    let active =
+        format!("SELECT count(*)::text FROM pg_replication_slots WHERE database = '{DATABASE}'");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while text(admin, &active).await? != "0" {
         if std::time::Instant::now() > deadline {
@@ -259,7 +277,11 @@ async fn record_copy(client: &Client, copy: &Copy, directory: &Path) -> Result<(
         }
         file.push('\n');
     }
-    std::fs::write(directory.join(format!("{}.hex", copy.name)), file)?;
+    fs::write(directory.join(format!("testdata/wire/{}.hex", copy.name)), file)?;
+    let corpus = directory.join("fuzz/corpus/copy");
+    fs::create_dir_all(&corpus)?;
+    // The target's first byte is the size of the chunks.
+    fs::write(corpus.join(copy.name), [&[7], chunks.concat().as_slice()].concat())?;
 
     let mut values = String::new();
     for row in client.query(&format!("{} ({}) rows", copy.values, copy.copy), &[]).await? {
@@ -268,7 +290,7 @@ async fn record_copy(client: &Client, copy: &Copy, directory: &Path) -> Result<(
             .collect();
         writeln!(values, "{}", cells.join("\t"))?;
     }
-    std::fs::write(directory.join(format!("{}.txt", copy.name)), values)?;
+    fs::write(directory.join(format!("testdata/wire/{}.txt", copy.name)), values)?;
     Ok(())
 }
 

@@ -56,11 +56,11 @@ pub(crate) async fn types(session: &Session) -> Result<Types> {
     Ok(types)
 }
 
-/// Every ordinary table but the system's, sorted, as Debezium snapshots them.
+/// Every ordinary or partitioned table but the system's, sorted, as Debezium snapshots them.
 pub(crate) async fn tables(session: &Session, builtin_ignored: bool) -> Result<Vec<TableId>> {
     const QUERY: &str = "
         SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.relkind = 'r' AND c.relpersistence <> 't'";
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'";
     let rows = session.query("list tables", QUERY, &[]).await?;
     let mut tables: Vec<TableId> = rows
         .iter()

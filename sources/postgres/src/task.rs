@@ -52,7 +52,7 @@ impl SourceTask for Task {
             return Ok(());
         }
         let position = self.position.get_or_insert_default();
-        stream::run(&options, &session, position, out).await
+        stream::run(&options, &session, position, out)
     }
 }
 

@@ -94,17 +94,25 @@ fn number(variable: &str, default: i64) -> i64 {
 }
 
 fn main() {
-    let setting = |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run tests/harness/bench/run"));
+    let setting = |name: &str| {
+        env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run tests/harness/bench/run"))
+    };
     let (postgres, kafka) = (setting("RIVERRUN_TEST_POSTGRES"), setting("RIVERRUN_TEST_KAFKA"));
     let peer = Rest { url: setting("RIVERRUN_TEST_CONNECT") };
-    let peer_process = Process(setting("BENCH_PEER_PID").parse().expect("a process id"));
     let mut table = Table::default();
     start_times(&kafka, &mut table);
+    let pid =
+        std::fs::read_to_string(setting("BENCH_PEER_PIDFILE")).expect("the peer's process id");
+    let peer_process = Process(pid.trim().parse().expect("a process id"));
 
     let worker = Home::new("bench", &kafka).start(&[]);
     let contenders = [
         Contender { name: "debezium", rest: peer, process: peer_process },
-        Contender { name: "riverrun", rest: worker.rest.clone(), process: Process(worker.child.id()) },
+        Contender {
+            name: "riverrun",
+            rest: worker.rest.clone(),
+            process: Process(worker.child.id()),
+        },
     ];
     let mut bench = Bench {
         watch: topics::consumer(&kafka),
@@ -141,7 +149,8 @@ fn start_times(kafka: &str, table: &mut Table) {
         })
         .collect();
     let script = |name: &str| {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness").join(name);
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness").join(name);
         let status = Command::new(path).stdout(Stdio::null()).status().expect("a script");
         assert!(status.success(), "{name}: {status}");
     };
@@ -178,7 +187,14 @@ impl Bench {
     }
 
     /// Runs `work` until the topic holds `until` records, `rows` of them new.
-    fn measure(&self, who: usize, prefix: &str, topic: &str, until: i64, work: impl FnOnce(&Rest)) -> Cost {
+    fn measure(
+        &self,
+        who: usize,
+        prefix: &str,
+        topic: &str,
+        until: i64,
+        work: impl FnOnce(&Rest),
+    ) -> Cost {
         let contender = &self.contenders[who];
         contender.process.reset_peak();
         let (cpu, began) = (contender.process.cpu(), Instant::now());
@@ -214,7 +230,11 @@ impl Bench {
                 let prefix = format!("bs_{}_{round}", self.contenders[who].name);
                 let topic = format!("{prefix}.public.account");
                 let config = self.config(&database, &prefix);
-                costs[who].push(self.measure(who, &prefix, &topic, self.rows, |rest| rest.put(&prefix, &config)));
+                costs[who].push(
+                    self.measure(who, &prefix, &topic, self.rows, |rest| {
+                        rest.put(&prefix, &config)
+                    }),
+                );
                 self.end(who, &prefix);
                 database.sql(&format!(
                     "SELECT pg_drop_replication_slot('{prefix}'); DROP PUBLICATION {prefix};"
@@ -240,7 +260,9 @@ impl Bench {
     fn backlog(&mut self, rows_each: i64) {
         let name = format!("bench_backlog_{rows_each}");
         let database = self.database(&name);
-        let label = |who: usize, round: usize| format!("bb{rows_each}_{}_{round}", self.contenders[who].name);
+        let label = |who: usize, round: usize| {
+            format!("bb{rows_each}_{}_{round}", self.contenders[who].name)
+        };
         let topic = |prefix: &str| format!("{prefix}.public.event");
         database.sql("INSERT INTO event (k, note) VALUES (0, 'found by the snapshot');");
         // Each connector of each round reads its snapshot of one row, shows by a marker that it streams, and stops.
@@ -254,18 +276,26 @@ impl Bench {
                 self.arrive(&self.contenders[who], &prefix, &topic(&prefix), before + 1);
                 rest.stop(&prefix);
             }
-            database.sql(&format!("SELECT pg_create_logical_replication_slot('bb_raw_{round}', 'pgoutput');"));
+            database.sql(&format!(
+                "SELECT pg_create_logical_replication_slot('bb_raw_{round}', 'pgoutput');"
+            ));
         }
         database.sql("TRUNCATE event RESTART IDENTITY; CREATE PUBLICATION bb_raw FOR ALL TABLES;");
         let began = Instant::now();
         database.sql(&format!("CALL produce({}, {rows_each});", self.rows));
         let end = database.value("SELECT pg_current_wal_lsn()");
-        eprintln!("{} changes, {rows_each} a transaction, committed in {:.1?}", self.rows, began.elapsed());
+        eprintln!(
+            "{} changes, {rows_each} a transaction, committed in {:.1?}",
+            self.rows,
+            began.elapsed()
+        );
 
         let mut costs = [Vec::new(), Vec::new()];
         let mut drains = Vec::new();
         for round in 0..self.rounds {
-            drains.push(self.rows as f64 / drain(&database, &format!("bb_raw_{round}"), &end).as_secs_f64());
+            drains.push(
+                self.rows as f64 / drain(&database, &format!("bb_raw_{round}"), &end).as_secs_f64(),
+            );
             eprintln!("pg_recvlogical {:.0}/s", drains[round]);
             for who in self.turns(round) {
                 let prefix = label(who, round);
@@ -303,12 +333,17 @@ impl Bench {
                 let mut last = Instant::now();
                 while delays.len() < commits {
                     let Some(record) = follower.next() else {
-                        assert!(last.elapsed() < Duration::from_secs(60), "{} ticks came", delays.len());
+                        assert!(
+                            last.elapsed() < Duration::from_secs(60),
+                            "{} ticks came",
+                            delays.len()
+                        );
                         continue;
                     };
                     last = Instant::now();
                     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-                    let event: Value = serde_json::from_slice(&record.value.expect("a row")).unwrap();
+                    let event: Value =
+                        serde_json::from_slice(&record.value.expect("a row")).unwrap();
                     if event["op"] == "c" && event["after"]["note"] == "tick" {
                         let commit = event["source"]["ts_us"].as_f64().expect("the commit's time");
                         delays.push(now.as_micros() as f64 / 1e3 - commit / 1e3);
@@ -320,7 +355,10 @@ impl Bench {
             let mut delays = load;
             delays.sort_by(f64::total_cmp);
             (middle[who], high[who]) = (delays[commits / 2], delays[commits * 99 / 100]);
-            eprintln!("{} p50 {:.1} ms, p99 {:.1} ms", self.contenders[who].name, middle[who], high[who]);
+            eprintln!(
+                "{} p50 {:.1} ms, p99 {:.1} ms",
+                self.contenders[who].name, middle[who], high[who]
+            );
             self.end(who, &prefix);
         }
         self.table.row("latency p50, ms", middle[0], middle[1], None);

@@ -9,7 +9,8 @@ impl Process {
     pub(crate) fn cpu(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).expect("the process lives");
         // The name in parentheses may hold anything; the fields after it are counted from state = 0.
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().expect("fields").split_whitespace().collect();
         let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
         ticks / 100.0 // USER_HZ, which Linux fixes for programs on all our targets.
     }
@@ -20,7 +21,8 @@ impl Process {
     }
 
     pub(crate) fn peak_mib(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).expect("the process lives");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.0)).expect("the process lives");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
         line.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("a number") / 1024.0
     }

@@ -25,7 +25,8 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 impl Table {
     /// Rate, CPU and memory of both, the medians of their rounds.
     pub(crate) fn costs(&mut self, what: &str, costs: [Vec<Cost>; 2], limit: Option<(&str, f64)>) {
-        let part = |who: usize, part: fn(&Cost) -> f64| median(costs[who].iter().map(part).collect());
+        let part =
+            |who: usize, part: fn(&Cost) -> f64| median(costs[who].iter().map(part).collect());
         let bound = limit.map(|(name, rate)| {
             format!("{name} {} ({:.2} of it)", plain(rate), part(1, |cost| cost.rate) / rate)
         });
@@ -35,7 +36,11 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, what: &str, peer: f64, ours: f64, limit: Option<String>) {
-        let ratio = if ours > peer { format!("{:.1} ×", ours / peer) } else { format!("1/{:.1}", peer / ours) };
+        let ratio = if ours > peer {
+            format!("{:.1} ×", ours / peer)
+        } else {
+            format!("1/{:.1}", peer / ours)
+        };
         self.rows.push([what.into(), plain(peer), plain(ours), ratio, limit.unwrap_or_default()]);
     }
 

@@ -470,52 +470,90 @@ fn flagged_prepared<'a>(cursor: &mut Cursor<'a>) -> Result<Prepared<'a>, DecodeE
 fn tuple<'a>(cursor: &mut Cursor<'a>) -> Result<Tuple<'a>, DecodeError> {
     let count = cursor.u16("a number of values")?;
     let rest = cursor.rest();
+    let mut after = rest;
     for _ in 0..count {
-        cell(cursor)?;
+        match split_cell(after) {
+            Some((_, rest)) => after = rest,
+            None => return Err(bad_cell(cursor, count)),
+        }
     }
+    cursor.bytes(rest.len() - after.len(), "a row")?;
     Ok(Tuple { count, rest })
 }
 
-#[inline]
-fn cell<'a>(cursor: &mut Cursor<'a>) -> Result<Cell<'a>, DecodeError> {
+/// The first value and what follows it. Every value of every row passes here twice, so this makes
+/// no error: [`bad_cell`] finds out what is wrong.
+#[inline(always)]
+fn split_cell(bytes: &[u8]) -> Option<(Cell<'_>, &[u8])> {
+    let (&kind, rest) = bytes.split_first()?;
+    if kind == b't' || kind == b'b' {
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+        let (value, rest) = rest.split_at_checked(length)?;
+        return Some((if kind == b't' { Cell::Text(value) } else { Cell::Binary(value) }, rest));
+    }
+    match kind {
+        b'n' => Some((Cell::Null, rest)),
+        b'u' => Some((Cell::Unchanged, rest)),
+        _ => None,
+    }
+}
+
+/// What is wrong with the first value that cannot be split off.
+#[cold]
+fn bad_cell(cursor: &mut Cursor<'_>, count: u16) -> DecodeError {
     const KINDS: &str = "a value's kind n, u, t or b";
-    Ok(match cursor.u8(KINDS)? {
-        b't' => Cell::Text(cursor.sized("a value")?),
-        b'n' => Cell::Null,
-        b'b' => Cell::Binary(cursor.sized("a value")?),
-        b'u' => Cell::Unchanged,
-        byte => return Err(cursor.odd(KINDS, byte)),
-    })
-}
-
-/// An iterator over `count` items that were walked before.
-macro_rules! walked {
-    ($name:ident, $item:ident, $read:ident) => {
-        impl<'a> Iterator for $name<'a> {
-            type Item = $item<'a>;
-
-            #[inline]
-            fn next(&mut self) -> Option<$item<'a>> {
-                self.count = self.count.checked_sub(1)?;
-                let mut cursor = Cursor::new("pgoutput message", self.rest);
-                let item = $read(&mut cursor).ok();
-                debug_assert!(item.is_some(), "walked when the message was decoded");
-                self.rest = cursor.rest();
-                item
-            }
-
-            fn size_hint(&self) -> (usize, Option<usize>) {
-                (usize::from(self.count), Some(usize::from(self.count)))
-            }
+    for _ in 0..count {
+        let read = match cursor.u8(KINDS) {
+            Ok(b't' | b'b') => cursor.sized("a value").map(|_| ()),
+            Ok(b'n' | b'u') => Ok(()),
+            Ok(byte) => Err(cursor.odd(KINDS, byte)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = read {
+            return error;
         }
-
-        impl ExactSizeIterator for $name<'_> {}
-        impl FusedIterator for $name<'_> {}
-    };
+    }
+    cursor.error("a row", "one that cannot be split")
 }
 
-walked!(Tuple, Cell, cell);
-walked!(Columns, Column, column);
+impl<'a> Iterator for Tuple<'a> {
+    type Item = Cell<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Cell<'a>> {
+        self.count = self.count.checked_sub(1)?;
+        let (cell, rest) = split_cell(self.rest)?;
+        self.rest = rest;
+        Some(cell)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(self.count), Some(usize::from(self.count)))
+    }
+}
+
+impl ExactSizeIterator for Tuple<'_> {}
+impl FusedIterator for Tuple<'_> {}
+
+impl<'a> Iterator for Columns<'a> {
+    type Item = Column<'a>;
+
+    fn next(&mut self) -> Option<Column<'a>> {
+        self.count = self.count.checked_sub(1)?;
+        let mut cursor = Cursor::new("pgoutput message", self.rest);
+        let column = column(&mut cursor).ok()?;
+        self.rest = cursor.rest();
+        Some(column)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(self.count), Some(usize::from(self.count)))
+    }
+}
+
+impl ExactSizeIterator for Columns<'_> {}
+impl FusedIterator for Columns<'_> {}
 
 impl<'a> Columns<'a> {
     /// The columns from the first on.

@@ -231,10 +231,6 @@ impl Session {
         }
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     pub(crate) fn server_version(&self) -> &str {
         &self.server_version
     }

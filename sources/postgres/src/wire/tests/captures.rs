@@ -78,9 +78,9 @@ fn agree(name: &str, text: &str, comments: &[String]) {
         let line = line.strip_prefix("# test_decoding: table ")?;
         (!line.contains(": TRUNCATE:")).then_some(line)
     });
-    let ours = text.lines().filter(|line| {
-        ["insert ", "update ", "delete "].iter().any(|kind| line.starts_with(kind))
-    });
+    let ours = text
+        .lines()
+        .filter(|line| ["insert ", "update ", "delete "].iter().any(|kind| line.starts_with(kind)));
     let (theirs, ours): (Vec<_>, Vec<_>) = (theirs.collect(), ours.collect());
     assert_eq!(theirs.len(), ours.len(), "{name}: number of changes");
     for (theirs, ours) in theirs.into_iter().zip(ours) {
@@ -161,7 +161,10 @@ fn render(out: &mut String, message: &Message<'_>) {
         }
         Message::StreamStop => "stream stop".to_owned(),
         Message::StreamCommit(m) => {
-            format!("stream commit xid {} {} {} {}", m.xid, m.commit_lsn, m.end_lsn, m.commit_time_us)
+            format!(
+                "stream commit xid {} {} {} {}",
+                m.xid, m.commit_lsn, m.end_lsn, m.commit_time_us
+            )
         }
         Message::StreamAbort(m) => {
             format!("stream abort xid {} subxid {} {:?}", m.xid, m.subxid, m.position)
