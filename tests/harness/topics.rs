@@ -37,14 +37,22 @@ pub(crate) fn consumer(kafka: &str) -> BaseConsumer {
 
 /// The names of all topics that begin with `prefix`.
 pub(crate) fn names(consumer: &BaseConsumer, prefix: &str) -> Vec<String> {
-    let metadata = consumer.fetch_metadata(None, PATIENCE).expect("the broker's topics");
+    // No answer is no topic: the broker may be on its way up.
+    let Ok(metadata) = consumer.fetch_metadata(None, PATIENCE) else { return Vec::new() };
     let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
     names.filter(|name| name.starts_with(prefix)).collect()
 }
 
 /// How many records partition 0 of a topic has had; none where there is no topic or no broker now.
 pub(crate) fn high_watermark(consumer: &BaseConsumer, topic: &str) -> i64 {
-    consumer.fetch_watermarks(topic, 0, Duration::from_secs(5)).map_or(0, |(_, high)| high)
+    match consumer.fetch_watermarks(topic, 0, Duration::from_secs(5)) {
+        Ok((_, high)) => high,
+        Err(_) => {
+            // The library remembers for long that a topic was not there; asking for all corrects it.
+            names(consumer, topic);
+            0
+        }
+    }
 }
 
 /// Every record of every topic that begins with `prefix`, as they are now.

@@ -7,7 +7,7 @@
 //! The price: one record that lives on (in a dead-letter queue, say) keeps its whole batch alive.
 //! Batches are bounded by bytes, so that price is bounded too.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::value::{Value, ValueRef};
 
@@ -56,6 +56,11 @@ impl Row {
         usize::from(self.width)
     }
 
+    /// What to know this very row by later, without keeping its batch alive.
+    pub fn mark(&self) -> Mark {
+        Mark { rows: Arc::downgrade(&self.rows), start: self.start }
+    }
+
     pub fn get(&self, column: usize) -> ValueRef<'_> {
         assert!(column < self.width(), "column {column} of a row of {}", self.width);
         self.rows.read(self.rows.cells[self.start as usize + column])
@@ -75,6 +80,20 @@ impl Rows {
             Cell::Shared(index) => ValueRef::Text(&self.shared[index as usize]),
             Cell::Nested(index) => self.nested[index as usize].as_ref(),
         }
+    }
+}
+
+/// Names one row of one batch: see [`Row::mark`].
+#[derive(Clone, Debug, Default)]
+pub struct Mark {
+    /// Keeps the address from being given to another batch, not the rows.
+    rows: Weak<Rows>,
+    start: u32,
+}
+
+impl Mark {
+    pub fn is(&self, row: &Row) -> bool {
+        self.start == row.start && std::ptr::eq(self.rows.as_ptr(), Arc::as_ptr(&row.rows))
     }
 }
 

@@ -139,6 +139,14 @@ impl<'a> StructRef<'a> {
         }
     }
 
+    /// The packed row this struct is, if it is one.
+    pub fn packed(self) -> Option<&'a Row> {
+        match self.body {
+            BodyRef::Row(row) => Some(row),
+            _ => None,
+        }
+    }
+
     pub fn get(self, name: &str) -> Option<ValueRef<'a>> {
         self.schema.fields().index_of(name).map(|index| self.at(index))
     }

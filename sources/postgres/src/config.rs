@@ -303,6 +303,7 @@ pub static SNAPSHOT_FETCH_SIZE: Key<i32> = Key::int("snapshot.fetch.size")
     .check(Field(positive_or_null));
 pub static SNAPSHOT_MODE: Key<String> = Key::string("snapshot.mode")
     .default("initial")
+    .order(20)
     .importance(Medium)
     .width(Short)
     .display("Snapshot mode")
@@ -310,6 +311,7 @@ pub static SNAPSHOT_MODE: Key<String> = Key::string("snapshot.mode")
     .check(Field(snapshot_mode));
 pub static SNAPSHOT_ISOLATION_MODE: Key<String> = Key::string("snapshot.isolation.mode")
     .default("serializable")
+    .order(21)
     .importance(Low)
     .width(Short)
     .display("Snapshot isolation mode")
@@ -319,6 +321,7 @@ pub static SNAPSHOT_ISOLATION_MODE: Key<String> = Key::string("snapshot.isolatio
     }));
 pub static SNAPSHOT_QUERY_MODE: Key<String> = Key::string("snapshot.query.mode")
     .default("select_all")
+    .order(22)
     .importance(Low)
     .width(Short)
     .display("Snapshot query mode")
@@ -327,6 +330,7 @@ pub static SNAPSHOT_QUERY_MODE: Key<String> = Key::string("snapshot.query.mode")
 pub static SNAPSHOT_QUERY_MODE_CUSTOM_NAME: Key<String> =
     Key::string("snapshot.query.mode.custom.name")
         .default_null()
+        .order(23)
         .importance(Medium)
         .width(Mid)
         .display("Snapshot Query Mode Custom Name")
@@ -334,6 +338,7 @@ pub static SNAPSHOT_QUERY_MODE_CUSTOM_NAME: Key<String> =
         .unsupported();
 pub static SNAPSHOT_LOCKING_MODE: Key<String> = Key::string("snapshot.locking.mode")
     .default("none")
+    .order(24)
     .importance(Low)
     .width(Short)
     .display("Snapshot locking mode")
@@ -342,6 +347,7 @@ pub static SNAPSHOT_LOCKING_MODE: Key<String> = Key::string("snapshot.locking.mo
 pub static SNAPSHOT_LOCKING_MODE_CUSTOM_NAME: Key<String> =
     Key::string("snapshot.locking.mode.custom.name")
         .default_null()
+        .order(25)
         .importance(Medium)
         .width(Mid)
         .display("Snapshot Locking Mode Custom Name")

@@ -366,6 +366,7 @@ pub static LEGACY_SNAPSHOT_MAX_THREADS: Key<bool> = Key::boolean("legacy.snapsho
 pub static INTERNAL_LEGACY_SNAPSHOT_MAX_THREADS: Key<bool> =
     Key::boolean("internal.legacy.snapshot.max.threads")
         .default("false")
+        .order(12)
         .importance(Low)
         .width(Short)
         .display("Enforces using a single thread per table regardless of table size")
@@ -374,6 +375,7 @@ pub static INTERNAL_LEGACY_SNAPSHOT_MAX_THREADS: Key<bool> =
         .unsupported();
 pub static STREAMING_DELAY_MS: Key<i64> = Key::long("streaming.delay.ms")
     .default("0")
+    .order(13)
     .importance(Low)
     .width(Mid)
     .display("Streaming Delay (milliseconds)")
@@ -381,6 +383,7 @@ pub static STREAMING_DELAY_MS: Key<i64> = Key::long("streaming.delay.ms")
     .check(Field(non_negative));
 pub static QUERY_FETCH_SIZE: Key<i32> = Key::int("query.fetch.size")
     .default("0")
+    .order(14)
     .importance(Medium)
     .width(Mid)
     .display("Query fetch size")
@@ -390,6 +393,7 @@ pub static QUERY_FETCH_SIZE: Key<i32> = Key::int("query.fetch.size")
 pub static INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY: Key<String> =
     Key::string("incremental.snapshot.watermarking.strategy")
         .default("INSERT_INSERT")
+        .order(15)
         .importance(Low)
         .width(Mid)
         .display("Incremental snapshot watermarking strategy")
@@ -397,16 +401,18 @@ pub static INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY: Key<String> =
         .unsupported();
 pub static SNAPSHOT_LOCK_TIMEOUT_MS: Key<i64> = Key::long("snapshot.lock.timeout.ms")
     .default("10000")
+    .order(16)
     .importance(Medium)
     .width(Long)
     .display("Snapshot lock timeout (ms)")
     .doc("How long to wait for table locks in a snapshot.")
     .check(Field(integer))
     .unsupported();
-pub static SNAPSHOT_SELECT_STATEMENT_OVERRIDES: Key<String> = Key::string("snapshot.select.statement.overrides").default_null().importance(Medium).width(Long).display("List of tables where the default select statement used during snapshotting should be overridden.").doc("Tables with a SELECT of their own in the snapshot.").unsupported();
+pub static SNAPSHOT_SELECT_STATEMENT_OVERRIDES: Key<String> = Key::string("snapshot.select.statement.overrides").default_null().order(17).importance(Medium).width(Long).display("List of tables where the default select statement used during snapshotting should be overridden.").doc("Tables with a SELECT of their own in the snapshot.").unsupported();
 pub static INTERNAL_SNAPSHOT_SCAN_ALL_COLUMNS_FORCE: Key<bool> =
     Key::boolean("internal.snapshot.scan.all.columns.force")
         .default("false")
+        .order(18)
         .importance(Low)
         .width(Short)
         .display("Snapshot force scan all columns of all tables")
@@ -416,12 +422,14 @@ pub static INTERNAL_SNAPSHOT_SCAN_ALL_COLUMNS_FORCE: Key<bool> =
 pub static SNAPSHOT_TABLES_ORDER_BY_ROW_COUNT: Key<String> =
     Key::string("snapshot.tables.order.by.row.count")
         .default("disabled")
+        .order(19)
         .importance(Medium)
         .display("Initial snapshot tables order by row count")
         .doc("Order of the tables in a snapshot.")
         .unsupported();
 pub static INCREMENTAL_SNAPSHOT_CHUNK_SIZE: Key<i32> = Key::int("incremental.snapshot.chunk.size")
     .default("1024")
+    .order(26)
     .importance(Medium)
     .width(Mid)
     .display("Incremental snapshot chunk size")

@@ -5,11 +5,12 @@
 //! and the whole `{"schema":…,"payload":` of `schemas.enable` is one byte string. Per record the
 //! encoder walks plan and value side by side and allocates nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use model::{
     convert::{Encode, Encoded},
     error::{RecordError, Stage},
+    row::{Mark, Row},
     schema::{Kind, Schema},
     value::{StructRef, Value, ValueRef},
 };
@@ -70,11 +71,46 @@ enum Node {
         schema: Arc<Schema>,
         /// Each field with `,"name":` ready to write.
         fields: Vec<(Box<[u8]>, Plan)>,
+        /// For structs that repeat from record to record.
+        memo: Option<Mutex<Memo>>,
     },
     /// No schema: the value says what it is.
     Any,
     /// Whatever the value, this is what is wrong.
     Broken(String),
+}
+
+/// The bytes of a struct that came twice in a row as the same packed row: the source block of a
+/// snapshot is one row for thousands of records, and nearly half of their bytes.
+#[derive(Default)]
+struct Memo {
+    last: Mark,
+    /// Empty until `last` came a second time.
+    bytes: Vec<u8>,
+}
+
+impl Memo {
+    fn encode(
+        &mut self,
+        row: &Row,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), String>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let again = self.last.is(row);
+        if again && !self.bytes.is_empty() {
+            out.extend_from_slice(&self.bytes);
+            return Ok(());
+        }
+        let start = out.len();
+        encode(out)?;
+        self.bytes.clear();
+        if again {
+            self.bytes.extend_from_slice(&out[start..]);
+        } else {
+            self.last = row.mark();
+        }
+        Ok(())
+    }
 }
 
 /// How a value of another type is refused.
@@ -157,8 +193,15 @@ impl Plan {
             (Node::Float64, ValueRef::Float64(value)) => write::float64(out, value),
             (Node::Boolean, ValueRef::Bool(value)) => write::boolean(out, value),
             (Node::Bytes(_), ValueRef::Bytes(value)) => write::base64(out, value),
-            (Node::Struct { schema, fields }, ValueRef::Struct(value)) => {
+            (Node::Struct { schema, fields, memo: None }, ValueRef::Struct(value)) => {
                 return encode_struct(schema, fields, value, out);
+            }
+            (Node::Struct { schema, fields, memo: Some(memo) }, ValueRef::Struct(value)) => {
+                let encode = |out: &mut Vec<u8>| encode_struct(schema, fields, value, out);
+                return match (value.packed(), memo.lock()) {
+                    (Some(row), Ok(mut memo)) => memo.encode(row, encode, out),
+                    _ => encode(out),
+                };
             }
             (Node::Decimal { scale }, ValueRef::Bytes(value)) => {
                 decimal::write(out, value, *scale);
@@ -307,7 +350,10 @@ impl Node {
                 };
                 let fields =
                     fields.iter().map(|field| (name(&field.name), *plan(&field.schema))).collect();
-                Node::Struct { schema: schema.clone(), fields }
+                // Of what Debezium writes, the source block is what repeats.
+                let repeats = schema.name.as_ref().is_some_and(|name| name.ends_with(".Source"));
+                let memo = repeats.then(Mutex::default);
+                Node::Struct { schema: schema.clone(), fields, memo }
             }
         }
     }
