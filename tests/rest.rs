@@ -114,7 +114,6 @@ impl Drop for Worker {
 }
 
 /// Asks again until there is an answer, or the deadline has passed.
-#[expect(clippy::disallowed_methods, reason = "between two looks at a fact, outside any runtime")]
 fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let started = Instant::now();
     loop {
