@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use model::{
-    connector::{Object, OffsetReader, SourceConnector as _, Start, outbox},
+    connector::{Object, OffsetReader, Start, outbox},
     error::Result,
 };
 
