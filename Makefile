@@ -18,8 +18,8 @@ stop: ## ends them
 bench: ## Riverrun beside Debezium on the JVM, on the same data in the same run
 	tests/harness/bench/run
 
-docs: ## writes the tables of connectors' READMEs anew from their ConfigDefs, and the API's pages
-	REWRITE=1 cargo test --test tests tidy
+docs: ## writes the tables of the connectors' READMEs anew from their ConfigDefs, and the pages of the API
+	REWRITE=1 cargo test -p riverrun-source-postgres --test readme
 	cargo doc --workspace --no-deps
 
 fuzz: ## every fuzz target for a minute each (needs cargo-fuzz and a nightly toolchain)

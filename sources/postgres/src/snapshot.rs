@@ -62,6 +62,9 @@ pub(crate) struct Plan {
 /// A part of a table for one reader.
 struct Chunk {
     table: Arc<Table>,
+    /// Only rows of the first table can be the first: when it is empty, no row is (recorded from
+    /// Debezium 3.7).
+    first_table: bool,
     /// Pages from, to (exclusive; open at the end of the table).
     pages: Option<(u64, Option<u64>)>,
 }
@@ -180,7 +183,8 @@ async fn begin(options: &Arc<Options>, plan: &Plan) -> Result<Session> {
 async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Result<Vec<Chunk>> {
     let types = catalog::types(session).await?;
     let mut chunks = Vec::new();
-    for id in &plan.tables {
+    for (id, index) in plan.tables.iter().zip(0..) {
+        let first_table = index == 0;
         let Some(found) = catalog::table(session, id).await? else { continue };
         let table = Arc::new(Table::of_catalog(id, &found, &types, &options.capture));
         if table.columns.iter().flatten().next().is_none() {
@@ -188,7 +192,7 @@ async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Resul
             continue;
         }
         if options.snapshot_threads == 1 {
-            chunks.push(Chunk { table, pages: None });
+            chunks.push(Chunk { table, first_table, pages: None });
             continue;
         }
         let row = session
@@ -204,7 +208,7 @@ async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Resul
             let to = from + PAGES_PER_CHUNK;
             // The last range is open, so that no row is missed whatever the size was.
             let end = (to < pages).then_some(to);
-            chunks.push(Chunk { table: table.clone(), pages: Some((from, end)) });
+            chunks.push(Chunk { table: table.clone(), first_table, pages: Some((from, end)) });
             match end {
                 Some(end) => from = end,
                 None => break,
@@ -244,7 +248,6 @@ struct Reader {
     /// The source block of rows in the middle, which is the same for all of a batch.
     middle: Option<(Arc<Table>, Slot)>,
     held: Option<Held>,
-    sent_any: bool,
     now_ns: i64,
 }
 
@@ -252,6 +255,7 @@ struct Held {
     table: Arc<Table>,
     row: Slot,
     first_in_table: bool,
+    first_table: bool,
 }
 
 impl Reader {
@@ -274,7 +278,6 @@ impl Reader {
             scratch: Scratch::default(),
             middle: None,
             held: None,
-            sent_any: false,
             now_ns: crate::now_ns(),
         }
     }
@@ -325,7 +328,8 @@ impl Reader {
                     }
                 }
                 let row = table.push_copied(row.fields(), &mut self.scratch, &mut self.batch.rows);
-                self.held = Some(Held { table: table.clone(), row, first_in_table });
+                let first_table = chunk.first_table;
+                self.held = Some(Held { table: table.clone(), row, first_in_table, first_table });
                 first_in_table = false;
             }
         }
@@ -335,12 +339,11 @@ impl Reader {
 
     fn emit(&mut self, held: &Held, last_in_table: bool, last: bool) {
         let place = Place {
-            first: self.alone && !self.sent_any,
+            first: self.alone && held.first_table && held.first_in_table,
             first_in_table: self.alone && held.first_in_table,
             last_in_table: self.alone && last_in_table,
             last,
         };
-        self.sent_any = true;
         let marker = place.marker();
         let source = match &self.middle {
             Some((table, source)) if marker == "true" && Arc::ptr_eq(table, &held.table) => *source,

@@ -3,7 +3,8 @@
 //! Both workers stay up for the whole run and are driven by REST alone; they take turns on the same
 //! data, each with its own slot and topics. Work is done when the high watermark of the destination
 //! topic says so: nothing is believed that has not arrived. CPU is the worker process's own, from
-//! `/proc`; peak memory likewise, reset before each measurement. Of several rounds the median counts.
+//! `/proc`; peak memory likewise, reset before each measurement. Of several rounds the median counts, so that
+//! the JVM is measured warm.
 //!
 //! * **snapshot**: from the connector's creation to the last row in the topic.
 //! * **backlog**: changes are committed while the connectors are stopped; timed is from resume to
@@ -264,7 +265,10 @@ impl Bench {
             format!("bb{rows_each}_{}_{round}", self.contenders[who].name)
         };
         let topic = |prefix: &str| format!("{prefix}.public.event");
-        database.sql("INSERT INTO event (k, note) VALUES (0, 'found by the snapshot');");
+        database.sql(
+            "CREATE PUBLICATION bb_raw FOR ALL TABLES; -- Older than the changes it is asked for.
+             INSERT INTO event (k, note) VALUES (0, 'found by the snapshot');",
+        );
         // Each connector of each round reads its snapshot of one row, shows by a marker that it streams, and stops.
         for round in 0..self.rounds {
             for who in 0..2 {
@@ -280,7 +284,7 @@ impl Bench {
                 "SELECT pg_create_logical_replication_slot('bb_raw_{round}', 'pgoutput');"
             ));
         }
-        database.sql("TRUNCATE event RESTART IDENTITY; CREATE PUBLICATION bb_raw FOR ALL TABLES;");
+        database.sql("TRUNCATE event RESTART IDENTITY;");
         let began = Instant::now();
         database.sql(&format!("CALL produce({}, {rows_each});", self.rows));
         let end = database.value("SELECT pg_current_wal_lsn()");

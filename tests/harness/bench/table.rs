@@ -64,6 +64,9 @@ impl Table {
 
 /// Three figures or so, thousands apart.
 fn plain(value: f64) -> String {
+    if value < 0.1 {
+        return format!("{value:.3}");
+    }
     if value < 10.0 {
         return format!("{value:.2}");
     }
