@@ -10,4 +10,5 @@ mod golden;
 mod harness;
 mod quickstart;
 mod rest;
+mod resume;
 mod tidy;

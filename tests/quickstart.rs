@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::harness::{http, servers, wait_for, worker};
@@ -18,6 +18,13 @@ impl Drop for Script {
     fn drop(&mut self) {
         if self.0.try_wait().is_ok_and(|status| status.is_none()) {
             worker::signal("-TERM", self.0.id());
+            for _ in 0..300 {
+                if self.0.try_wait().is_ok_and(|status| status.is_some()) {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+            worker::signal("-KILL", self.0.id());
             let _status = self.0.wait();
         }
     }
@@ -55,7 +62,10 @@ fn until(instance: &str, arguments: &[&str], pg_port: &str, kafka_port: &str, ev
         said.push(line.clone());
         line
     };
-    while !next(&mut said).contains(event) {}
+    let end = Instant::now() + Duration::from_secs(180);
+    while !next(&mut said).contains(event) {
+        assert!(Instant::now() < end, "no {event} in\n{}", said.join("\n"));
+    }
     let status = format!("http://127.0.0.1:{rest_port}/connectors/shop/status");
     let status = http::request("GET", &status, None).expect("the REST API");
     assert!(status.body.contains("RUNNING"), "{}", status.body);
@@ -64,8 +74,14 @@ fn until(instance: &str, arguments: &[&str], pg_port: &str, kafka_port: &str, ev
     let status =
         wait_for("the script's end", Duration::from_secs(60), || script.0.try_wait().unwrap());
     assert!(status.success(), "{status}\n{}", said.join("\n"));
-    while let Ok(line) = seen.recv() {
-        said.push(line);
+    loop {
+        match seen.recv_timeout(Duration::from_secs(20)) {
+            Ok(line) => said.push(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                panic!("what the script started still runs\n{}", said.join("\n"))
+            }
+        }
     }
     reader.join().expect("the reader");
     let said = said.join("\n");

@@ -5,6 +5,7 @@
 
 pub(crate) mod database;
 pub(crate) mod http;
+pub(crate) mod link;
 pub(crate) mod random;
 pub(crate) mod rest;
 pub(crate) mod servers;

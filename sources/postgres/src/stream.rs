@@ -4,8 +4,11 @@
 //!
 //! Messages are decoded as they arrive into one [`BatchBuilder`]; a batch is handed over as soon as
 //! nothing more has arrived, or it is full, but not sooner than [`BATCH_GAP`] after the one before. So
-//! a lone commit goes out at once and a backlog in large batches. A batch ends between two log positions, never between two changes that share one (a
-//! multi-row COPY logs many rows at one LSN), so that "done up to this LSN" is exact.
+//! a lone commit goes out at once and a backlog in large batches.
+//!
+//! Many changes can share one LSN: a COPY logs a page of rows at once. Whether more of them follow is
+//! known only when the next message is there, so a batch may end among them, but its offset then is
+//! the one before them ([`Progress::whole`]): "done up to this LSN" is always exact.
 //!
 //! # Confirmation
 //!
@@ -149,11 +152,9 @@ struct Reader<'a> {
     batch: BatchBuilder,
     writer: Writer,
     moment: Moment,
-    /// The position after the last message, not yet that of a batch.
-    position: Position,
+    progress: Progress,
     /// Of this transaction the changes up to this LSN were done before the restart.
     done: Option<(i64, Lsn)>,
-    last_lsn: Lsn,
     received: Lsn,
     confirmed: Lsn,
     heartbeat_at: Option<Instant>,
@@ -178,7 +179,6 @@ impl<'a> Reader<'a> {
             writer,
             moment: Moment { lsn_commit: position.lsn_commit, ..Moment::default() },
             done: position.done_in_transaction(),
-            last_lsn: Lsn::ZERO,
             received: Lsn::ZERO,
             // Nothing is confirmed before this run's outbox says so.
             confirmed: Lsn::ZERO,
@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
                 .heartbeat
                 .as_ref()
                 .map(|(interval, _)| Instant::now() + *interval),
-            position,
+            progress: Progress::new(position),
         }
     }
 
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
                 _ = look.tick() => self.look(&mut stream, out).await?,
             }
             self.drain(&mut stream, sent, out).await?;
-            if self.batch.is_empty() && !self.heartbeat_due() {
+            if self.batch.is_empty() && !self.progress.held_back() && !self.heartbeat_due() {
                 continue;
             }
             let since = handed_over.elapsed();
@@ -233,17 +233,15 @@ impl<'a> Reader<'a> {
         out: &mut Outbox,
     ) -> Result<()> {
         while let Some(event) = stream.try_next()? {
-            if self.options.full(&self.batch) && self.at_boundary(&event) {
+            if self.options.full(&self.batch)
+                && let Event::Data(data) = &event
+                && self.progress.passed(data.start)
+            {
                 self.hand_over(stream, sent, out).await?;
             }
             self.take(event, stream).await?;
         }
         Ok(())
-    }
-
-    /// Whether a batch may end before this message.
-    fn at_boundary(&self, event: &Event) -> bool {
-        matches!(event, Event::Data(data) if data.start != self.last_lsn)
     }
 
     async fn take(&mut self, event: Event, stream: &mut Stream) -> Result<()> {
@@ -287,7 +285,7 @@ impl<'a> Reader<'a> {
         let (fresh, writer) = self.options.fresh_batch();
         self.writer = writer;
         let collected = std::mem::replace(&mut self.batch, fresh);
-        let mut batch = collected.seal(Some(self.options.position(&self.position)));
+        let mut batch = collected.seal(Some(self.options.position(&self.progress.whole)));
         self.add_heartbeat(&mut batch);
         let mut tick = interval(LOOK_EVERY);
         loop {
@@ -296,7 +294,7 @@ impl<'a> Reader<'a> {
                     // Stopped: the batch is dropped, and `sent` stays where it was.
                     let Some(room) = room else { return Ok(()) };
                     room.send(batch);
-                    *sent = self.position.clone();
+                    *sent = self.progress.hand_over();
                     return Ok(());
                 }
                 _ = tick.tick() => {}
@@ -308,7 +306,7 @@ impl<'a> Reader<'a> {
 
     fn heartbeat_due(&self) -> bool {
         self.heartbeat_at.is_some_and(|due| due <= Instant::now())
-            && self.position.start().is_some()
+            && self.progress.whole.start().is_some()
     }
 
     fn add_heartbeat(&mut self, batch: &mut Batch) {
@@ -339,15 +337,7 @@ impl<'a> Reader<'a> {
                 self.moment.lsn_commit = Some(lsn);
                 self.moment.origin = None;
                 self.done = None;
-                self.position = Position {
-                    ts_usec: Some(self.moment.ts_us),
-                    tx_id: self.moment.tx_id,
-                    lsn: Some(lsn),
-                    snapshot: None,
-                    lsn_proc: Some(lsn),
-                    lsn_commit: Some(lsn),
-                    message_type: Some("COMMIT"),
-                };
+                self.progress.committed(self.moment.position(lsn, "COMMIT"));
             }
             Message::Relation(relation) => {
                 self.relations
@@ -419,15 +409,116 @@ impl<'a> Reader<'a> {
         let source = self.writer.write(&mut self.batch.rows, &table.id, &self.moment, lsn, None);
         let rows = Rows { op, before, old_key: before, after, source, ts_ns: crate::now_ns() };
         self.options.emitter.emit(&mut self.batch, &table.schema, rows);
-        self.last_lsn = lsn;
-        self.position = Position {
-            ts_usec: Some(self.moment.ts_us),
-            tx_id: self.moment.tx_id,
+        self.progress.changed(lsn, self.moment.position(lsn, message_type));
+    }
+}
+
+impl Moment {
+    fn position(&self, lsn: Lsn, message_type: &'static str) -> Position {
+        Position {
+            ts_usec: Some(self.ts_us),
+            tx_id: self.tx_id,
             lsn: Some(lsn),
             snapshot: None,
             lsn_proc: Some(lsn),
-            lsn_commit: self.moment.lsn_commit,
+            lsn_commit: self.lsn_commit,
             message_type: Some(message_type),
-        };
+        }
+    }
+}
+
+/// How far the stream is done. Whoever goes on from `whole` misses nothing.
+struct Progress {
+    /// After the last change; more changes of its LSN may follow.
+    last: Position,
+    /// The newest position of which it is known that all its changes are here.
+    whole: Position,
+    /// Changes after `whole` were in the batch handed over last.
+    ahead: bool,
+}
+
+impl Progress {
+    fn new(position: Position) -> Self {
+        Self { whole: position.clone(), last: position, ahead: false }
+    }
+
+    /// A change at `lsn` was taken, which makes `position`.
+    fn changed(&mut self, lsn: Lsn, position: Position) {
+        self.passed(lsn);
+        self.last = position;
+    }
+
+    /// A transaction has ended.
+    fn committed(&mut self, position: Position) {
+        self.whole = position.clone();
+        self.last = position;
+    }
+
+    /// A message at `lsn` has come: `true` when none of the changes before it is missing. Messages
+    /// without a position of their own come at zero.
+    fn passed(&mut self, lsn: Lsn) -> bool {
+        let passed = lsn != Lsn::ZERO && self.last.lsn != Some(lsn);
+        if passed && self.whole != self.last {
+            self.whole = self.last.clone();
+        }
+        passed
+    }
+
+    /// All so far is in a batch: where that batch ends.
+    fn hand_over(&mut self) -> Position {
+        self.ahead = self.whole != self.last;
+        self.whole.clone()
+    }
+
+    /// Whether changes were handed over whose position only now is known to be whole.
+    fn held_back(&self) -> bool {
+        self.ahead && self.whole == self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(lsn: u64, message_type: &'static str) -> Position {
+        let moment = Moment { lsn_commit: Some(Lsn(5)), ..Moment::default() };
+        moment.position(Lsn(lsn), message_type)
+    }
+
+    #[test]
+    fn a_batch_that_ends_among_changes_of_one_lsn_does_not_cover_them() {
+        let mut progress = Progress::new(at(5, "COMMIT"));
+        progress.changed(Lsn(10), at(10, "INSERT"));
+        progress.changed(Lsn(20), at(20, "INSERT"));
+        progress.changed(Lsn(20), at(20, "INSERT"));
+        // A pause: whether a third change of 20 comes is unknown.
+        assert_eq!(progress.hand_over(), at(10, "INSERT"));
+        assert!(!progress.held_back());
+        progress.changed(Lsn(20), at(20, "INSERT"));
+        assert_eq!(progress.hand_over(), at(10, "INSERT"));
+        progress.committed(at(30, "COMMIT"));
+        // Without another change: the end of the transaction must be stored all the same.
+        assert!(progress.held_back());
+        assert_eq!(progress.hand_over(), at(30, "COMMIT"));
+        assert!(!progress.held_back());
+    }
+
+    #[test]
+    fn a_batch_may_end_where_another_lsn_begins() {
+        let mut progress = Progress::new(at(5, "COMMIT"));
+        progress.changed(Lsn(10), at(10, "INSERT"));
+        assert!(!progress.passed(Lsn(10)));
+        assert!(!progress.passed(Lsn::ZERO));
+        assert!(progress.passed(Lsn(11)));
+        assert_eq!(progress.hand_over(), at(10, "INSERT"));
+    }
+
+    #[test]
+    fn a_transaction_without_captured_changes_is_handed_over_with_the_next() {
+        let mut progress = Progress::new(at(5, "COMMIT"));
+        progress.committed(at(9, "COMMIT"));
+        assert!(!progress.held_back());
+        progress.changed(Lsn(10), at(10, "INSERT"));
+        assert_eq!(progress.whole, at(9, "COMMIT"));
     }
 }

@@ -37,6 +37,7 @@ impl SourceTask for Task {
                 .await?;
         let server = catalog::server(&session).await?;
         check(&options, &server)?;
+        self.check_resume(&session).await?;
         if self.position.is_none() {
             let Some(position) = self.begin(&session, &server, out).await? else { return Ok(()) };
             self.position = Some(position);
@@ -92,6 +93,28 @@ fn check(options: &Options, server: &Server) -> Result<()> {
 }
 
 impl Task {
+    /// Before a retry goes on where this run was: the slot may have been dropped, made anew or
+    /// invalidated meanwhile, and the server says nothing of the gap that leaves.
+    async fn check_resume(&mut self, session: &Session) -> Result<()> {
+        let options = &self.options;
+        let Some(position) = self.position.as_ref().filter(|_| options.mode.streams()) else {
+            return Ok(());
+        };
+        let slot = catalog::slot(session, &options.slot).await?;
+        if let Some(slot) = &slot {
+            check_slot(options, slot)?;
+        }
+        match lost(options, position, slot.as_ref()) {
+            Some(error) if matches!(options.mode, Mode::WhenNeeded | Mode::Always) => {
+                tracing::warn!("{}; snapshot.mode says to read the tables again", error.trace());
+                self.position = None;
+                Ok(())
+            }
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
     /// Finds out where to stream from, taking a snapshot when the mode says so. `None` when the task
     /// was stopped meanwhile.
     async fn begin(
