@@ -90,7 +90,7 @@ impl Herder {
     }
 
     pub async fn validate(&self, config: &RawConfig) -> Answer<ConfigInfos> {
-        validate::validate(&self.shared.worker, config).await
+        validate::validate(&self.shared.worker, &*self.shared.tasks.transport, config).await
     }
 
     /// Creates a connector, or changes its configuration when `replace` says so. Answers whether it

@@ -12,14 +12,21 @@ use model::{
 };
 
 use super::{RawConfig, Refusal, base_keys, worker_config::WorkerConfig};
-use crate::plugins::{self, Plugin};
+use crate::{
+    plugins::{self, Plugin},
+    runtime::transport::Transport,
+};
 
 /// How long a connector may look at its database. As long as a REST request may take.
 const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
 
 /// Checks a configuration. A refusal is for what cannot be checked at all: no class, or an unknown
 /// one.
-pub async fn validate(worker: &WorkerConfig, raw: &RawConfig) -> Result<ConfigInfos, Refusal> {
+pub async fn validate(
+    worker: &WorkerConfig,
+    transport: &dyn Transport,
+    raw: &RawConfig,
+) -> Result<ConfigInfos, Refusal> {
     let given = raw.props();
     let props = worker.providers.resolve(&given).map_err(|wrong| Refusal::new(500, wrong))?;
     let Some(class) = props.get("connector.class") else {
@@ -50,7 +57,7 @@ pub async fn validate(worker: &WorkerConfig, raw: &RawConfig) -> Result<ConfigIn
     configs.splice(0..0, undefined);
     add_groups(&mut groups, own.groups);
 
-    configs.extend(client_overrides(worker, plugin, &props));
+    configs.extend(client_overrides(worker, transport, plugin, &props));
     for prefix in ["header.converter", "key.converter", "value.converter"] {
         let converter = converter_infos(prefix, &props);
         add_groups(&mut groups, groups_of(&converter));
@@ -313,7 +320,13 @@ async fn own_infos(plugin: Plugin, props: Props) -> Result<ConfigInfos, Refusal>
 }
 
 /// The settings of Kafka clients that the connector will use.
-fn client_overrides(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> Vec<ConfigInfo> {
+fn client_overrides(
+    worker: &WorkerConfig,
+    transport: &dyn Transport,
+    plugin: Plugin,
+    props: &Props,
+) -> Vec<ConfigInfo> {
+    let refused: BTreeMap<String, String> = transport.refused_settings(props).into_iter().collect();
     let creates = props.keys().any(|key| key.starts_with("topic.creation."));
     let prefixes: &[&str] = match plugin {
         Plugin::Source(_) if creates => &["producer.override.", "admin.override."],
@@ -330,7 +343,9 @@ fn client_overrides(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> Vec
                     name: name.clone(),
                     value: Some(if secret(key) { "[hidden]".to_owned() } else { value.clone() }),
                     recommended_values: Vec::new(),
-                    errors: worker.override_policy.refuses(key).into_iter().collect(),
+                    errors: (worker.override_policy.refuses(key).into_iter())
+                        .chain(refused.get(name).cloned())
+                        .collect(),
                     visible: true,
                 },
             });

@@ -80,6 +80,30 @@ pub(super) fn worker(worker: &Props) -> Result<Settings> {
     Ok(settings)
 }
 
+/// The `producer.override.*` and `admin.override.*` of a connector that its clients cannot start
+/// with, and why. Where only several together are wrong, the first of them stands for all.
+pub(super) fn refused_overrides(worker: &Props, props: &Props) -> Vec<(String, String)> {
+    type Build = fn(&Props, &str, usize, &Props) -> Result<Settings>;
+    let kinds: [(&str, Build); 2] = [("producer.override.", producer), ("admin.override.", admin)];
+    let mut refused = Vec::new();
+    for (prefix, build) in kinds {
+        let given: Vec<_> = props.iter().filter(|(key, _)| key.starts_with(prefix)).collect();
+        let Some((first, _)) = given.first() else { continue };
+        let Err(together) = build(worker, "", 0, props) else { continue };
+        let before = refused.len();
+        for (key, value) in &given {
+            let alone = Props::from([((*key).clone(), (*value).clone())]);
+            if let Err(error) = build(worker, "", 0, &alone) {
+                refused.push(((*key).clone(), error.trace()));
+            }
+        }
+        if refused.len() == before {
+            refused.push(((*first).clone(), together.trace()));
+        }
+    }
+    refused
+}
+
 fn copy(from: &Props, key: &str, to: &mut BTreeMap<String, String>) {
     if let Some(value) = from.get(key) {
         to.insert(key.to_owned(), value.trim().to_owned());
@@ -445,6 +469,24 @@ mod tests {
                 assert_eq!(client.get(key), Some(*value), "{key} of {worker:?} {connector:?}");
             }
         }
+    }
+
+    #[test]
+    fn overrides_that_no_client_starts_with() {
+        let worker = Props::from([("bootstrap.servers".to_owned(), "localhost:9092".to_owned())]);
+        let refused = |pairs: &[(&str, &str)]| {
+            let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            refused_overrides(&worker, &pairs.iter().map(owned).collect())
+        };
+        assert_eq!(refused(&[("producer.override.acks", "1"), ("topics", "t")]), []);
+        let found = refused(&[
+            ("producer.override.acks", "-1"),
+            ("producer.override.buffer.memory", "lots"),
+            ("producer.override.linger.ms", "soon"),
+        ]);
+        let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["producer.override.buffer.memory", "producer.override.linger.ms"]);
+        assert!(found[0].1.contains("which is no whole number"), "{found:?}");
     }
 
     #[test]

@@ -76,6 +76,10 @@ impl Transport for Kafka {
         )
     }
 
+    fn refused_settings(&self, props: &Props) -> Vec<(String, String)> {
+        config::refused_overrides(&self.worker, props)
+    }
+
     async fn cluster_id(&self) -> Option<String> {
         self.ask(Duration::from_secs(1)).await
     }

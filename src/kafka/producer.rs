@@ -215,8 +215,9 @@ impl Producer for KafkaProducer {
                     Err((error, unsent)) => {
                         let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
                         if !full || empty {
-                            let cause = Error::fatal("the record was not sent").caused_by(error);
-                            ticket.failed(&record.topic, cause);
+                            let size = [unsent.key, unsent.payload]
+                                .map(|part| part.map_or(0, <[u8]>::len));
+                            ticket.failed(&record.topic, lost(&record.topic, size, error));
                             break;
                         }
                         message = unsent;
@@ -249,6 +250,23 @@ impl Drop for KafkaProducer {
     }
 }
 
+/// Why a record was not stored, with the sizes of its key and value in bytes.
+fn lost(topic: &str, [key, value]: [usize; 2], error: KafkaError) -> Error {
+    let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
+    let advice = match too_large {
+        true => {
+            "; raise the connector's producer.override.max.request.size, and the topic's \
+             max.message.bytes where the broker refuses it"
+        }
+        false => "",
+    };
+    Error::fatal(format!(
+        "store a record in topic {topic} (key {key} bytes, value {value} bytes){advice}"
+    ))
+    // As text: the error's own cause says the same once more.
+    .caused_by(error.to_string())
+}
+
 /// Receives the delivery reports, on the producer's polling thread.
 struct Reports {
     who: String,
@@ -276,9 +294,9 @@ impl ProducerContext for Reports {
                 Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
                 _ => {
                     let topic = message.topic();
-                    let cause = Error::fatal(format!("a record for topic {topic} was not stored"))
-                        .caused_by(error.clone());
-                    ticket.failed(topic, cause);
+                    let size =
+                        [message.key(), message.payload()].map(|part| part.map_or(0, <[u8]>::len));
+                    ticket.failed(topic, lost(topic, size, error.clone()));
                 }
             },
         }

@@ -45,6 +45,12 @@ pub trait Transport: Send + Sync + 'static {
         None
     }
 
+    /// The settings of clients in a connector's configuration that no client could start with: the
+    /// key as it stands there, and why.
+    fn refused_settings(&self, _props: &Props) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// The id of the Kafka cluster, for `GET /`; `None` without one or while it is unreachable.
     async fn cluster_id(&self) -> Option<String>;
 

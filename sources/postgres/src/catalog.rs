@@ -134,14 +134,16 @@ pub(crate) struct Slot {
     pub(crate) database: Option<String>,
     pub(crate) restart_lsn: Option<Lsn>,
     pub(crate) confirmed_flush: Option<Lsn>,
-    /// `reserved`, `extended`, `unreserved`, `lost`; `None` before PostgreSQL 13 or when unknown.
+    /// The process of the server that streams from it now.
+    pub(crate) active_pid: Option<i32>,
+    /// `reserved`, `extended`, `unreserved`, `lost`; `None` when nothing is reserved.
     pub(crate) wal_status: Option<String>,
 }
 
 pub(crate) async fn slot(session: &Session, name: &str) -> Result<Option<Slot>> {
     const QUERY: &str = "
         SELECT plugin::text, database::text, restart_lsn::text, confirmed_flush_lsn::text,
-               wal_status
+               wal_status, active_pid
           FROM pg_replication_slots WHERE slot_name = $1";
     let action = format!("look up replication slot {name}");
     let row = session.query_opt(&action, QUERY, &[&name]).await?;
@@ -153,6 +155,7 @@ pub(crate) async fn slot(session: &Session, name: &str) -> Result<Option<Slot>> 
         restart_lsn: lsn(2),
         confirmed_flush: lsn(3),
         wal_status: row.get(4),
+        active_pid: row.get(5),
     }))
 }
 
@@ -166,6 +169,9 @@ pub(crate) struct Server {
     pub(crate) in_recovery: bool,
 }
 
+/// `server_version_num` of the oldest server that Debezium 3.7 is tested with.
+const OLDEST_SERVER: i32 = 130_000;
+
 pub(crate) async fn server(session: &Session) -> Result<Server> {
     const QUERY: &str = "
         SELECT current_setting('server_version_num')::int, current_setting('wal_level'),
@@ -176,12 +182,15 @@ pub(crate) async fn server(session: &Session) -> Result<Server> {
                           ('rds_superuser', 'rdsadmin', 'rdsrepladmin', 'rds_replication', 'azure_pg_admin')
                           AND pg_has_role(current_user, g.oid, 'MEMBER'))";
     let row = session.query_one("read the server's settings", QUERY, &[]).await?;
-    Ok(Server {
-        version: row.get(0),
-        wal_level: row.get(1),
-        in_recovery: row.get(2),
-        replication: row.get(3),
-    })
+    let version: i32 = row.get(0);
+    if version < OLDEST_SERVER {
+        return Err(Error::fatal(format!(
+            "use the server: it is PostgreSQL {}, and this connector needs PostgreSQL {} or newer",
+            version / 10_000,
+            OLDEST_SERVER / 10_000
+        )));
+    }
+    Ok(Server { version, wal_level: row.get(1), in_recovery: row.get(2), replication: row.get(3) })
 }
 
 /// `publication.autocreate.mode`

@@ -57,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) exported: Option<String>,
     /// The LSN that the rows carry and the stream begins at.
     pub(crate) lsn: Lsn,
+    /// Tables may be read in ranges of pages. Before PostgreSQL 14 each range reads the whole table.
+    pub(crate) ranges: bool,
 }
 
 /// A part of a table for one reader.
@@ -191,7 +193,7 @@ async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Resul
             tracing::warn!("table {id} has no column that can be captured; its rows are left out");
             continue;
         }
-        if options.snapshot_threads == 1 {
+        if options.snapshot_threads == 1 || !plan.ranges {
             chunks.push(Chunk { table, first_table, pages: None });
             continue;
         }

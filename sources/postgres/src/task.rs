@@ -1,6 +1,9 @@
 //! The task: snapshot when the mode says so, then the stream.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::snapshot::{Mode, Stored};
 use async_trait::async_trait;
@@ -19,6 +22,9 @@ use crate::{
     stream,
     wire::{Lsn, Replication, SlotOptions, Snapshot},
 };
+
+/// How often a slot in use is looked at again.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) struct Task {
     pub(crate) options: Arc<Options>,
@@ -58,7 +64,7 @@ impl SourceTask for Task {
 }
 
 /// False when the task was stopped meanwhile.
-async fn delayed(delay: std::time::Duration, out: &Outbox) -> bool {
+async fn delayed(delay: Duration, out: &Outbox) -> bool {
     if delay.is_zero() {
         return true;
     }
@@ -126,10 +132,7 @@ impl Task {
         let options = &self.options;
         let offset = self.offsets.offset(options.partition()).await?;
         let stored = offset.map(|offset| Position::read(&offset));
-        let slot = catalog::slot(session, &options.slot).await?;
-        if let Some(slot) = &slot {
-            check_slot(options, slot)?;
-        }
+        let Some(slot) = free_slot(options, session, out).await? else { return Ok(None) };
         let state = match &stored {
             None => Stored::Nothing,
             Some(position) if position.snapshot.is_some() => Stored::Unfinished,
@@ -161,7 +164,7 @@ impl Task {
         let tables = captured_tables(options, session).await?;
         if tables.is_empty() {
             tracing::warn!(
-                "no table of database {} matches the filters, so there is nothing to capture yet; check schema.include.list and table.include.list",
+                "no table of database {} matches the filters, so there is nothing to capture yet; check schema.include.list and table.include.list, whose names are schema.table",
                 options.dbname
             );
         }
@@ -176,7 +179,12 @@ impl Task {
             return Ok(Some(Position { lsn: Some(lsn), ..Position::default() }));
         }
         let tables = tables.into_iter().filter(|table| options.snapshots(table)).collect();
-        snapshot::run(options, Plan { tables, exported, lsn }, out).await
+        snapshot::run(
+            options,
+            Plan { tables, exported, lsn, ranges: server.version >= 140_000 },
+            out,
+        )
+        .await
     }
 }
 
@@ -192,6 +200,43 @@ async fn current_lsn(session: &Session) -> Result<Lsn> {
     let text: &str = row.get(0);
     text.parse()
         .map_err(|error| Error::retriable("read the server's log position").caused_by(error))
+}
+
+/// The slot, if there is one, once nobody else streams from it: a snapshot taken before that would be
+/// for nothing. After a crash the server itself may need a while to let go of it. The outer `None` is
+/// for a task that was stopped meanwhile.
+async fn free_slot(
+    options: &Options,
+    session: &Session,
+    out: &Outbox,
+) -> Result<Option<Option<Slot>>> {
+    let begun = Instant::now();
+    let limit = options.slot_retry_delay.saturating_mul(options.slot_retries_max);
+    let mut warned: Option<Instant> = None;
+    loop {
+        let Some(slot) = catalog::slot(session, &options.slot).await? else {
+            return Ok(Some(None));
+        };
+        check_slot(options, &slot)?;
+        let Some(pid) = slot.active_pid else { return Ok(Some(Some(slot))) };
+        let text = format!(
+            "use replication slot {}: process {pid} of the server streams from it, for another \
+             connector or an earlier run; stop that one or choose another slot.name",
+            options.slot
+        );
+        if begun.elapsed() >= limit {
+            return Err(Error::fatal(text));
+        }
+        if warned.is_none_or(|at| at.elapsed() >= options.slot_retry_delay) {
+            tracing::warn!(
+                "{text}; waiting for it (slot.max.retries × slot.retry.delay.ms are {limit:?})"
+            );
+            warned = Some(Instant::now());
+        }
+        if !delayed(LOOK_EVERY.min(options.slot_retry_delay), out).await {
+            return Ok(None);
+        }
+    }
 }
 
 fn check_slot(options: &Options, slot: &Slot) -> Result<()> {
