@@ -376,7 +376,7 @@ impl Bench {
         let (mut rates, mut cpus) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             let (rate, cpu) = self.produce();
-            println!("bare producer {rate:.0}/s");
+            eprintln!("bare producer {rate:.0}/s");
             rates.push(rate);
             cpus.push(cpu);
         }
