@@ -2,8 +2,10 @@
 
 pub mod channel;
 pub mod cli;
+pub mod group;
 pub mod herder;
 pub mod kafka;
 pub mod plugins;
 pub mod rest;
 pub mod runtime;
+pub mod storage;

@@ -5,6 +5,7 @@
 
 mod crash;
 mod differential;
+mod distributed;
 mod errors;
 mod golden;
 mod harness;

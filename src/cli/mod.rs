@@ -4,8 +4,10 @@
 use std::process::ExitCode;
 
 mod connector_file;
+mod distributed;
 pub mod logging;
 mod standalone;
+mod worker;
 
 const USAGE: &str = "\
 riverrun: a Kafka Connect worker with change data capture built in
@@ -15,6 +17,9 @@ usage:
       Runs a worker of one process. REST listens on port 8083 unless listeners says otherwise.
       Without bootstrap.servers in worker.properties records stay in the process: they go from
       source connectors to sink connectors without a Kafka.
+  riverrun connect-distributed [--log LEVELS] worker.properties
+      Runs one worker of a group (group.id), whose connectors, offsets and statuses are kept in
+      Kafka topics, as Kafka Connect's workers keep theirs.
   riverrun version
   riverrun help
 
@@ -37,6 +42,17 @@ pub fn main() -> ExitCode {
         (Some("connect-standalone"), [worker, connectors @ ..]) if !worker.starts_with('-') => {
             standalone::run(levels.as_deref(), worker, connectors)
         }
+        (Some("connect-distributed"), [worker]) if !worker.starts_with('-') => {
+            distributed::run(levels.as_deref(), worker)
+        }
+        (Some("connect-distributed"), ["-h" | "--help"]) => help(),
+        (Some("connect-distributed"), []) => {
+            usage("connect-distributed needs the worker's properties file")
+        }
+        (Some("connect-distributed"), [_, more, ..]) => usage(&format!(
+            "connect-distributed takes one properties file; {more} is one argument too many"
+        )),
+        (Some("connect-distributed"), [option]) => usage(&format!("unknown option {option}")),
         (Some("connect-standalone"), ["-h" | "--help"]) => help(),
         (Some("connect-standalone"), []) => {
             usage("connect-standalone needs the worker's properties file")

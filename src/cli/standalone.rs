@@ -2,53 +2,22 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::{
-    BAD_CONFIG, NOT_STARTED, WRONG_USAGE, connector_file,
-    logging::{self, Loggers},
+    BAD_CONFIG, NOT_STARTED, connector_file,
+    logging::Loggers,
+    worker::{self, Failure, Signals},
 };
 use crate::{
     herder::{
-        Herder, offset_file::OffsetFile, providers::read_properties, worker_config::WorkerConfig,
+        Herder as _, Standalone, offset_file::OffsetFile, providers::read_properties,
+        worker_config::WorkerConfig,
     },
     rest::{self, Api, Stop, server},
     runtime::{Tasks, transport},
 };
 
-/// Of the process when a second signal ends it at once, as shells count it.
-const INTERRUPTED: u8 = 130;
-
-/// Why the worker ended, and with which exit code.
-struct Failure(u8, String);
-
 pub(super) fn run(levels: Option<&str>, worker: &str, connectors: &[&str]) -> ExitCode {
-    let loggers = match logging::open(levels) {
-        Ok(loggers) => loggers,
-        Err(wrong) => {
-            eprintln!("riverrun: {wrong}");
-            return ExitCode::from(WRONG_USAGE);
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("riverrun: failed to start threads: {error}");
-            return ExitCode::from(NOT_STARTED);
-        }
-    };
-    let ended = runtime.block_on(work(loggers, worker, connectors));
-    // Threads that still wait for a network are not waited for.
-    runtime.shutdown_timeout(Duration::from_millis(200));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(code, message)) => {
-            for line in message.lines() {
-                tracing::error!("{line}");
-            }
-            ExitCode::from(code)
-        }
-    }
+    worker::run(levels, |loggers| work(loggers, worker, connectors))
 }
 
 async fn work(loggers: Arc<Loggers>, worker: &str, connectors: &[&str]) -> Result<(), Failure> {
@@ -56,10 +25,7 @@ async fn work(loggers: Arc<Loggers>, worker: &str, connectors: &[&str]) -> Resul
         Failure(BAD_CONFIG, format!("bad worker configuration in {worker}:\n{wrong}"))
     };
     let not_started = |wrong: String| Failure(NOT_STARTED, wrong);
-    let failed_signals =
-        |error: std::io::Error| not_started(format!("failed to listen for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed_signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed_signals)?;
+    let mut signals = Signals::listen()?;
 
     let props = read_properties(Path::new(worker))
         .map_err(|error| bad(format!("the file could not be read: {error}")))?;
@@ -74,11 +40,11 @@ async fn work(loggers: Arc<Loggers>, worker: &str, connectors: &[&str]) -> Resul
     let kafka = config.props.get("bootstrap.servers").cloned();
     let tasks =
         Tasks { transport, offsets: Arc::new(offsets), worker: Arc::new(config.props.clone()) };
-    let herder = Herder::new(config, bound.worker_id.clone(), tasks);
+    let herder = Standalone::new(config, bound.worker_id.clone(), tasks);
 
     let urls = bound.urls().join(" and ");
     let stop = Stop::new();
-    let router = rest::router(Api { herder: herder.clone(), loggers });
+    let router = rest::router(Api { herder: Arc::new(herder.clone()), loggers });
     let serving = tokio::spawn(bound.serve(router, stop.clone()));
     tracing::info!("{} listens on {urls}", rest::build_version());
     match &kafka {
@@ -95,23 +61,13 @@ async fn work(loggers: Arc<Loggers>, worker: &str, connectors: &[&str]) -> Resul
     let starting = start_all(&herder, connectors);
     let (started, signalled) = tokio::select! {
         started = starting => (started, false),
-        _ = interrupt.recv() => (Ok(()), true),
-        _ = terminate.recv() => (Ok(()), true),
+        () = signals.next() => (Ok(()), true),
     };
     if started.is_ok() && !signalled {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.next().await;
     }
     tracing::info!("stopping");
-    let interrupted =
-        || Failure(INTERRUPTED, "a second signal: ended without waiting for tasks".to_owned());
-    tokio::select! {
-        () = herder.shut_down() => {}
-        _ = interrupt.recv() => return Err(interrupted()),
-        _ = terminate.recv() => return Err(interrupted()),
-    }
+    signals.or_at_once(herder.shut_down()).await?;
     stop.cancel();
     // Keep-alive connections would hold the server open; what matters has been answered.
     drop(tokio::time::timeout(Duration::from_millis(500), serving).await);
@@ -120,13 +76,13 @@ async fn work(loggers: Arc<Loggers>, worker: &str, connectors: &[&str]) -> Resul
 }
 
 /// Starts the connectors in the order given, as Connect does; the first that fails ends the worker.
-async fn start_all(herder: &Herder, connectors: &[&str]) -> Result<(), Failure> {
+async fn start_all(herder: &Standalone, connectors: &[&str]) -> Result<(), Failure> {
     for path in connectors {
         let told = |wrong: String| {
             Failure(NOT_STARTED, format!("Failed to create connector for {path}:\n{wrong}"))
         };
         let file = connector_file::read(path).map_err(told)?;
-        let created = herder.put(&file.name, file.config, file.initial, true).await;
+        let created = herder.put(&file.name, file.config, Some(file.initial), true).await;
         created.map_err(|refusal| told(refusal.message))?;
         tracing::info!("[{}|worker] connector is created from {path}", file.name);
     }

@@ -8,7 +8,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::Arc,
-    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -20,15 +19,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     ConnectorInfo, ConnectorStatus, RawConfig, Refusal, StateInfo, Target, TaskId, TaskInfo,
-    TaskStatus, standalone::Shared,
+    TaskStatus, standalone::Shared, task_configs::task_configs,
 };
 use crate::{
     plugins::Plugin,
     runtime::{Spawn, State, StatusUpdate, TaskHandle},
 };
-
-/// How long connector code may take to name its tasks. As long as a REST request may take.
-const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
 
 type Reply<T> = oneshot::Sender<std::result::Result<T, Refusal>>;
 
@@ -324,56 +320,10 @@ impl Connector {
         }
     }
 
-    /// Asks the connector for its tasks, on a task of its own: it may hang or panic.
     async fn make_task_configs(&mut self) -> Result<Vec<Props>> {
-        let raw = self.config.props();
-        let props = self.resolve(&raw)?;
-        let tasks_max = super::validate::tasks_max(&props);
-        let plugin = self.plugin;
-        let asked = props.clone();
-        let asking = tokio::spawn(async move {
-            match plugin {
-                Plugin::Source(source) => source.task_configs(&asked, tasks_max).await,
-                Plugin::Sink(sink) => sink.task_configs(&asked, tasks_max).await,
-            }
-        });
-        let stop = asking.abort_handle();
-        let answer = self.attend(tokio::time::timeout(CONNECTOR_CODE_MAX, asking)).await;
-        let mut configs = match answer {
-            Ok(Ok(configs)) => configs?,
-            Ok(Err(panic)) => {
-                return Err(Error::fatal("the connector panicked while it named its tasks")
-                    .caused_by(panic));
-            }
-            Err(_) => {
-                stop.abort();
-                return Err(Error::fatal(format!(
-                    "the connector did not name its tasks within {} s",
-                    CONNECTOR_CODE_MAX.as_secs()
-                )));
-            }
-        };
-        if configs.len() > tasks_max {
-            let told = format!(
-                "The connector {} has generated {} tasks, which is greater than {tasks_max}, the \
-                 maximum number of tasks it is configured to create. ",
-                self.name,
-                configs.len()
-            );
-            if super::validate::tasks_max_enforced(&props) {
-                return Err(Error::fatal(told));
-            }
-            tracing::warn!("[{}|worker] {told}", self.name);
-        }
-        // What a provider gave is not kept: the reference is, as it is written.
-        for (key, value) in configs.iter_mut().flatten() {
-            if let (Some(written), Some(resolved)) = (raw.get(key), props.get(key))
-                && resolved == value
-            {
-                value.clone_from(written);
-            }
-        }
-        Ok(configs)
+        let shared = self.shared.clone();
+        let (name, plugin, raw) = (self.name.clone(), self.plugin, self.config.props());
+        self.attend(async move { task_configs(&shared.worker, &name, plugin, &raw).await }).await
     }
 
     fn resolve(&self, props: &Props) -> Result<Props> {
@@ -487,15 +437,7 @@ impl Connector {
         changes: Option<Vec<(Object, Option<Object>)>>,
     ) -> std::result::Result<(), Refusal> {
         if self.target != Target::Stopped || !self.tasks.is_empty() {
-            return Err(Refusal::new(
-                400,
-                format!(
-                    "Connectors must be in the STOPPED state before their offsets can be modified. \
-                     This can be done for the specified connector by issuing a 'PUT' request to \
-                     the '/connectors/{}/stop' endpoint",
-                    self.name
-                ),
-            ));
+            return Err(Refusal::not_stopped(&self.name));
         }
         let store = self.shared.tasks.offsets.clone();
         let name = self.name.clone();
@@ -548,7 +490,7 @@ impl Connector {
         let info = |state: State, trace: &Option<String>| StateInfo {
             state,
             worker_id: self.shared.worker_id.clone(),
-            version: self.plugin.version(),
+            version: self.plugin.version().into(),
             trace: trace.clone().filter(|trace| !trace.is_empty()),
         };
         ConnectorStatus {

@@ -1,35 +1,159 @@
 //! The connectors of a worker: what is configured, what runs, what became of it.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use model::connector::Props;
+use async_trait::async_trait;
+use model::{
+    config::ConfigInfos,
+    connector::{Object, Props},
+};
 use serde::{
     Serialize,
     ser::{SerializeMap, Serializer},
 };
 
+use self::worker_config::WorkerConfig;
 use crate::runtime::State;
 
 mod base_keys;
 mod connector;
+pub mod distributed;
+pub mod distributed_config;
 pub mod offset_file;
 pub mod providers;
 pub mod standalone;
+mod task_configs;
 pub mod validate;
 pub mod worker_config;
 
-pub use standalone::Herder;
+pub use distributed::Distributed;
+pub use standalone::Standalone;
+
+/// What a worker answers.
+pub type Answer<T> = Result<T, Refusal>;
+
+/// What REST and the command line ask of a worker, alone or one of a group.
+#[async_trait]
+pub trait Herder: Send + Sync {
+    fn worker(&self) -> &WorkerConfig;
+
+    /// The id of the Kafka cluster, once it is known.
+    fn cluster_id(&self) -> Option<String>;
+
+    /// In the order in which the JVM lists them.
+    fn connectors(&self) -> Vec<String>;
+
+    async fn validate(&self, config: &RawConfig) -> Answer<ConfigInfos>;
+
+    /// Creates a connector, or changes its configuration when `replace` says so. Answers whether it
+    /// was created.
+    async fn put(
+        &self,
+        name: &str,
+        config: RawConfig,
+        initial: Option<Target>,
+        replace: bool,
+    ) -> Answer<(bool, ConnectorInfo)>;
+
+    /// Merges into the configuration; a null removes its key.
+    async fn patch(&self, name: &str, patch: RawConfig) -> Answer<ConnectorInfo>;
+
+    async fn delete(&self, name: &str) -> Answer<()>;
+
+    async fn info(&self, name: &str) -> Answer<ConnectorInfo>;
+
+    async fn config(&self, name: &str) -> Answer<RawConfig>;
+
+    async fn tasks(&self, name: &str) -> Answer<Vec<TaskInfo>>;
+
+    async fn status(&self, name: &str) -> Answer<ConnectorStatus>;
+
+    async fn task_status(&self, name: &str, task: usize) -> Answer<TaskStatus>;
+
+    /// The topics a connector has used. None when there is no such connector, as Connect answers.
+    async fn topics(&self, name: &str) -> Answer<Vec<Arc<str>>>;
+
+    async fn reset_topics(&self, name: &str) -> Answer<()>;
+
+    /// Pauses or resumes. Answers before it is done, as Connect does.
+    async fn aim(&self, name: &str, target: Target) -> Answer<()>;
+
+    /// Answers when all tasks are gone.
+    async fn stop(&self, name: &str) -> Answer<()>;
+
+    /// Restarts the connector itself, and its tasks if it makes other ones now.
+    async fn restart(&self, name: &str) -> Answer<()>;
+
+    /// Restarts by plan. Answers with the statuses as the plan has them.
+    async fn restart_plan(
+        &self,
+        name: &str,
+        include_tasks: bool,
+        only_failed: bool,
+    ) -> Answer<ConnectorStatus>;
+
+    async fn restart_task(&self, name: &str, task: usize) -> Answer<()>;
+
+    /// Partition and offset of each stored offset.
+    async fn offsets(&self, name: &str) -> Answer<Vec<(Object, Object)>>;
+
+    /// Changes stored offsets; `None` forgets all of them.
+    async fn change_offsets(
+        &self,
+        name: &str,
+        changes: Option<Vec<(Object, Option<Object>)>>,
+    ) -> Answer<()>;
+
+    /// Takes the tasks of a connector that another worker runs; the body has them.
+    async fn put_tasks(&self, name: &str, signature: Signature<'_>) -> Answer<()>;
+
+    /// Tells all workers of the group what level a logger is to have; this one has it already.
+    async fn set_loggers(&self, _namespace: &str, _level: &str) -> Answer<()> {
+        Ok(())
+    }
+
+    /// Stops everything, all connectors at once, within the worker's grace.
+    async fn shut_down(&self);
+}
+
+/// A request of another worker, with what shows that it is one.
+#[derive(Clone, Copy)]
+pub struct Signature<'a> {
+    /// Of the body, in base64.
+    pub mac: Option<&'a str>,
+    pub algorithm: Option<&'a str>,
+    pub body: &'a [u8],
+}
 
 /// Why a request is not done, as REST answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub status: u16,
     pub message: String,
+    /// The worker that would do it.
+    pub elsewhere: Option<String>,
 }
 
 impl Refusal {
     pub fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), elsewhere: None }
+    }
+
+    /// Another worker has to do it: the address of its REST API.
+    pub(crate) fn elsewhere(url: &str) -> Self {
+        let message = format!("the group's leader has to do this; send the request to {url}");
+        Self { elsewhere: Some(url.to_owned()), ..Self::new(503, message) }
+    }
+
+    pub(crate) fn not_stopped(name: &str) -> Self {
+        Self::new(
+            400,
+            format!(
+                "Connectors must be in the STOPPED state before their offsets can be modified. \
+                 This can be done for the specified connector by issuing a 'PUT' request to the \
+                 '/connectors/{name}/stop' endpoint"
+            ),
+        )
     }
 
     pub(crate) fn not_found(name: &str) -> Self {
@@ -68,6 +192,16 @@ impl RawConfig {
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+    }
+
+    /// Merges into it; a null removes its key.
+    pub(crate) fn patch(&mut self, patch: &Self) {
+        for (key, value) in patch.iter() {
+            match value {
+                Some(value) => self.set(key, Some(value.to_owned())),
+                None => self.remove(key),
+            }
+        }
     }
 
     /// Without the nulls.
@@ -160,7 +294,7 @@ pub struct StateInfo {
     #[serde(serialize_with = "state_name")]
     pub state: State,
     pub worker_id: String,
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
 }

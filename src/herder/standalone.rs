@@ -10,19 +10,21 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use model::{config::ConfigInfos, connector::Object};
 
 use super::{
-    ConnectorInfo, ConnectorStatus, RawConfig, Refusal, Target, TaskInfo, TaskStatus,
+    Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, Target,
+    TaskInfo, TaskStatus,
     connector::{Command, Connector, Handle},
     validate,
     worker_config::WorkerConfig,
 };
-use crate::{plugins, runtime::Tasks};
+use crate::runtime::Tasks;
 
 /// A handle on the herder; clones are the same herder.
 #[derive(Clone)]
-pub struct Herder {
+pub struct Standalone {
     shared: Arc<Shared>,
 }
 
@@ -35,22 +37,11 @@ pub(super) struct Shared {
     cluster_id: OnceLock<String>,
 }
 
-type Answer<T> = Result<T, Refusal>;
-
-impl Herder {
+impl Standalone {
     pub fn new(worker: WorkerConfig, worker_id: String, tasks: Tasks) -> Self {
         let connectors = Mutex::default();
         let cluster_id = OnceLock::new();
         Self { shared: Arc::new(Shared { worker, worker_id, tasks, connectors, cluster_id }) }
-    }
-
-    pub fn worker(&self) -> &WorkerConfig {
-        &self.shared.worker
-    }
-
-    /// The id of the Kafka cluster, once it is known.
-    pub fn cluster_id(&self) -> Option<String> {
-        self.shared.cluster_id.get().cloned()
     }
 
     /// Asks Kafka who it is until it answers, and says in the log when it does not.
@@ -75,12 +66,6 @@ impl Herder {
         }
     }
 
-    /// In the order in which the JVM lists them.
-    pub fn connectors(&self) -> Vec<String> {
-        let names: Vec<_> = self.list().keys().map(|name| (name.clone(), ().into())).collect();
-        model::java::hash_map(names).into_iter().map(|(name, _)| name).collect()
-    }
-
     fn list(&self) -> MutexGuard<'_, BTreeMap<String, Handle>> {
         self.shared.connectors.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,18 +73,32 @@ impl Herder {
     fn find(&self, name: &str) -> Answer<Handle> {
         self.list().get(name).cloned().ok_or_else(|| Refusal::not_found(name))
     }
+}
 
-    pub async fn validate(&self, config: &RawConfig) -> Answer<ConfigInfos> {
+#[async_trait]
+impl Herder for Standalone {
+    fn worker(&self) -> &WorkerConfig {
+        &self.shared.worker
+    }
+
+    fn cluster_id(&self) -> Option<String> {
+        self.shared.cluster_id.get().cloned()
+    }
+
+    fn connectors(&self) -> Vec<String> {
+        let names: Vec<_> = self.list().keys().map(|name| (name.clone(), ().into())).collect();
+        model::java::hash_map(names).into_iter().map(|(name, _)| name).collect()
+    }
+
+    async fn validate(&self, config: &RawConfig) -> Answer<ConfigInfos> {
         validate::validate(&self.shared.worker, &*self.shared.tasks.transport, config).await
     }
 
-    /// Creates a connector, or changes its configuration when `replace` says so. Answers whether it
-    /// was created.
-    pub async fn put(
+    async fn put(
         &self,
         name: &str,
         config: RawConfig,
-        initial: Target,
+        initial: Option<Target>,
         replace: bool,
     ) -> Answer<(bool, ConnectorInfo)> {
         let infos = self.validate(&config).await?;
@@ -115,8 +114,13 @@ impl Herder {
                 }
                 Some(handle) => Some(handle.clone()),
                 None => {
-                    let connector =
-                        Connector::new(self.shared.clone(), name, config.clone(), plugin, initial);
+                    let connector = Connector::new(
+                        self.shared.clone(),
+                        name,
+                        config.clone(),
+                        plugin,
+                        initial.unwrap_or(Target::Running),
+                    );
                     list.insert(name.to_owned(), connector.spawn());
                     None
                 }
@@ -129,20 +133,14 @@ impl Herder {
         Ok((created, self.info(name).await?))
     }
 
-    /// Merges into the configuration; a null removes its key.
-    pub async fn patch(&self, name: &str, patch: RawConfig) -> Answer<ConnectorInfo> {
+    async fn patch(&self, name: &str, patch: RawConfig) -> Answer<ConnectorInfo> {
         let mut config = self.config(name).await?.in_hash_order();
-        for (key, value) in patch.iter() {
-            match value {
-                Some(value) => config.set(key, Some(value.to_owned())),
-                None => config.remove(key),
-            }
-        }
-        let (_, info) = self.put(name, config.in_hash_order(), Target::Running, true).await?;
+        config.patch(&patch);
+        let (_, info) = self.put(name, config.in_hash_order(), None, true).await?;
         Ok(info)
     }
 
-    pub async fn delete(&self, name: &str) -> Answer<()> {
+    async fn delete(&self, name: &str) -> Answer<()> {
         let handle = self.find(name)?;
         handle.ask(name, |reply| Command::Delete { reply }).await?;
         self.list().remove(name);
@@ -150,32 +148,31 @@ impl Herder {
         Ok(())
     }
 
-    pub async fn info(&self, name: &str) -> Answer<ConnectorInfo> {
+    async fn info(&self, name: &str) -> Answer<ConnectorInfo> {
         self.find(name)?.read(name, |connector| connector.info()).await
     }
 
-    pub async fn config(&self, name: &str) -> Answer<RawConfig> {
+    async fn config(&self, name: &str) -> Answer<RawConfig> {
         self.find(name)?.read(name, |connector| connector.config.clone()).await
     }
 
-    pub async fn tasks(&self, name: &str) -> Answer<Vec<TaskInfo>> {
+    async fn tasks(&self, name: &str) -> Answer<Vec<TaskInfo>> {
         self.find(name)?.read(name, |connector| connector.task_infos()).await
     }
 
-    pub async fn status(&self, name: &str) -> Answer<ConnectorStatus> {
+    async fn status(&self, name: &str) -> Answer<ConnectorStatus> {
         let missing = |_| Refusal::new(404, format!("No status found for connector {name}"));
         let handle = self.find(name).map_err(missing)?;
         handle.read(name, |connector| connector.status()).await.map_err(missing)
     }
 
-    pub async fn task_status(&self, name: &str, task: usize) -> Answer<TaskStatus> {
+    async fn task_status(&self, name: &str, task: usize) -> Answer<TaskStatus> {
         let missing = || Refusal::new(404, format!("No status found for task {name}-{task}"));
         let status = self.status(name).await.map_err(|_| missing())?;
         status.tasks.into_iter().find(|status| status.id == task).ok_or_else(missing)
     }
 
-    /// The topics a connector has used. None when there is no such connector, as Connect answers.
-    pub async fn topics(&self, name: &str) -> Answer<Vec<Arc<str>>> {
+    async fn topics(&self, name: &str) -> Answer<Vec<Arc<str>>> {
         if !self.shared.worker.topic_tracking {
             return Err(Refusal::new(403, "Topic tracking is disabled."));
         }
@@ -185,7 +182,7 @@ impl Herder {
         }
     }
 
-    pub async fn reset_topics(&self, name: &str) -> Answer<()> {
+    async fn reset_topics(&self, name: &str) -> Answer<()> {
         if !self.shared.worker.topic_tracking {
             return Err(Refusal::new(403, "Topic tracking is disabled."));
         }
@@ -198,27 +195,23 @@ impl Herder {
         }
     }
 
-    /// Pauses or resumes. Answers before it is done, as Connect does.
-    pub async fn aim(&self, name: &str, target: Target) -> Answer<()> {
+    async fn aim(&self, name: &str, target: Target) -> Answer<()> {
         let missing = |_| Refusal::new(404, format!("Unknown connector {name}"));
         let handle = self.find(name).map_err(missing)?;
         handle.tell(name, Command::Aim { target }).await
     }
 
-    /// Answers when all tasks are gone.
-    pub async fn stop(&self, name: &str) -> Answer<()> {
+    async fn stop(&self, name: &str) -> Answer<()> {
         let missing = |_| Refusal::new(500, format!("No connector `{name}` configured"));
         let handle = self.find(name).map_err(missing)?;
         handle.ask(name, |reply| Command::Stop { reply }).await
     }
 
-    /// Restarts the connector itself, and its tasks if it makes other ones now.
-    pub async fn restart(&self, name: &str) -> Answer<()> {
+    async fn restart(&self, name: &str) -> Answer<()> {
         self.find(name)?.ask(name, |reply| Command::Restart { reply }).await
     }
 
-    /// Restarts by plan. Answers with the statuses as the plan has them.
-    pub async fn restart_plan(
+    async fn restart_plan(
         &self,
         name: &str,
         include_tasks: bool,
@@ -229,12 +222,11 @@ impl Herder {
         handle.ask(name, |reply| Command::RestartPlan { include_tasks, only_failed, reply }).await
     }
 
-    pub async fn restart_task(&self, name: &str, task: usize) -> Answer<()> {
+    async fn restart_task(&self, name: &str, task: usize) -> Answer<()> {
         self.find(name)?.ask(name, |reply| Command::RestartTask { task, reply }).await
     }
 
-    /// Partition and offset of each stored offset.
-    pub async fn offsets(&self, name: &str) -> Answer<Vec<(Object, Object)>> {
+    async fn offsets(&self, name: &str) -> Answer<Vec<(Object, Object)>> {
         let handle = self.find(name)?;
         if handle.read(name, |connector| connector.is_sink()).await? {
             return Err(sink_offsets(name));
@@ -243,8 +235,7 @@ impl Herder {
         listed.map_err(|error| Refusal::new(500, error.trace()))
     }
 
-    /// Changes stored offsets; `None` forgets all of them.
-    pub async fn change_offsets(
+    async fn change_offsets(
         &self,
         name: &str,
         changes: Option<Vec<(Object, Option<Object>)>>,
@@ -256,8 +247,12 @@ impl Herder {
         handle.ask(name, |reply| Command::ChangeOffsets { changes, reply }).await
     }
 
-    /// Stops everything, all connectors at once, within the worker's grace.
-    pub async fn shut_down(&self) {
+    async fn put_tasks(&self, _name: &str, _signature: Signature<'_>) -> Answer<()> {
+        let text = "Kafka Connect in standalone mode does not support externally setting task configurations.";
+        Err(Refusal::new(500, text))
+    }
+
+    async fn shut_down(&self) {
         let handles: Vec<_> =
             self.list().iter().map(|(name, handle)| (name.clone(), handle.clone())).collect();
         let stops = handles.iter().map(|(name, handle)| async move {
@@ -267,14 +262,9 @@ impl Herder {
         });
         futures_util::future::join_all(stops).await;
     }
-
-    /// The plugin of a class or alias, with Connect's words when there is none.
-    pub fn plugin(&self, class: &str) -> Answer<plugins::Plugin> {
-        validate::find_plugin(class)
-    }
 }
 
-fn sink_offsets(name: &str) -> Refusal {
+pub(super) fn sink_offsets(name: &str) -> Refusal {
     Refusal::new(
         501,
         format!(

@@ -1,4 +1,5 @@
-//! The worker's own configuration: every key of Kafka Connect's standalone worker.
+//! The worker's own configuration: every key of Kafka Connect's workers; those that only distributed
+//! workers have are in [`distributed_config`].
 //!
 //! Keys that are unknown here are kept: they are settings of the Kafka clients. A key that is known
 //! and has no effect in this version is refused by name when it is set to anything but its default,
@@ -16,9 +17,12 @@ use model::{
     connector::Props,
 };
 
-use super::providers::Providers;
+use super::{
+    distributed_config::{self, GroupConfig},
+    providers::Providers,
+};
 
-/// A standalone worker's configuration, checked.
+/// A worker's configuration, checked.
 pub struct WorkerConfig {
     /// As given, `${…}` resolved.
     pub props: Props,
@@ -27,6 +31,7 @@ pub struct WorkerConfig {
     pub advertised_host: Option<String>,
     pub advertised_port: Option<u16>,
     pub admin: bool,
+    /// Of a standalone worker.
     pub offset_file: String,
     pub stop_grace: Duration,
     pub topic_tracking: bool,
@@ -52,7 +57,7 @@ pub enum Policy {
     Allowlist(Vec<String>),
 }
 
-static DEF: ConfigDef = ConfigDef(&[Group {
+const COMMON: Group = Group {
     name: "",
     keys: &[
         &BOOTSTRAP_SERVERS.spec,
@@ -85,10 +90,12 @@ static DEF: ConfigDef = ConfigDef(&[Group {
         &ADMIN_LISTENERS.spec,
         &REST_EXTENSIONS.spec,
         &CLIENT_AUTH.spec,
-        &OFFSET_FILE.spec,
         &EXACTLY_ONCE.spec,
     ],
-}]);
+};
+
+static STANDALONE: ConfigDef = ConfigDef(&[COMMON, Group { name: "", keys: &[&OFFSET_FILE.spec] }]);
+static DISTRIBUTED: ConfigDef = ConfigDef(&[COMMON, distributed_config::KEYS]);
 
 /// Where the JVM looks for connectors. Here they are built in.
 const IGNORED: &[&str] = &["plugin.path", "plugin.discovery"];
@@ -162,11 +169,30 @@ fn servers(value: &Parsed) -> Result<(), String> {
 impl WorkerConfig {
     /// Checks the properties of a standalone worker. The error has all that is wrong, a line each.
     pub fn standalone(given: Props) -> Result<Self, String> {
+        let (mut worker, config) = Self::read(given, &STANDALONE)?;
+        worker.offset_file = config.get(&OFFSET_FILE);
+        Ok(worker)
+    }
+
+    /// The same of a worker that is one of a group.
+    pub fn distributed(given: Props) -> Result<(Self, GroupConfig), String> {
+        let (worker, config) = Self::read(given, &DISTRIBUTED)?;
+        if config.find(&BOOTSTRAP_SERVERS).is_none() {
+            return Err(
+                "Missing required configuration \"bootstrap.servers\" which has no default value."
+                    .to_owned(),
+            );
+        }
+        let group = GroupConfig::read(&config)?;
+        Ok((worker, group))
+    }
+
+    fn read(given: Props, def: &'static ConfigDef) -> Result<(Self, Config), String> {
         let providers = Providers::new(&given)?;
         let props = providers.resolve(&given)?;
         let mut errors = Vec::new();
         let texts = props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let config = match DEF.parse(texts) {
+        let config = match def.parse(texts) {
             Ok(config) => config,
             Err(wrong) => return Err(wrong.join("\n")),
         };
@@ -240,12 +266,12 @@ impl WorkerConfig {
             .filter(|key| props.contains_key(**key))
             .map(|key| format!("{key} has no effect: connectors and converters are built in"))
             .collect();
-        Ok(Self {
+        let worker = Self {
             listeners,
             advertised_host: config.find(&ADVERTISED_HOST).filter(|host| !host.is_empty()),
             advertised_port,
             admin: admin_listeners.is_none(),
-            offset_file: config.get(&OFFSET_FILE),
+            offset_file: String::new(),
             stop_grace,
             topic_tracking: config.get(&TOPIC_TRACKING),
             topic_reset: config.get(&TOPIC_TRACKING_RESET),
@@ -253,7 +279,8 @@ impl WorkerConfig {
             warnings,
             props,
             providers,
-        })
+        };
+        Ok((worker, config))
     }
 }
 

@@ -80,6 +80,78 @@ pub(super) fn worker(worker: &Props) -> Result<Settings> {
     Ok(settings)
 }
 
+/// The clients of one of the worker's own topics.
+pub(crate) struct OwnTopic {
+    pub(crate) producer: ClientConfig,
+    pub(crate) consumer: ClientConfig,
+    pub(crate) admin: ClientConfig,
+    /// The addresses, for messages.
+    pub(crate) servers: String,
+}
+
+/// How the worker's own topics are written and read, whatever the worker's file says: each record in
+/// its order and on all replicas, so that what one worker reads is what another wrote.
+const OWN_PRODUCER: &[(&str, &str)] = &[
+    ("acks", "all"),
+    ("enable.idempotence", "false"),
+    ("max.in.flight.requests.per.connection", "1"),
+    ("delivery.timeout.ms", "2147483647"),
+    ("retries", "2147483647"),
+];
+
+/// All of the topic, from its beginning, without a group. The small queues are enough for a topic
+/// that is read once and then followed.
+const OWN_CONSUMER: &[(&str, &str)] = &[
+    ("auto.offset.reset", "earliest"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // Java's default, and what the JVM's workers use here.
+    ("isolation.level", "read_uncommitted"),
+    // Tells when the end is reached where the last thing in the log is no record but the mark of a
+    // transaction's end.
+    ("enable.partition.eof", "true"),
+    ("queued.min.messages", "1000"),
+    ("queued.max.messages.kbytes", "8192"),
+    ("fetch.error.backoff.ms", "100"),
+    ("topic.metadata.refresh.fast.interval.ms", "50"),
+    ("reconnect.backoff.max.ms", "1000"),
+];
+
+/// The clients of the worker's own topic that is known by `suffix`: `configs`, `offsets` or
+/// `statuses`. They take the worker's own client keys, without `producer.*` and the like.
+pub(crate) fn own_topic(worker: &Props, suffix: &str) -> Result<OwnTopic> {
+    let group = worker.get("group.id").map(|group| group.trim()).unwrap_or_default();
+    if group.is_empty() {
+        return Err(Error::fatal("group.id is not set; it names the cluster of workers"));
+    }
+    let given = worker.get("client.id").map(|id| id.trim()).filter(|id| !id.is_empty());
+    let id = match given {
+        Some(client) => format!("{group}-{client}-{suffix}"),
+        None => format!("{group}-{suffix}"),
+    };
+    let mut layers = client_keys(worker);
+    layers.insert("client.id".into(), id);
+    let admin = build(Kind::Admin, layers.clone())?;
+    let mut consumer = build(Kind::Admin, layers.clone())?.client;
+    for (key, value) in OWN_CONSUMER {
+        consumer.set(*key, *value);
+    }
+    // The library asks for one; the worker's users have the right to it. Nothing is joined with it
+    // and nothing committed.
+    consumer.set("group.id", group);
+    for key in worker.keys() {
+        let producers =
+            matches!(action(Kind::Producer, key), Some(Action::To(_) | Action::Special));
+        if producers && action(Kind::Admin, key).is_none() {
+            copy(worker, key, &mut layers);
+        }
+    }
+    layers.extend(OWN_PRODUCER.iter().map(|(key, value)| ((*key).into(), (*value).into())));
+    let producer = build(Kind::Producer, layers)?.client;
+    consumer.create_native_config().map_err(|error| refused(&error))?;
+    Ok(OwnTopic { producer, consumer, admin: admin.client, servers: admin.servers })
+}
+
 /// The `producer.override.*` and `admin.override.*` of a connector that its clients cannot start
 /// with, and why. Where only several together are wrong, the first of them stands for all.
 pub(super) fn refused_overrides(worker: &Props, props: &Props) -> Vec<(String, String)> {
@@ -536,5 +608,64 @@ mod tests {
         assert_eq!(client.get("group.id"), None);
         assert_eq!(client.get("session.timeout.ms"), None);
         assert_eq!(worker(&own).unwrap().client.get("client.id"), Some("w"));
+    }
+
+    /// The worker's own topics are written and read in one way, with the worker's own connection.
+    #[test]
+    fn own_topics() {
+        let mut own = props(&[
+            ("group.id", "g"),
+            ("acks", "1"),
+            ("enable.idempotence", "true"),
+            ("max.in.flight.requests.per.connection", "5"),
+            ("compression.type", "lz4"),
+            ("request.timeout.ms", "40000"),
+            ("key.converter", "x"),
+            ("session.timeout.ms", "10000"),
+            ("ssl.client.auth", "required"),
+            ("producer.linger.ms", "77"),
+        ]);
+        let topic = own_topic(&own, "configs").unwrap();
+        for (client, settings) in [
+            (
+                &topic.producer,
+                &[
+                    ("client.id", Some("g-configs")),
+                    ("acks", Some("all")),
+                    ("enable.idempotence", Some("false")),
+                    ("max.in.flight.requests.per.connection", Some("1")),
+                    ("delivery.timeout.ms", Some("2147483647")),
+                    ("partitioner", Some("murmur2_random")),
+                    ("compression.type", Some("lz4")),
+                    ("request.timeout.ms", Some("40000")),
+                    ("linger.ms", Some("1")),
+                    ("key.converter", None),
+                    ("session.timeout.ms", None),
+                ][..],
+            ),
+            (
+                &topic.consumer,
+                &[
+                    ("client.id", Some("g-configs")),
+                    ("group.id", Some("g")),
+                    ("auto.offset.reset", Some("earliest")),
+                    ("enable.auto.commit", Some("false")),
+                    ("isolation.level", Some("read_uncommitted")),
+                    ("socket.timeout.ms", Some("40000")),
+                    ("compression.type", None),
+                    ("session.timeout.ms", None),
+                ],
+            ),
+        ] {
+            for (key, value) in settings {
+                assert_eq!(client.get(key), *value, "{key}");
+            }
+        }
+        own.insert("client.id".into(), "w".into());
+        let topic = own_topic(&own, "statuses").unwrap();
+        assert_eq!(topic.admin.get("client.id"), Some("g-w-statuses"));
+        own.remove("group.id");
+        let error = own_topic(&own, "offsets").err().unwrap().to_string();
+        assert!(error.starts_with("group.id is not set"), "{error}");
     }
 }

@@ -19,11 +19,14 @@ use model::{
 use rdkafka::{
     ClientContext,
     config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext},
 };
 
 use crate::runtime::transport::{Client, Consumer, Producer, Transport};
+
+pub(crate) use config::own_topic;
 
 /// A Kafka cluster, as the worker's properties name it.
 pub struct Kafka {
@@ -134,12 +137,12 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    fn new(who: String) -> Self {
+    pub(crate) fn new(who: String) -> Self {
         Self { who, last_error: Mutex::new(None), complaints: Complaints::default() }
     }
 
     /// What the client complained of last.
-    fn last_error(&self) -> Option<String> {
+    pub(crate) fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -158,6 +161,8 @@ impl ClientContext for Context {
         }
     }
 }
+
+impl ConsumerContext for Context {}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = ();

@@ -67,7 +67,7 @@ fn flat(at: &str, value: &Value) -> Result<RawConfig, Answer> {
 pub(super) struct Create {
     pub(super) name: String,
     pub(super) config: RawConfig,
-    pub(super) initial: Target,
+    pub(super) initial: Option<Target>,
 }
 
 pub(super) fn create(call: &Call<'_>) -> Result<Create, Answer> {
@@ -79,7 +79,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Create, Answer> {
     let Value::Object(fields) = &value else {
         return Err(mismatch(CREATE, &value, "the request's body"));
     };
-    let (mut name, mut config, mut initial) = (String::new(), None, Target::Running);
+    let (mut name, mut config, mut initial) = (String::new(), None, None);
     for (key, value) in fields {
         match (key.as_str(), value) {
             ("name" | "config" | "initial_state", Value::Null) => {}
@@ -88,7 +88,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Create, Answer> {
             ("name", Value::Bool(bool)) => name = bool.to_string(),
             ("name", other) => return Err(mismatch("java.lang.String", other, "\"name\"")),
             ("config", value) => config = Some(flat("\"config\"", value)?),
-            ("initial_state", value) => initial = initial_state(value)?,
+            ("initial_state", value) => initial = Some(initial_state(value)?),
             _ => {
                 return Err(wrong(format!(
                     "Unrecognized field \"{key}\" (class {CREATE}), not marked as ignorable (3 \

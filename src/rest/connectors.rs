@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Answer, Api, Call, Outcome, body, offsets, wrong_method};
-use crate::herder::{RawConfig, Refusal, Target};
+use crate::herder::{RawConfig, Refusal, Signature, Target};
 
 pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
     let herder = &api.herder;
@@ -35,7 +35,16 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
         ([_, "status"], _) => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
 
         ([name, "tasks"], _) if get => Ok(Answer::ok(&herder.tasks(name).await?)),
-        ([_, "tasks"], &Method::POST) => Err(standalone("externally setting task configurations")),
+        ([name, "tasks"], &Method::POST) => {
+            let header = |name| call.headers.get(name).and_then(|value| value.to_str().ok());
+            let signature = Signature {
+                mac: header("X-Connect-Authorization"),
+                algorithm: header("X-Connect-Request-Signature-Algorithm"),
+                body: call.body,
+            };
+            herder.put_tasks(name, signature).await?;
+            Ok(Answer::Empty(StatusCode::NO_CONTENT))
+        }
         ([_, "tasks"], _) => Err(wrong_method(call, &["HEAD", "POST", "GET", "OPTIONS"])),
         ([_, "fence"], &Method::PUT) => Err(standalone("exactly-once source connectors")),
         ([_, "fence"], _) => Err(wrong_method(call, &["OPTIONS", "PUT"])),
@@ -138,7 +147,7 @@ async fn put_config(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
         return Err(Refusal::new(500, text).into());
     };
     let config = named(config, name)?;
-    let (new, info) = api.herder.put(name, config, Target::Running, true).await?;
+    let (new, info) = api.herder.put(name, config, None, true).await?;
     if new { created(name.to_owned(), &info) } else { Ok(Answer::ok(&info)) }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Answer, Api, Call, Outcome, body, wrong_method};
 use crate::{cli::logging::Logger, herder::Refusal};
 
-pub(super) fn serve(api: &Api, call: &Call<'_>) -> Outcome {
+pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
     let get = matches!(*call.method, Method::GET | Method::HEAD);
     match call.path.get(2..).unwrap_or_default() {
         [] if get => {
@@ -29,10 +29,11 @@ pub(super) fn serve(api: &Api, call: &Call<'_>) -> Outcome {
                 .query
                 .iter()
                 .any(|(key, value)| key == "scope" && value.eq_ignore_ascii_case("cluster"));
-            match cluster {
-                true => Ok(Answer::Empty(StatusCode::NO_CONTENT)),
-                false => Ok(Answer::ok(&changed)),
+            if cluster {
+                api.herder.set_loggers(name, &level).await?;
+                return Ok(Answer::Empty(StatusCode::NO_CONTENT));
             }
+            Ok(Answer::ok(&changed))
         }
         [_] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS", "PUT"])),
         _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),

@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod body;
+pub(crate) mod client;
 mod connectors;
 mod loggers;
 mod offsets;
@@ -38,7 +39,7 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 /// What the resources work on.
 #[derive(Clone)]
 pub struct Api {
-    pub herder: Herder,
+    pub herder: Arc<dyn Herder>,
     pub loggers: Arc<Loggers>,
 }
 
@@ -59,6 +60,10 @@ pub(crate) enum Answer {
     /// The request fits no resource: Connect answers these without a content type.
     Unmatched(StatusCode),
     Options(&'static [&'static str]),
+    /// Another worker has to do it.
+    Elsewhere(String),
+    /// What another worker answered.
+    Forwarded(Box<client::Reply>),
 }
 
 impl Answer {
@@ -88,6 +93,9 @@ fn refuse(refusal: &Refusal) -> Answer {
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
+        if let Some(url) = refusal.elsewhere {
+            return Answer::Elsewhere(url);
+        }
         refuse(&refusal)
     }
 }
@@ -166,7 +174,10 @@ async fn serve(api: Api, request: Request<Body>) -> Answer {
         if !acceptable(&head.headers) {
             return Answer::Unmatched(StatusCode::NOT_ACCEPTABLE);
         }
-        route(&api, &call).await.unwrap_or_else(|refused| refused)
+        match route(&api, &call).await.unwrap_or_else(|refused| refused) {
+            Answer::Elsewhere(url) => forward(&url, &head.uri, &call).await,
+            answer => answer,
+        }
     });
     match tokio::time::timeout(REQUEST_MAX, work).await {
         Ok(Ok(answer)) => answer,
@@ -175,12 +186,37 @@ async fn serve(api: Api, request: Request<Body>) -> Answer {
     }
 }
 
+/// Sends a request on to the worker that can do it: from the first to the leader, and from there to
+/// the owner, but no further, as workers that disagree would send it round for ever.
+async fn forward(to: &str, uri: &axum::http::Uri, call: &Call<'_>) -> Answer {
+    let hop = call.query.iter().find(|(key, _)| key == "forward").map(|(_, value)| value.as_str());
+    if hop.is_some_and(|hop| !hop.eq_ignore_ascii_case("true")) || to.is_empty() {
+        let text =
+            "Cannot complete request because of a conflicting operation (e.g. worker rebalance)";
+        return refuse(&Refusal::new(409, text));
+    }
+    let given = uri.query().unwrap_or_default().split('&');
+    let mut query: Vec<&str> =
+        given.filter(|pair| !pair.is_empty() && !pair.starts_with("forward=")).collect();
+    query.push(if hop.is_none() { "forward=true" } else { "forward=false" });
+    let url = format!("{}{}?{}", to.trim_end_matches('/'), uri.path(), query.join("&"));
+    let login = call.headers.get(header::AUTHORIZATION).and_then(|login| login.to_str().ok());
+    let headers: Vec<_> = login.map(|login| ("authorization", login)).into_iter().collect();
+    tracing::debug!("forwarding {} {uri} to {to}", call.method);
+    match client::send(call.method, &url, &headers, call.body.to_vec()).await {
+        Ok(reply) => Answer::Forwarded(Box::new(reply)),
+        Err(why) => {
+            refuse(&Refusal::new(500, format!("IO Error trying to forward REST request: {why}")))
+        }
+    }
+}
+
 async fn route(api: &Api, call: &Call<'_>) -> Outcome {
     match call.path {
         [] | ["health"] => root::serve(api, call),
         ["connectors", ..] => Box::pin(connectors::serve(api, call)).await,
         ["connector-plugins", ..] => Box::pin(plugins::serve(api, call)).await,
-        ["admin", "loggers", ..] if api.herder.worker().admin => loggers::serve(api, call),
+        ["admin", "loggers", ..] if api.herder.worker().admin => loggers::serve(api, call).await,
         _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
     }
 }
@@ -243,7 +279,7 @@ fn percent_decode(text: &str, plus: bool) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
@@ -280,6 +316,20 @@ fn respond(
         Answer::Empty(status) => {
             response = response.status(status);
             Vec::new()
+        }
+        // Answered by `serve`, which knows the request.
+        Answer::Elsewhere(_) => {
+            response = response.status(StatusCode::SERVICE_UNAVAILABLE);
+            Vec::new()
+        }
+        Answer::Forwarded(reply) => {
+            response = response.status(reply.status);
+            for name in [header::CONTENT_TYPE, header::LOCATION] {
+                if let Some(value) = reply.headers.get(&name) {
+                    response = response.header(name, value);
+                }
+            }
+            reply.body
         }
         Answer::Unmatched(status) => {
             response = response.status(status);

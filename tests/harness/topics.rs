@@ -7,7 +7,7 @@ use std::{
 
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions},
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::Headers,
@@ -137,6 +137,19 @@ impl Follower {
         // An error here passes: the broker is being restarted, or the topic is not everywhere yet.
         self.consumer.poll(Duration::from_millis(50))?.ok().map(|message| record(&message))
     }
+}
+
+/// Creates a topic.
+pub(crate) fn create(kafka: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka).create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    for (key, value) in settings {
+        topic = topic.set(key, value);
+    }
+    let created = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()));
+    created.expect("the admin's answer").pop().expect("one answer").expect("a topic");
 }
 
 /// Deletes all topics that begin with `prefix`, and waits until they are gone.

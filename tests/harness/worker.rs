@@ -16,6 +16,8 @@ pub(crate) struct Home {
     pub(crate) port: u16,
     /// Lines added to the worker's properties; later lines win.
     pub(crate) properties: String,
+    /// `connect-standalone` or `connect-distributed`.
+    verb: &'static str,
 }
 
 impl Home {
@@ -39,7 +41,27 @@ impl Home {
              value.converter.schemas.enable=false\n",
             directory.join("offsets").display()
         );
-        Self { directory, port, properties }
+        Self { directory, port, properties, verb: "connect-standalone" }
+    }
+
+    /// One worker of the group `group`, whose topics begin with its name.
+    pub(crate) fn of_group(name: &str, kafka: &str, group: &str) -> Self {
+        let mut home = Self::new(name, kafka);
+        home.verb = "connect-distributed";
+        home.properties = home.properties.replace("offset.storage.file.filename", "#");
+        home.properties.push_str(&format!(
+            "group.id={group}\n\
+             config.storage.topic={group}-configs\n\
+             config.storage.replication.factor=1\n\
+             offset.storage.topic={group}-offsets\n\
+             offset.storage.replication.factor=1\n\
+             offset.storage.partitions=5\n\
+             status.storage.topic={group}-status\n\
+             status.storage.replication.factor=1\n\
+             rest.advertised.host.name=127.0.0.1\n\
+             scheduled.rebalance.max.delay.ms=0\n"
+        ));
+        home
     }
 
     /// Starts the worker with these connector files, and waits for its REST API.
@@ -62,7 +84,7 @@ impl Home {
         let log = File::options().create(true).append(true).open(self.directory.join("worker.log"));
         let log = log.expect("the worker's log");
         let child = Command::new(env!("CARGO_BIN_EXE_riverrun"))
-            .arg("connect-standalone")
+            .arg(self.verb)
             .arg(&file)
             .args(connectors)
             .stdin(Stdio::null())

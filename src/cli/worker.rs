@@ -1,0 +1,91 @@
+//! What both kinds of worker do: threads, log, signals, exit codes.
+
+use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{
+    NOT_STARTED, WRONG_USAGE,
+    logging::{self, Loggers},
+};
+
+/// Of the process when a second signal ends it at once, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+/// Why the worker ended, and with which exit code.
+pub(super) struct Failure(pub(super) u8, pub(super) String);
+
+/// Opens the log, runs a worker on threads of its own, and says why it ended.
+pub(super) fn run<F, W>(levels: Option<&str>, work: W) -> ExitCode
+where
+    W: FnOnce(Arc<Loggers>) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    let loggers = match logging::open(levels) {
+        Ok(loggers) => loggers,
+        Err(wrong) => {
+            eprintln!("riverrun: {wrong}");
+            return ExitCode::from(WRONG_USAGE);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("riverrun: failed to start threads: {error}");
+            return ExitCode::from(NOT_STARTED);
+        }
+    };
+    let ended = runtime.block_on(work(loggers));
+    // Threads that still wait for a network are not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(code, message)) => {
+            for line in message.lines() {
+                tracing::error!("{line}");
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// SIGINT and SIGTERM.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let open = |kind| {
+            signal(kind).map_err(|error| {
+                Failure(NOT_STARTED, format!("failed to listen for signals: {error}"))
+            })
+        };
+        Ok(Self {
+            interrupt: open(SignalKind::interrupt())?,
+            terminate: open(SignalKind::terminate())?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Waits for `stopping`, unless a second signal says not to.
+    pub(super) async fn or_at_once(
+        &mut self,
+        stopping: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        tokio::select! {
+            () = stopping => Ok(()),
+            () = self.next() => Err(Failure(
+                INTERRUPTED,
+                "a second signal: ended without waiting for tasks".to_owned(),
+            )),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The heartbeats of a member, from one join to the next.
+
+use std::{sync::Arc, time::Duration};
+
+use kafka_protocol::{
+    error::ResponseError,
+    messages::{GroupId, HeartbeatRequest},
+    protocol::StrBytes,
+};
+use model::error::{Error, Result};
+use tokio::{
+    sync::watch,
+    task::AbortHandle,
+    time::{self, Instant},
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    connection::Connection,
+    coordinator::Coordinator,
+    member::{Event, Settings},
+};
+
+/// The task that sends them; it ends when this is dropped.
+pub(super) struct Heart {
+    event: watch::Receiver<Option<Event>>,
+    task: AbortHandle,
+}
+
+impl Drop for Heart {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Heart {
+    /// Beats over `connection` as long as that lasts.
+    pub(super) fn start(
+        settings: Arc<Settings>,
+        coordinator: Coordinator,
+        connection: Connection,
+        generation: i32,
+        member: String,
+    ) -> Self {
+        let (told, event) = watch::channel(None);
+        let request = HeartbeatRequest::default()
+            .with_group_id(GroupId(StrBytes::from_string(settings.group_id.clone())))
+            .with_generation_id(generation)
+            .with_member_id(StrBytes::from_string(member));
+        let beat = Beat { settings, coordinator, request, told };
+        let task = tokio::spawn(beat.run(connection)).abort_handle();
+        Self { event, task }
+    }
+
+    /// Waits for the reason to join again.
+    pub(super) async fn event(&mut self) -> Event {
+        let told = self.event.wait_for(Option::is_some).await;
+        let event = told.ok().and_then(|event| event.clone());
+        event.unwrap_or_else(|| Event::Lost("the heartbeats ended".to_owned()))
+    }
+}
+
+struct Beat {
+    settings: Arc<Settings>,
+    coordinator: Coordinator,
+    request: HeartbeatRequest,
+    told: watch::Sender<Option<Event>>,
+}
+
+impl Beat {
+    /// Ends when there is nothing left to keep alive, with the event told.
+    async fn run(self, mut connection: Connection) {
+        let mut heard = Instant::now();
+        let mut pause = self.settings.heartbeat_interval;
+        loop {
+            time::sleep(pause).await;
+            pause = self.settings.heartbeat_interval;
+            // After a session without an answer it is over, whether or not the socket knows.
+            let left = self.settings.session_timeout.saturating_sub(heard.elapsed());
+            let limit = left.min(self.settings.request_timeout).max(Duration::from_millis(1));
+            let answer: Result<Option<ResponseError>> = connection
+                .call(&self.request, limit)
+                .await
+                .map(|answer| ResponseError::try_from_code(answer.error_code));
+            match answer {
+                Ok(None) => heard = Instant::now(),
+                Ok(Some(ResponseError::RebalanceInProgress)) => {
+                    heard = Instant::now();
+                    self.rebalance();
+                }
+                Ok(Some(
+                    ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable,
+                )) => {
+                    let moved = Error::retriable("the group has another coordinator");
+                    match self.look(&connection, &moved).await {
+                        Some(found) => connection = found,
+                        None => return,
+                    }
+                    pause = self.settings.retry_backoff;
+                }
+                Ok(Some(
+                    error @ (ResponseError::UnknownMemberId
+                    | ResponseError::IllegalGeneration
+                    | ResponseError::FencedInstanceId),
+                )) => return self.lost(error),
+                // Whatever else it is, the session runs out if it does not pass.
+                Ok(Some(error)) => {
+                    debug!(group = self.settings.group_id, %error, "a heartbeat was refused");
+                    if heard.elapsed() > self.settings.session_timeout {
+                        return self.lost(error);
+                    }
+                }
+                Err(error) => {
+                    match self.look(&connection, &error).await {
+                        Some(found) => connection = found,
+                        None => return,
+                    }
+                    pause = self.settings.retry_backoff;
+                }
+            }
+        }
+    }
+
+    fn rebalance(&self) {
+        let first = self.told.borrow().is_none();
+        if first {
+            info!(group = self.settings.group_id, "the group rebalances");
+            self.told.send_replace(Some(Event::Rebalance));
+        }
+    }
+
+    fn lost(&self, error: ResponseError) {
+        let why = error.to_string();
+        warn!(group = self.settings.group_id, why, "the membership is lost");
+        self.told.send_replace(Some(Event::Lost(why)));
+    }
+
+    /// The coordinator's new connection; none, with the event told, if it isn't found in time.
+    async fn look(&self, connection: &Connection, why: &Error) -> Option<Connection> {
+        let group = &self.settings.group_id;
+        warn!(group, why = why.trace(), "the coordinator is lost; looking for it");
+        self.coordinator.forget(connection);
+        match self.coordinator.reach().await {
+            Ok(found) => Some(found),
+            Err(error) => {
+                let why = error.trace();
+                warn!(group, why, "the coordinator cannot be found");
+                self.told.send_replace(Some(Event::Unreachable(why)));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Membership of a worker in its Connect cluster: Kafka's classic group protocol with the protocol
+//! type `connect`, so that workers of the JVM and of this binary form one group, either as leader.
+//!
+//! * [`wire`]: what members tell the leader and the leader answers, in bytes.
+//! * [`eager`], [`cooperative`]: who gets which work; state machines without a clock or a network.
+//! * [`leader`]: what the elected worker does with them.
+//! * [`connection`]: requests to one broker.
+//! * `coordinator`: the broker that keeps the group.
+//! * [`member`]: joining and leaving; `heartbeat`: staying.
+
+pub mod connection;
+pub mod cooperative;
+mod coordinator;
+pub mod eager;
+mod heartbeat;
+pub mod leader;
+pub mod member;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+pub use leader::{Configured, Election, Leader, Outcome, Owners};
+pub use member::{Event, Joining, LeaderAssign, Member, Round, Settings};
+pub use wire::{Assignment, Metadata, Protocol, TaskId, Version, Work};
