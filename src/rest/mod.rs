@@ -190,7 +190,11 @@ async fn serve(api: Api, request: Request<Body>) -> Answer {
 /// the owner, but no further, as workers that disagree would send it round for ever.
 async fn forward(to: &str, uri: &axum::http::Uri, call: &Call<'_>) -> Answer {
     let hop = call.query.iter().find(|(key, _)| key == "forward").map(|(_, value)| value.as_str());
-    if hop.is_some_and(|hop| !hop.eq_ignore_ascii_case("true")) || to.is_empty() {
+    if to.is_empty() {
+        let text = "Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway.";
+        return refuse(&Refusal::new(409, text));
+    }
+    if hop.is_some_and(|hop| !hop.eq_ignore_ascii_case("true")) {
         let text =
             "Cannot complete request because of a conflicting operation (e.g. worker rebalance)";
         return refuse(&Refusal::new(409, text));

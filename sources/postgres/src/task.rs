@@ -220,8 +220,8 @@ async fn free_slot(
         check_slot(options, &slot)?;
         let Some(pid) = slot.active_pid else { return Ok(Some(Some(slot))) };
         let text = format!(
-            "use replication slot {}: process {pid} of the server streams from it, for another \
-             connector or an earlier run; stop that one or choose another slot.name",
+            "replication slot \"{}\" is active: process {pid} of the server streams from it, for \
+             another connector or an earlier run; stop the other reader or choose another slot.name",
             options.slot
         );
         if begun.elapsed() >= limit {

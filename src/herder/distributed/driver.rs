@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use model::error::{Error, Kind, Result};
+use model::error::{Error, Result};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -52,8 +52,10 @@ pub(super) struct Driver {
     /// Of the last round that this worker was the leader of.
     owners: Arc<Owners>,
     running: Running,
-    /// `None` before anything was assigned, and after all had to be stopped.
-    allocated: bool,
+    /// What the group has assigned to this worker, started or not yet: the leader would take work
+    /// that is missing here for lost. `None` before anything was assigned, and after all had to be
+    /// stopped.
+    allocation: Option<Work>,
     version: Version,
     /// Tasks with new configurations: they start again after the round.
     outdated: BTreeSet<TaskId>,
@@ -112,7 +114,7 @@ impl Driver {
             shared,
             url,
             member,
-            allocated: false,
+            allocation: None,
             version: Version::V0,
             outdated: BTreeSet::new(),
             named,
@@ -146,9 +148,7 @@ impl Driver {
                 },
                 Err(error) => {
                     tracing::error!("not in the group: {}; trying again", error.trace());
-                    if error.kind() == Kind::Retriable {
-                        self.give_up().await;
-                    }
+                    self.give_up().await;
                     tokio::time::sleep(JOIN_PAUSE).await;
                     None
                 }
@@ -165,10 +165,14 @@ impl Driver {
         while let Ok(update) = self.updates.try_recv() {
             tracing::debug!("[{}|task-{}] {:?}", update.connector, update.task, update.state);
         }
-        if let Err(error) = self.member.leave("the worker stops").await {
-            tracing::warn!("the group was not told that the worker stops: {}", error.trace());
-        }
         let within = self.shared.worker.stop_grace;
+        match tokio::time::timeout(within, self.member.leave("the worker stops")).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!("the group was not told that the worker stops: {}", error.trace());
+            }
+            Err(_) => tracing::warn!("the group was not told in time that the worker stops"),
+        }
         self.shared.statuses.close(within).await;
         self.shared.configs.close(within).await;
         if let Some(reply) = reply {
@@ -178,11 +182,15 @@ impl Driver {
     }
 
     async fn join(&mut self) -> Result<Round> {
+        if self.version == Version::V0 && self.allocation.is_some() {
+            // Agreed by the eager protocol: nobody runs anything while the work is shared out.
+            self.give_up().await;
+        }
         let snapshot = self.shared.configs.snapshot();
         let joining = Joining {
             url: self.url.clone(),
             config_offset: snapshot.offset(),
-            running: self.allocated.then(|| self.running.work()),
+            running: self.allocation.clone(),
         };
         let mut assigning = Assigning {
             shared: &self.shared,
@@ -199,7 +207,12 @@ impl Driver {
     async fn give_up(&mut self) {
         let all = self.running.work();
         self.running.stop(&all).await;
-        self.allocated = false;
+        self.allocation = None;
+        self.shared.standing.send_modify(|standing| {
+            standing.leads = false;
+            standing.leader_url.clear();
+            standing.stale = true;
+        });
         self.outdated.clear();
     }
 
@@ -226,7 +239,14 @@ impl Driver {
             assignment.leader_url
         );
         self.running.stop(&assignment.revoked).await;
-        self.allocated = true;
+        let mut allocation = self.allocation.take().unwrap_or_default();
+        if round.version == Version::V0 {
+            // The assignment is all there is, not what comes on top.
+            allocation = Work::default();
+        }
+        allocation.remove(&assignment.revoked);
+        allocation.add(&assignment.work);
+        self.allocation = Some(allocation.clone());
         let behind = self.shared.configs.snapshot().offset() < assignment.config_offset;
         if assignment.error != 0 || behind {
             self.shared.configs.refresh(self.shared.group.sync_timeout).await?;
@@ -236,17 +256,20 @@ impl Driver {
         {
             return Ok(None);
         }
-        let fresh: Vec<TaskId> = assignment.work.tasks.iter().cloned().collect();
+        // A new leader does not know what it should revoke: what is not configured any more, and, in
+        // an eager group, what went to others.
+        let configured = configured(&self.shared.configs.snapshot()).work();
+        let allocation = allocation.common(&configured);
+        self.running.stop(&self.running.work().without(&allocation)).await;
         let outdated: Vec<TaskId> = std::mem::take(&mut self.outdated).into_iter().collect();
-        let restarted = Work {
-            tasks: outdated.iter().filter(|id| self.running.has_task(id)).cloned().collect(),
-            ..Work::default()
-        };
-        self.running.stop(&restarted).await;
-        for name in &assignment.work.connectors {
-            self.running.start_connector(name);
+        let outdated = Work { tasks: outdated.into_iter().collect(), ..Work::default() };
+        self.running.stop(&outdated).await;
+        for name in &allocation.connectors {
+            if !self.running.has_connector(name) {
+                self.running.start_connector(name);
+            }
         }
-        for id in restarted.tasks.iter().chain(&fresh) {
+        for id in &allocation.tasks {
             if !self.running.has_task(id) {
                 self.running.start_task(id);
             }
@@ -315,7 +338,10 @@ impl Driver {
                 Some((name, failed)) = self.written.recv() => {
                     if let Some(error) = failed {
                         tracing::error!("[{name}|worker] its tasks were not stored: {}; trying again", error.trace());
-                        self.running.start_connector(&name);
+                        // It may have gone to another worker meanwhile.
+                        if self.running.has_connector(&name) {
+                            self.running.start_connector(&name);
+                        }
                     }
                 }
                 Some(update) = self.updates.recv() => self.running.note(update),
@@ -354,7 +380,13 @@ impl Driver {
     /// Does what a change of the configurations asks of this worker; `true` when a round must follow.
     async fn follow(&mut self, change: Change) -> bool {
         match change {
-            Change::ConnectorAdded(_) => true,
+            Change::ConnectorAdded(name) => {
+                // Removed and made anew before a round took it away.
+                if self.running.has_connector(&name) {
+                    self.running.start_connector(&name);
+                }
+                true
+            }
             Change::ConnectorRemoved(name) => {
                 self.topics.remove(&name);
                 true
@@ -366,7 +398,8 @@ impl Driver {
                 false
             }
             Change::TasksCommitted { connector, .. } => {
-                self.outdated.extend(self.running.tasks_of(&connector));
+                // A round may have started them with the new configurations already.
+                self.outdated.extend(self.running.outdated(&connector));
                 true
             }
             Change::TargetState(name) => {

@@ -32,7 +32,7 @@ pub(super) struct Named {
 pub(super) struct Running {
     shared: Arc<Shared>,
     connectors: BTreeMap<String, Connector>,
-    tasks: BTreeMap<TaskId, Option<TaskHandle>>,
+    tasks: BTreeMap<TaskId, Task>,
     starts: u64,
     named: mpsc::UnboundedSender<Named>,
     updates: mpsc::UnboundedSender<StatusUpdate>,
@@ -43,6 +43,13 @@ struct Connector {
     state: State,
     /// Connector code under way.
     naming: Option<AbortHandle>,
+}
+
+struct Task {
+    /// Of the configurations it was started with.
+    generation: Option<u64>,
+    /// `None` when it could not be started.
+    handle: Option<TaskHandle>,
 }
 
 impl Drop for Connector {
@@ -87,6 +94,15 @@ impl Running {
 
     pub(super) fn tasks_of(&self, connector: &str) -> Vec<TaskId> {
         self.tasks.keys().filter(|id| id.connector == connector).cloned().collect()
+    }
+
+    /// The tasks of a connector that run with configurations of before.
+    pub(super) fn outdated(&self, connector: &str) -> Vec<TaskId> {
+        let generation = self.shared.configs.snapshot().generation(connector);
+        let old = |(id, task): &(&TaskId, &Task)| {
+            id.connector == connector && task.generation != generation
+        };
+        self.tasks.iter().filter(old).map(|(id, _)| id.clone()).collect()
     }
 
     fn status(&self, state: State, trace: Option<String>, version: Option<&str>) -> Status {
@@ -189,7 +205,8 @@ impl Running {
                 None
             }
         };
-        self.tasks.insert(id.clone(), handle);
+        let generation = snapshot.generation(&id.connector);
+        self.tasks.insert(id.clone(), Task { generation, handle });
     }
 
     fn spawn(&self, snapshot: &Snapshot, id: &TaskId) -> Result<TaskHandle> {
@@ -203,6 +220,11 @@ impl Running {
         let plugin = plugin_of(connector)?;
         let task = id.task as usize;
         let config = snapshot.task(&id.connector, task).ok_or_else(|| missing("it"))?;
+        if snapshot.target(&id.connector) == Some(Target::Stopped) {
+            return Err(Error::fatal(format!(
+                "start task {id}: its connector is stopped; resume it first"
+            )));
+        }
         let mut props =
             self.shared.worker.providers.resolve(&config.props()).map_err(Error::fatal)?;
         props.remove("task.class");
@@ -230,9 +252,9 @@ impl Running {
         let mut stops = Vec::new();
         let mut stopped = Vec::new();
         for id in &work.tasks {
-            let Some(handle) = self.tasks.remove(id) else { continue };
+            let Some(task) = self.tasks.remove(id) else { continue };
             stopped.push(id);
-            stops.extend(handle.map(|handle| handle.stop(grace)));
+            stops.extend(task.handle.map(|handle| handle.stop(grace)));
         }
         join_all(stops).await;
         for id in stopped {
@@ -245,7 +267,7 @@ impl Running {
     pub(super) fn aim(&mut self, name: &str) {
         let target = self.shared.configs.snapshot().target(name).unwrap_or(Target::Running);
         let handles = self.tasks.iter().filter(|(id, _)| id.connector == name);
-        for handle in handles.filter_map(|(_, handle)| handle.as_ref()) {
+        for handle in handles.filter_map(|(_, task)| task.handle.as_ref()) {
             match target {
                 Target::Running => handle.resume(),
                 // Tasks of a stopped connector are taken away by the round that follows.
@@ -256,12 +278,24 @@ impl Running {
             return;
         };
         match (target, state) {
-            // A failed connector stays failed until it is restarted.
+            (Target::Stopped, _) => self.hold(name, State::Stopped),
+            // A failed connector stays failed until it is restarted or stopped.
             (_, State::Failed) | (Target::Running, State::Running) => {}
             (Target::Running, _) => self.start_connector(name),
-            (Target::Paused, _) => self.tell(name, State::Paused, None),
-            (Target::Stopped, _) => self.tell(name, State::Stopped, None),
+            (Target::Paused, _) => self.hold(name, State::Paused),
         }
+    }
+
+    /// Pauses or stops the connector itself: what it may be naming is not asked for any more.
+    fn hold(&mut self, name: &str, state: State) {
+        self.starts += 1;
+        if let Some(connector) = self.connectors.get_mut(name) {
+            connector.start = self.starts;
+            if let Some(naming) = connector.naming.take() {
+                naming.abort();
+            }
+        }
+        self.tell(name, state, None);
     }
 
     /// Passes a task's state on to the status topic.
@@ -286,8 +320,8 @@ impl Running {
 
     /// Tells of topics that tasks have come to use.
     pub(super) fn note_topics(&self, known: &mut HashMap<String, Vec<Arc<str>>>) {
-        for (id, handle) in &self.tasks {
-            let Some(handle) = handle else { continue };
+        for (id, task) in &self.tasks {
+            let Some(handle) = &task.handle else { continue };
             let told = known.entry(id.connector.clone()).or_default();
             for topic in handle.topics() {
                 if told.contains(&topic) {
