@@ -113,29 +113,48 @@ fn record(message: &impl Message) -> Record {
 
 /// Reads one topic from its beginning as it grows.
 pub(crate) struct Follower {
-    consumer: BaseConsumer,
+    kafka: String,
     topic: String,
-    found: bool,
+    /// None until the topic is there.
+    consumer: Option<BaseConsumer>,
+    /// The offset after the last record.
+    next: i64,
+    heard: Instant,
 }
+
+/// After a broker's restart the library may wait for ever for a partition's leader; a new consumer
+/// finds it.
+const SILENCE: Duration = Duration::from_secs(10);
 
 impl Follower {
     pub(crate) fn new(kafka: &str, topic: &str) -> Self {
-        Self { consumer: consumer(kafka), topic: topic.into(), found: false }
+        let (kafka, topic) = (kafka.into(), topic.into());
+        Self { kafka, topic, consumer: None, next: 0, heard: Instant::now() }
     }
 
     /// The next record, once there is one.
     pub(crate) fn next(&mut self) -> Option<Record> {
-        if !self.found {
-            self.found = names(&self.consumer, &self.topic).contains(&self.topic);
-            if !self.found {
+        if self.heard.elapsed() > SILENCE {
+            self.consumer = None;
+        }
+        if self.consumer.is_none() {
+            self.heard = Instant::now();
+            let consumer = consumer(&self.kafka);
+            if !names(&consumer, &self.topic).contains(&self.topic) {
                 return None;
             }
             let mut assignment = TopicPartitionList::new();
-            assignment.add_partition_offset(&self.topic, 0, Offset::Beginning).unwrap();
-            self.consumer.assign(&assignment).expect("an assignment");
+            let offset = Offset::Offset(self.next);
+            assignment.add_partition_offset(&self.topic, 0, offset).unwrap();
+            consumer.assign(&assignment).expect("an assignment");
+            self.consumer = Some(consumer);
         }
+        let consumer = self.consumer.as_ref().expect("just made");
         // An error here passes: the broker is being restarted, or the topic is not everywhere yet.
-        self.consumer.poll(Duration::from_millis(50))?.ok().map(|message| record(&message))
+        let message = consumer.poll(Duration::from_millis(50))?.ok()?;
+        self.heard = Instant::now();
+        self.next = message.offset() + 1;
+        Some(record(&message))
     }
 }
 
