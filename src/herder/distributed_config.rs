@@ -32,6 +32,7 @@ pub struct GroupConfig {
     pub rebalance_delay: Duration,
     /// How long a worker that is behind may read the config topic.
     pub sync_timeout: Duration,
+    pub request_timeout: Duration,
     pub retry_backoff: Duration,
     /// How long a session key is used.
     pub key_ttl: Duration,
@@ -57,6 +58,7 @@ pub(super) const KEYS: Group = Group {
         &REBALANCE_DELAY.spec,
         &SYNC_TIMEOUT.spec,
         &UNSYNC_BACKOFF.spec,
+        &REQUEST_TIMEOUT.spec,
         &RETRY_BACKOFF.spec,
         &KEY_ALGORITHM.spec,
         &KEY_SIZE.spec,
@@ -89,6 +91,7 @@ static REBALANCE_DELAY: Key<i32> = Key::int("scheduled.rebalance.max.delay.ms").
 static SYNC_TIMEOUT: Key<i32> = Key::int("worker.sync.timeout.ms").default("3000");
 static UNSYNC_BACKOFF: Key<i32> =
     Key::int("worker.unsync.backoff.ms").default("300000").unsupported();
+static REQUEST_TIMEOUT: Key<i32> = Key::int("request.timeout.ms").default("40000");
 static RETRY_BACKOFF: Key<i64> = Key::long("retry.backoff.ms").default("100").importance(Medium);
 static KEY_ALGORITHM: Key<String> = Key::string("inter.worker.key.generation.algorithm")
     .default("HmacSHA256")
@@ -122,6 +125,7 @@ impl GroupConfig {
         let rebalance_delay = of(&REBALANCE_DELAY, 0);
         let sync_timeout = of(&SYNC_TIMEOUT, 0);
         let key_ttl = of(&KEY_TTL, 0);
+        let request_timeout = of(&REQUEST_TIMEOUT, 0);
         let retry_backoff = millis(RETRY_BACKOFF.spec.name, config.get(&RETRY_BACKOFF), 0);
         for (key, name) in [
             (&CONFIG_REPLICATION, "replication factor"),
@@ -166,6 +170,7 @@ impl GroupConfig {
             heartbeat_interval,
             rebalance_delay,
             sync_timeout,
+            request_timeout,
             retry_backoff,
             key_ttl,
         })

@@ -125,6 +125,12 @@ pub struct Signature<'a> {
     pub body: &'a [u8],
 }
 
+/// Names of connectors in the order in which the JVM lists them.
+fn in_java_order<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let names: Vec<_> = names.map(|name| (name.to_owned(), ().into())).collect();
+    model::java::hash_map(names).into_iter().map(|(name, _)| name).collect()
+}
+
 /// Why a request is not done, as REST answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -307,12 +313,5 @@ pub struct TaskStatus {
 }
 
 fn state_name<S: Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match state {
-        State::Unassigned => "UNASSIGNED",
-        State::Running => "RUNNING",
-        State::Paused => "PAUSED",
-        State::Stopped => "STOPPED",
-        State::Failed => "FAILED",
-        State::Restarting => "RESTARTING",
-    })
+    serializer.serialize_str(state.name())
 }

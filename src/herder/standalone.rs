@@ -17,7 +17,7 @@ use super::{
     Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, Target,
     TaskInfo, TaskStatus,
     connector::{Command, Connector, Handle},
-    validate,
+    in_java_order, validate,
     worker_config::WorkerConfig,
 };
 use crate::runtime::Tasks;
@@ -86,8 +86,7 @@ impl Herder for Standalone {
     }
 
     fn connectors(&self) -> Vec<String> {
-        let names: Vec<_> = self.list().keys().map(|name| (name.clone(), ().into())).collect();
-        model::java::hash_map(names).into_iter().map(|(name, _)| name).collect()
+        in_java_order(self.list().keys().map(String::as_str))
     }
 
     async fn validate(&self, config: &RawConfig) -> Answer<ConfigInfos> {

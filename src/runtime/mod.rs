@@ -63,6 +63,20 @@ pub enum State {
     Restarting,
 }
 
+impl State {
+    /// As REST and the status topic write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Unassigned => "UNASSIGNED",
+            State::Running => "RUNNING",
+            State::Paused => "PAUSED",
+            State::Stopped => "STOPPED",
+            State::Failed => "FAILED",
+            State::Restarting => "RESTARTING",
+        }
+    }
+}
+
 /// What a task says of itself.
 #[derive(Clone, Debug)]
 pub struct StatusUpdate {

@@ -52,7 +52,7 @@ impl Status {
             version: Option<&'a str>,
         }
         json::write(&Written {
-            state: state_name(self.state),
+            state: self.state.name(),
             trace: self.trace.as_deref(),
             worker_id: &self.worker_id,
             generation: self.generation,
@@ -281,17 +281,6 @@ impl StatusState {
         self.status(subject).is_none_or(|current| {
             current.worker_id == status.worker_id || current.generation <= status.generation
         })
-    }
-}
-
-fn state_name(state: State) -> &'static str {
-    match state {
-        State::Unassigned => "UNASSIGNED",
-        State::Running => "RUNNING",
-        State::Paused => "PAUSED",
-        State::Stopped => "STOPPED",
-        State::Failed => "FAILED",
-        State::Restarting => "RESTARTING",
     }
 }
 

@@ -41,9 +41,6 @@ const TOPICS_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker waits that could not join.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
 
-/// `request.timeout.ms` of Kafka's workers.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
-
 pub(super) struct Driver {
     shared: Arc<Shared>,
     url: String,
@@ -91,7 +88,7 @@ pub(super) fn settings(worker: &WorkerConfig, config: &GroupConfig) -> Result<gr
         session_timeout: config.session_timeout,
         rebalance_timeout: config.rebalance_timeout,
         heartbeat_interval: config.heartbeat_interval,
-        request_timeout: REQUEST_TIMEOUT,
+        request_timeout: config.request_timeout,
         retry_backoff: config.retry_backoff,
     })
 }
@@ -261,8 +258,8 @@ impl Driver {
         let configured = configured(&self.shared.configs.snapshot()).work();
         let allocation = allocation.common(&configured);
         self.running.stop(&self.running.work().without(&allocation)).await;
-        let outdated: Vec<TaskId> = std::mem::take(&mut self.outdated).into_iter().collect();
-        let outdated = Work { tasks: outdated.into_iter().collect(), ..Work::default() };
+        let tasks = std::mem::take(&mut self.outdated).into_iter().collect();
+        let outdated = Work { tasks, ..Work::default() };
         self.running.stop(&outdated).await;
         for name in &allocation.connectors {
             if !self.running.has_connector(name) {

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, StateInfo,
-    Target, TaskId, TaskInfo, TaskStatus, distributed_config::GroupConfig, validate,
+    Target, TaskId, TaskInfo, TaskStatus, distributed_config::GroupConfig, in_java_order, validate,
     worker_config::WorkerConfig,
 };
 use crate::{
@@ -195,10 +195,7 @@ impl Herder for Distributed {
     }
 
     fn connectors(&self) -> Vec<String> {
-        let snapshot = self.snapshot();
-        let names: Vec<_> =
-            snapshot.connectors().map(|name| (name.to_owned(), ().into())).collect();
-        model::java::hash_map(names).into_iter().map(|(name, _)| name).collect()
+        in_java_order(self.snapshot().connectors())
     }
 
     async fn validate(&self, config: &RawConfig) -> Answer<ConfigInfos> {
