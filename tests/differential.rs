@@ -14,7 +14,13 @@
 //! partition, key, value and headers, less the two prefixes and what
 //! `tests/differential/allowed.txt` allows, which is the whole of what may differ.
 
-use std::{collections::BTreeMap, fs, path::Path, str};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    str, thread,
+    time::{Duration, Instant},
+};
 
 use fancy_regex::Regex;
 
@@ -201,7 +207,19 @@ fn compare(name: &str, text: &str) {
             .map(|(topic, records)| (topic.replace(prefix, "<prefix>"), records))
             .collect()
     };
-    let (theirs, mine) = (records(&peer_prefix), records(&our_prefix));
+    // The marker's topic can be ahead of a table whose records fill several batches: a producer sends
+    // one batch of each partition in a request. So a side that is behind gets time to come up.
+    let settled = Instant::now() + Duration::from_secs(30);
+    let (theirs, mine) = loop {
+        let both = (records(&peer_prefix), records(&our_prefix));
+        let counts = |side: &BTreeMap<String, Vec<Record>>| -> BTreeMap<String, usize> {
+            side.iter().map(|(topic, records)| (topic.clone(), records.len())).collect()
+        };
+        if counts(&both.0) == counts(&both.1) || Instant::now() > settled {
+            break both;
+        }
+        thread::sleep(Duration::from_millis(200));
+    };
     let allowed = allowed();
     let mut differences = Vec::new();
     let none = Vec::new();
