@@ -8,6 +8,7 @@ use super::{
     NOT_STARTED, WRONG_USAGE,
     logging::{self, Loggers},
 };
+use crate::{herder::worker_config::WorkerConfig, metrics::Metrics};
 
 /// Of the process when a second signal ends it at once, as shells count it.
 const INTERRUPTED: u8 = 130;
@@ -47,6 +48,13 @@ where
             ExitCode::from(code)
         }
     }
+}
+
+/// The worker's figures, under the id its Kafka clients have.
+pub(super) fn metrics(config: &WorkerConfig, worker_id: &str) -> Arc<Metrics> {
+    let given = config.props.get("client.id").map(|id| id.trim()).filter(|id| !id.is_empty());
+    let client_id = given.map_or_else(|| format!("connect-{worker_id}"), str::to_owned);
+    Metrics::new(&config.props, &client_id)
 }
 
 /// SIGINT and SIGTERM.
