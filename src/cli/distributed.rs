@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use super::{
     BAD_CONFIG, NOT_STARTED,
-    logging::Loggers,
+    logging::{Loggers, Wanted},
     worker::{self, Failure, Signals},
 };
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     runtime::transport,
 };
 
-pub(super) fn run(levels: Option<&str>, worker: &str) -> ExitCode {
-    worker::run(levels, |loggers| work(loggers, worker))
+pub(super) fn run(log: Wanted<'_>, worker: &str) -> ExitCode {
+    worker::run(log, |loggers| work(loggers, worker))
 }
 
 async fn work(loggers: Arc<Loggers>, worker_file: &str) -> Result<(), Failure> {

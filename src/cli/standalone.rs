@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use super::{
     BAD_CONFIG, NOT_STARTED, connector_file,
-    logging::Loggers,
+    logging::{Loggers, Wanted},
     worker::{self, Failure, Signals},
 };
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     runtime::{Tasks, transport},
 };
 
-pub(super) fn run(levels: Option<&str>, worker: &str, connectors: &[&str]) -> ExitCode {
-    worker::run(levels, |loggers| work(loggers, worker, connectors))
+pub(super) fn run(log: Wanted<'_>, worker: &str, connectors: &[&str]) -> ExitCode {
+    worker::run(log, |loggers| work(loggers, worker, connectors))
 }
 
 async fn work(

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     NOT_STARTED, WRONG_USAGE,
-    logging::{self, Loggers},
+    logging::{self, Loggers, Wanted},
 };
 use crate::{herder::worker_config::WorkerConfig, metrics::Metrics};
 
@@ -17,12 +17,12 @@ const INTERRUPTED: u8 = 130;
 pub(super) struct Failure(pub(super) u8, pub(super) String);
 
 /// Opens the log, runs a worker on threads of its own, and says why it ended.
-pub(super) fn run<F, W>(levels: Option<&str>, work: W) -> ExitCode
+pub(super) fn run<F, W>(log: Wanted<'_>, work: W) -> ExitCode
 where
     W: FnOnce(Arc<Loggers>) -> F,
     F: Future<Output = Result<(), Failure>>,
 {
-    let loggers = match logging::open(levels) {
+    let loggers = match logging::open(log) {
         Ok(loggers) => loggers,
         Err(wrong) => {
             eprintln!("riverrun: {wrong}");

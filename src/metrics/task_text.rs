@@ -62,8 +62,8 @@ pub(super) fn write(tasks: &[Arc<TaskMetrics>], text: &mut Text) {
                 figure.name,
                 figure.help,
                 figure.counter,
-                figure.labels,
                 &labels,
+                figure.labels,
                 figure.value,
             );
         });

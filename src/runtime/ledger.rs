@@ -173,7 +173,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let arrive = |ledger: &mut Ledger, offset| {
             let ticket = Ticket::new(&deliveries);
-            ledger.push(ticket.clone(), Some(position("a", offset)));
+            ledger.push(ticket.clone(), Some(position("a", offset)), Count::default());
             ticket.done(1);
             ledger.advance();
         };
