@@ -9,6 +9,7 @@ mod distributed;
 mod errors;
 mod golden;
 mod harness;
+mod metrics;
 mod quickstart;
 mod rest;
 mod resume;

@@ -18,7 +18,7 @@ use model::{
 };
 
 use super::{
-    health::Health,
+    health::{Health, Wait},
     window::{Frame, Window},
 };
 use crate::runtime::State;
@@ -301,10 +301,32 @@ impl TaskMetrics {
     /// Records came from the consumer, before transforms.
     pub fn read(&self, records: usize) {
         self.taken.add(records as u64);
+        self.health.over(Wait::Poll);
     }
 
-    /// The sink took records.
+    /// So many records are in the task's partitions that the consumer has not given to it; 0 while
+    /// the sink itself has paused them. More than 0 and none coming is a stall.
+    pub fn lag(&self, records: u64) {
+        match records {
+            0 => self.health.over(Wait::Poll),
+            _ => self.health.wait(Wait::Poll),
+        }
+    }
+
+    /// A call into the sink begins: `open`, `put` or `pre_commit`. Calling again before it has
+    /// succeeded, as for a retry, does not put the clock back.
+    pub fn calling(&self) {
+        self.health.wait(Wait::Sink);
+    }
+
+    /// The call has succeeded, or failed the task.
+    pub fn called(&self) {
+        self.health.over(Wait::Sink);
+    }
+
+    /// The sink took records; this ends a [`Self::calling`] too.
     pub fn put(&self, records: usize, took: Duration) {
+        self.called();
         let now = clock_ms();
         self.batch.record(now, records as u64);
         self.call.record(now, millis(took));
@@ -382,6 +404,32 @@ mod tests {
         let seen = task.active.window.seen(clock_ms());
         assert_eq!((seen.max, seen.count), (30.0, 3));
         assert_eq!(task.call.seen(clock_ms()).average(), 6.0);
+    }
+
+    #[test]
+    fn a_sink_is_stalled_in_a_call_or_with_records_it_does_not_get() {
+        let task = TaskMetrics::unseen();
+        task.health.limit(1);
+        let stalled = || {
+            let now = clock_ms();
+            while clock_ms() < now + 3 {
+                std::hint::spin_loop();
+            }
+            task.health.stall().and_then(|stall| stall.what)
+        };
+        assert_eq!(stalled(), None);
+        task.lag(3);
+        assert_eq!(stalled(), Some(Wait::Poll));
+        task.read(3);
+        assert_eq!(stalled(), None);
+        task.calling();
+        assert_eq!(stalled(), Some(Wait::Sink));
+        task.put(3, Duration::ZERO);
+        assert_eq!(stalled(), None);
+        task.lag(1);
+        task.lag(0);
+        assert_eq!(stalled(), None);
+        assert_eq!(task.taken.total.load(Relaxed), 3);
     }
 
     #[test]

@@ -239,6 +239,7 @@ impl Watcher {
     }
 
     fn begin(&mut self) {
+        self.stalled = false;
         self.metrics.health.clear();
         self.metrics.gauges.clear();
         self.metrics.reset_active();

@@ -91,6 +91,18 @@ impl Worker {
         }
     }
 
+    pub(super) fn text(&self) -> String {
+        self.tasks.metrics.text()
+    }
+
+    /// A figure of the task `source-0` or `NAME-0`, as `/metrics` shows it.
+    pub(super) fn figure(&self, name: &str, connector: &str) -> f64 {
+        let series = format!("{name}{{connector=\"{connector}\",task=\"0\"}} ");
+        let text = self.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(&series));
+        line.unwrap_or_else(|| panic!("no {series}in {text}")).parse().unwrap()
+    }
+
     pub(super) fn source(&self, script: &Arc<Script>) -> TaskHandle {
         let connector = Box::leak(Box::new(FakeSource(script.clone())));
         self.tasks.start_source(connector, self.spawn("source", self.props.clone()))
