@@ -118,6 +118,8 @@ pub struct Ticket {
     outstanding: AtomicUsize,
     /// A record has failed for good, so this entry never completes.
     lost: AtomicBool,
+    /// The source's records of this entry, those left out among them.
+    records: AtomicUsize,
     deliveries: Arc<Deliveries>,
 }
 
@@ -137,8 +139,18 @@ impl Ticket {
         Arc::new(Self {
             outstanding: AtomicUsize::new(1),
             lost: AtomicBool::new(false),
+            records: AtomicUsize::new(0),
             deliveries: deliveries.clone(),
         })
+    }
+
+    /// A batch of so many records has joined the entry.
+    pub fn carry(&self, records: usize) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub fn records(&self) -> usize {
+        self.records.load(Ordering::Relaxed)
     }
 
     pub fn expect(&self, records: usize) {
