@@ -27,7 +27,10 @@ use model::{
     schema::{Kind, Schema},
     value::Value,
 };
-use riverrun::runtime::{OffsetStore, Spawn, Tasks, transport};
+use riverrun::{
+    metrics::Metrics,
+    runtime::{OffsetStore, Spawn, Tasks, transport},
+};
 use tokio::sync::mpsc;
 
 static CONFIG: ConfigDef = ConfigDef(&[]);
@@ -264,6 +267,7 @@ async fn main() {
     let tasks = Tasks {
         transport: transport::open(&worker).expect("a transport"),
         offsets: offsets.clone(),
+        metrics: Metrics::new(&worker, "produce"),
         worker: Arc::new(worker),
     };
     if let Err(error) = tasks.transport.check(Duration::from_secs(5)).await {

@@ -17,14 +17,17 @@ use model::{
     error::{Error, Result},
     figures::clock_ms,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
 
 use super::{
     ConnectorInfo, ConnectorStatus, RawConfig, Refusal, StateInfo, Target, TaskId, TaskInfo,
     TaskStatus,
     restart_policy::{Policy, Restarts, Verdict},
     standalone::Shared,
-    task_configs::task_configs,
+    task_configs::{alter_offsets, task_configs},
 };
 use crate::{
     metrics::{NextRestart, TaskExtra},
@@ -61,7 +64,7 @@ pub(super) enum Command {
     },
     ChangeOffsets {
         changes: Option<Vec<(Object, Option<Object>)>>,
-        reply: Reply<()>,
+        reply: Reply<bool>,
     },
     /// Stops the tasks and ends the actor.
     Delete {
@@ -136,6 +139,14 @@ pub(super) struct Connector {
     status_sender: mpsc::UnboundedSender<StatusUpdate>,
     queries: mpsc::Receiver<Query>,
     query_sender: mpsc::Sender<Query>,
+    /// Connector code that runs beside the tasks: see `SourceConnector::watch`.
+    watching: Option<AbortHandle>,
+}
+
+impl Drop for Connector {
+    fn drop(&mut self) {
+        self.watching.take().inspect(AbortHandle::abort);
+    }
 }
 
 struct Task {
@@ -223,6 +234,7 @@ impl Connector {
             status_sender,
             queries,
             query_sender,
+            watching: None,
         }
     }
 
@@ -347,6 +359,10 @@ impl Connector {
 
     fn enter(&mut self, state: State) {
         tracing::info!("[{}|worker] connector is {state:?}", self.name);
+        self.watching.take().inspect(AbortHandle::abort);
+        if state == State::Running {
+            self.watch();
+        }
         self.state = state;
         self.trace = None;
         self.measure();
@@ -355,6 +371,19 @@ impl Connector {
     fn measure(&self) {
         let plugin = (self.plugin.class(), self.plugin.version());
         self.shared.tasks.metrics.connector(&self.name, self.plugin.kind(), plugin, self.state);
+    }
+
+    /// Lets the connector watch over itself until it enters another state.
+    fn watch(&mut self) {
+        let Ok(props) = self.resolve(&self.config.props()) else { return };
+        let (plugin, queries) = (self.plugin, self.query_sender.clone());
+        let watching = tokio::spawn(async move {
+            let error = plugin.watch(&props).await;
+            let fail: Query = Box::new(move |connector| drop(connector.fail(&error)));
+            // An actor that is gone has nothing to fail.
+            drop(queries.send(fail).await);
+        });
+        self.watching = Some(watching.abort_handle());
     }
 
     fn fail(&mut self, error: &Error) -> Refusal {
@@ -549,12 +578,13 @@ impl Connector {
     async fn change_offsets(
         &mut self,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> std::result::Result<(), Refusal> {
+    ) -> std::result::Result<bool, Refusal> {
         if self.target != Target::Stopped || !self.tasks.is_empty() {
             return Err(Refusal::not_stopped(&self.name));
         }
         let store = self.shared.tasks.offsets.clone();
-        let name = self.name.clone();
+        let (shared, name) = (self.shared.clone(), self.name.clone());
+        let (plugin, raw) = (self.plugin, self.config.props());
         let work = async move {
             let changes = match changes {
                 Some(changes) => changes,
@@ -563,9 +593,17 @@ impl Connector {
                     listed.into_iter().map(|(partition, _)| (partition, None)).collect()
                 }
             };
-            store.write(&name, changes).await
+            let done = match plugin {
+                Plugin::Source(source) => {
+                    alter_offsets(&shared.worker, source, &raw, &changes).await?
+                }
+                Plugin::Sink(_) => false,
+            };
+            store.write(&name, changes).await?;
+            Ok(done)
         };
-        self.attend(work).await.map_err(|error| Refusal::new(500, error.trace()))
+        let done: Result<bool> = self.attend(work).await;
+        done.map_err(|error| Refusal::new(500, error.trace()))
     }
 
     // ---- What REST shows ------------------------------------------------------------------------

@@ -238,7 +238,7 @@ impl Herder for Standalone {
         &self,
         name: &str,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> Answer<()> {
+    ) -> Answer<bool> {
         let handle = self.find(name)?;
         if handle.read(name, |connector| connector.is_sink()).await? {
             return Err(sink_offsets(name));

@@ -1,9 +1,10 @@
-//! What tasks a connector makes of its configuration.
+//! What is asked of a connector itself: what tasks it makes of its configuration, and what it says
+//! to new offsets.
 
 use std::time::Duration;
 
 use model::{
-    connector::Props,
+    connector::{Object, Props, SourceConnector},
     error::{Error, Result},
 };
 
@@ -65,4 +66,29 @@ pub(super) async fn task_configs(
         }
     }
     Ok(configs)
+}
+
+/// Asks a source what it says to new offsets, on a task of its own.
+pub(super) async fn alter_offsets(
+    worker: &WorkerConfig,
+    source: &'static dyn SourceConnector,
+    raw: &Props,
+    changes: &[(Object, Option<Object>)],
+) -> Result<bool> {
+    let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
+    let changes = changes.to_vec();
+    let mut asking = tokio::spawn(async move { source.alter_offsets(&props, &changes).await });
+    match tokio::time::timeout(CONNECTOR_CODE_MAX, &mut asking).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => {
+            Err(Error::fatal("the connector panicked over the new offsets").caused_by(panic))
+        }
+        Err(_) => {
+            asking.abort();
+            Err(Error::fatal(format!(
+                "the connector did not accept the new offsets within {} s",
+                CONNECTOR_CODE_MAX.as_secs()
+            )))
+        }
+    }
 }

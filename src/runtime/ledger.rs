@@ -27,6 +27,8 @@ pub struct Ledger {
     done: Count,
     /// Per source partition the newest position that may be stored and is not stored yet.
     committable: Vec<Position>,
+    /// Records of all entries taken off so far.
+    delivered: u64,
 }
 
 struct Entry {
@@ -58,12 +60,18 @@ impl Ledger {
             let Some(entry) = self.entries.pop_front() else { break };
             self.done.polled += entry.count.polled;
             self.done.sent += entry.count.sent.saturating_sub(entry.ticket.skipped());
+            self.delivered += entry.ticket.records() as u64;
             if let Some(position) = entry.position {
                 // The newest is kept last, so that it is the one the source gets to see.
                 self.committable.retain(|old| old.partition != position.partition);
                 self.committable.push(position);
             }
         }
+    }
+
+    /// How many records have arrived, counted in their order.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// What is to be stored now. Call [`Ledger::restore`] when that fails.

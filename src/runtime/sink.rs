@@ -125,6 +125,7 @@ impl Driver {
                 self.commit().await?;
             }
             let idle = (Instant::now() + IDLE).min(self.next_commit.max(Instant::now()));
+            let unasked = self.task.put_within().map(|wait| Instant::now() + wait);
             let received = tokio::select! {
                 biased;
                 changed = self.context.target.changed() => {
@@ -137,6 +138,9 @@ impl Driver {
                 () = tokio::time::sleep_until(idle), if dirty => {
                     self.commit().await?;
                     continue;
+                }
+                () = tokio::time::sleep_until(unasked.unwrap_or(idle)), if unasked.is_some() => {
+                    Vec::new()
                 }
             };
             if !self.deliver(&received).await? {

@@ -105,7 +105,7 @@ pub(super) async fn drive(
     let (out, inbox) = outbox(OUTBOX_BATCHES);
     let (gate, gate_seen) = watch::channel(true);
     let (entries, entries_seen) = mpsc::unbounded_channel();
-    let Inbox { batches, acked, stop } = inbox;
+    let Inbox { batches, acked, delivered, stop } = inbox;
     let sender = Sender {
         batches,
         gate: gate_seen,
@@ -125,6 +125,7 @@ pub(super) async fn drive(
         deliveries,
         ledger: Ledger::default(),
         skipped: 0,
+        delivered,
         flush: Flush {
             offsets: tasks.offsets.clone(),
             connector: context.client.connector.clone(),
@@ -196,6 +197,7 @@ struct Driver {
     ledger: Ledger,
     /// Records given up so far, as `deliveries` counted them when it was last asked.
     skipped: u64,
+    delivered: watch::Sender<u64>,
     flush: Flush,
 }
 
@@ -288,6 +290,8 @@ impl Driver {
     fn advance(&mut self) {
         self.ledger.advance();
         self.account();
+        let delivered = self.ledger.delivered();
+        self.delivered.send_if_modified(|told| std::mem::replace(told, delivered) != delivered);
         // Held, little else will come: store a position as soon as it may be.
         if !*self.gate.borrow() {
             self.flush.begin(&mut self.ledger);
@@ -560,6 +564,7 @@ impl Sender {
                 count: Count::default(),
             });
             open.count.polled += batch.records.len();
+            open.ticket.carry(batch.records.len());
             let mut records = batch.records.into_iter();
             while records.len() > 0 {
                 self.encoder.fill(&mut records, &mut chunk).await?;

@@ -120,6 +120,8 @@ pub struct Ticket {
     lost: AtomicBool,
     /// Records given up under `errors.tolerance=all`.
     skipped: AtomicUsize,
+    /// The source's records of this entry, those left out among them.
+    records: AtomicUsize,
     deliveries: Arc<Deliveries>,
 }
 
@@ -140,8 +142,18 @@ impl Ticket {
             outstanding: AtomicUsize::new(1),
             lost: AtomicBool::new(false),
             skipped: AtomicUsize::new(0),
+            records: AtomicUsize::new(0),
             deliveries: deliveries.clone(),
         })
+    }
+
+    /// A batch of so many records has joined the entry.
+    pub fn carry(&self, records: usize) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub fn records(&self) -> usize {
+        self.records.load(Ordering::Relaxed)
     }
 
     pub fn expect(&self, records: usize) {

@@ -36,7 +36,7 @@ impl SinkConnector for FileStreamSink {
     }
 
     fn version(&self) -> &'static str {
-        "4.3.1"
+        crate::KAFKA_VERSION
     }
 
     fn config(&self) -> &'static ConfigDef {

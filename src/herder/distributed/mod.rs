@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, StateInfo,
-    Target, TaskId, TaskInfo, TaskStatus, distributed_config::GroupConfig, in_java_order, validate,
-    worker_config::WorkerConfig,
+    Target, TaskId, TaskInfo, TaskStatus, distributed_config::GroupConfig, in_java_order,
+    task_configs::alter_offsets, validate, worker_config::WorkerConfig,
 };
 use crate::{
     cli::logging::Loggers,
@@ -375,7 +375,7 @@ impl Herder for Distributed {
         &self,
         name: &str,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> Answer<()> {
+    ) -> Answer<bool> {
         self.lead()?;
         self.shared.configs.refresh(READ_WITHIN).await.map_err(failed)?;
         let snapshot = self.snapshot();
@@ -394,7 +394,15 @@ impl Herder for Distributed {
                 listed.into_iter().map(|(partition, _)| (partition, None)).collect()
             }
         };
-        offsets.write(name, changes).await.map_err(failed)
+        let done = match plugin_of(&config).map_err(failed)? {
+            Plugin::Source(source) => {
+                let raw = config.props();
+                alter_offsets(&self.shared.worker, source, &raw, &changes).await.map_err(failed)?
+            }
+            Plugin::Sink(_) => false,
+        };
+        offsets.write(name, changes).await.map_err(failed)?;
+        Ok(done)
     }
 
     async fn put_tasks(&self, name: &str, signature: Signature<'_>) -> Answer<()> {
