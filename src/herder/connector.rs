@@ -8,14 +8,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use futures_util::future::join_all;
 use model::{
     connector::{Object, Props},
     error::{Error, Result},
-    figures::clock_ms,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -25,12 +24,13 @@ use tokio::{
 use super::{
     ConnectorInfo, ConnectorStatus, RawConfig, Refusal, StateInfo, Target, TaskId, TaskInfo,
     TaskStatus,
-    restart_policy::{Policy, Restarts, Verdict},
+    restart_policy::Policy,
+    restarts::{Failed, Schedule, due},
     standalone::Shared,
     task_configs::{alter_offsets, task_configs},
 };
 use crate::{
-    metrics::{NextRestart, TaskExtra},
+    metrics::TaskExtra,
     plugins::Plugin,
     runtime::{Spawn, State, StatusUpdate, TaskHandle},
 };
@@ -133,6 +133,8 @@ pub(super) struct Connector {
     state: State,
     trace: Option<String>,
     tasks: BTreeMap<usize, Task>,
+    /// Of failed tasks.
+    restarts: Schedule<usize>,
     /// Used by tasks that are gone.
     topics: BTreeSet<Arc<str>>,
     statuses: mpsc::UnboundedReceiver<StatusUpdate>,
@@ -156,58 +158,6 @@ struct Task {
     trace: Option<String>,
     /// `None` when it could not be started.
     handle: Option<TaskHandle>,
-    restarts: Restarts,
-}
-
-impl Task {
-    /// Decides whether it starts again by itself, and says so.
-    fn failed(&mut self, connector: &str, id: usize, passing: bool) {
-        let next = match self.restarts.failed(clock(), passing) {
-            Verdict::Restart { at, attempt } => {
-                let wait = at.saturating_sub(clock());
-                tracing::info!(
-                    "[{connector}|task-{id}] starts again in {} ms, attempt {attempt} \
-                     (errors.restart.policy)",
-                    wait.as_millis()
-                );
-                let at = SystemTime::now() + wait;
-                let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-                let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-                Some(NextRestart { at_ms, attempt })
-            }
-            Verdict::GiveUp(attempts) => {
-                tracing::error!(
-                    "[{connector}|task-{id}] stays failed: {attempts} restarts in a row were in \
-                     vain (errors.restart.max)"
-                );
-                None
-            }
-            Verdict::Stay => None,
-        };
-        if let Some(handle) = &self.handle {
-            handle.metrics().restart_at(next);
-        }
-    }
-
-    fn extra(&self) -> TaskExtra {
-        self.handle.as_ref().map(|handle| handle.metrics().extra()).unwrap_or_default()
-    }
-}
-
-/// The clock that restarts go by.
-fn clock() -> Duration {
-    Duration::from_millis(clock_ms())
-}
-
-/// Waits for the time of a restart; for ever when none is due.
-async fn due(next: Option<(Duration, usize)>) -> usize {
-    match next {
-        Some((at, task)) => {
-            tokio::time::sleep(at.saturating_sub(clock())).await;
-            task
-        }
-        None => std::future::pending().await,
-    }
 }
 
 impl Connector {
@@ -229,6 +179,7 @@ impl Connector {
             state: State::Unassigned,
             trace: None,
             tasks: BTreeMap::new(),
+            restarts: Schedule::new(),
             topics: BTreeSet::new(),
             statuses,
             status_sender,
@@ -327,34 +278,40 @@ impl Connector {
 
     fn note(&mut self, update: StatusUpdate) {
         tracing::info!("[{}|task-{}] {:?}", self.name, update.task, update.state);
-        let name = &self.name;
         if let Some(task) = self.tasks.get_mut(&update.task) {
             task.state = update.state;
             task.trace = update.trace;
             match update.state {
-                State::Running => task.restarts.running(clock()),
-                State::Failed => task.failed(name, update.task, update.passing),
+                State::Running => self.restarts.running(&update.task),
+                State::Failed => self.schedule(update.task, update.passing),
                 _ => {}
             }
         }
     }
 
-    /// The task that starts again by itself before all others, and when.
+    /// The task that starts again by itself, and when. What a pause or a stop holds waits for its end.
     fn next_restart(&self) -> Option<(Duration, usize)> {
-        // What a pause or a stop holds waits for its end.
-        let held = self.target != Target::Running;
-        let due = self.tasks.iter().filter(|_| !held);
-        due.filter_map(|(id, task)| Some((task.restarts.due()?, *id))).min()
+        self.restarts.next(|_| self.target == Target::Running)
     }
 
     async fn restart_failed(&mut self, id: usize) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        let mut restarts = task.restarts.clone();
-        restarts.started(true);
-        let config = task.config.clone();
         tracing::info!("[{}|task-{id}] starts again (errors.restart.policy)", self.name);
         self.halt(&[id]).await;
-        self.start_task(id, config, Some(restarts));
+        self.restarts.started(&id);
+        if let Some(config) = self.tasks.get(&id).map(|task| task.config.clone()) {
+            self.start_task(id, config);
+        }
+    }
+
+    /// A task has failed, or could not even be started.
+    fn schedule(&mut self, id: usize, passing: bool) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        // What is wrong with these keys was said when the configuration was taken.
+        let policy = Policy::read(&task.config, &self.shared.worker.props);
+        let who = format!("{}|task-{id}", self.name);
+        let metrics = task.handle.as_ref().map(|handle| &**handle.metrics());
+        let failed = Failed { who: &who, passing, metrics };
+        self.restarts.failed(&id, policy.unwrap_or(Policy::NEVER), &failed);
     }
 
     fn enter(&mut self, state: State) {
@@ -408,7 +365,7 @@ impl Connector {
                         self.stop_tasks().await;
                         self.tasks.clear();
                         for (task, config) in configs.into_iter().enumerate() {
-                            self.start_task(task, config, None);
+                            self.start_task(task, config);
                         }
                     }
                 }
@@ -458,13 +415,7 @@ impl Connector {
         self.shared.worker.providers.resolve(props).map_err(Error::fatal)
     }
 
-    /// Starts a task. `restarts` are those of its predecessor, when it starts again by itself.
-    fn start_task(&mut self, task: usize, config: Props, restarts: Option<Restarts>) {
-        let restarts = restarts.unwrap_or_else(|| {
-            // What is wrong with these keys was said when the configuration was taken.
-            let policy = Policy::read(&config, &self.shared.worker.props);
-            Restarts::new(policy.unwrap_or(Policy::NEVER))
-        });
+    fn start_task(&mut self, task: usize, config: Props) {
         let started = self.resolve(&config).map(|props| {
             let spawn = Spawn {
                 connector: self.name.clone(),
@@ -478,25 +429,22 @@ impl Connector {
                 Plugin::Sink(sink) => self.shared.tasks.start_sink(sink, spawn),
             }
         });
+        let mut failed = None;
         let task_state = match started {
-            Ok(handle) => Task {
-                config,
-                state: State::Unassigned,
-                trace: None,
-                handle: Some(handle),
-                restarts,
-            },
+            Ok(handle) => {
+                Task { config, state: State::Unassigned, trace: None, handle: Some(handle) }
+            }
             Err(error) => {
                 tracing::error!("[{}|task-{task}] not started: {}", self.name, error.trace());
                 self.shared.tasks.metrics.task_started(false);
-                let trace = Some(error.trace());
-                let mut failed =
-                    Task { config, state: State::Failed, trace, handle: None, restarts };
-                failed.failed(&self.name, task, error.passing());
-                failed
+                failed = Some(error.passing());
+                Task { config, state: State::Failed, trace: Some(error.trace()), handle: None }
             }
         };
         self.tasks.insert(task, task_state);
+        if let Some(passing) = failed {
+            self.schedule(task, passing);
+        }
     }
 
     /// Stops all tasks together, within the worker's grace, and forgets them.
@@ -504,6 +452,7 @@ impl Connector {
         let all: Vec<usize> = self.tasks.keys().copied().collect();
         self.halt(&all).await;
         self.tasks.clear();
+        self.restarts.clear();
     }
 
     /// Stops some tasks; their statuses stay.
@@ -553,7 +502,8 @@ impl Connector {
             // The connector may have made other tasks; those run already.
             let stopped = self.tasks.get(&id).filter(|task| task.handle.is_none());
             if let Some(config) = stopped.map(|task| task.config.clone()) {
-                self.start_task(id, config, None);
+                self.restarts.forget(&id);
+                self.start_task(id, config);
             }
         }
         Ok(plan)
@@ -567,7 +517,8 @@ impl Connector {
         let Some(config) = self.tasks.get(&id).map(|task| task.config.clone()) else {
             return Ok(());
         };
-        self.start_task(id, config, None);
+        self.restarts.forget(&id);
+        self.start_task(id, config);
         let failed = self.tasks.get(&id).is_some_and(|task| task.handle.is_none());
         match failed {
             true => Err(Refusal::new(500, format!("Failed to start task: {}-{id}", self.name))),
@@ -652,11 +603,16 @@ impl Connector {
                 .map(|(id, task)| TaskStatus {
                     id: *id,
                     state: info(task.state, &task.trace),
-                    extra: task.extra(),
+                    extra: self.extra(*id, task),
                 })
                 .collect(),
             kind: self.plugin.kind(),
         }
+    }
+
+    fn extra(&self, id: usize, task: &Task) -> TaskExtra {
+        let own = task.handle.as_ref().map(|handle| handle.metrics().extra());
+        TaskExtra { restart: self.restarts.shown(&id), ..own.unwrap_or_default() }
     }
 
     pub(super) fn topics(&self) -> Vec<Arc<str>> {

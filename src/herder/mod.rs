@@ -22,6 +22,7 @@ pub mod distributed_config;
 pub mod offset_file;
 pub mod providers;
 pub mod restart_policy;
+mod restarts;
 pub mod standalone;
 mod task_configs;
 pub mod validate;

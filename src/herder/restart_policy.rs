@@ -154,13 +154,10 @@ impl Restarts {
         self.due
     }
 
-    /// It is being started: by itself, or by somebody, who thereby begins the count anew.
-    pub fn started(&mut self, by_itself: bool) {
+    /// It is being started by itself.
+    pub fn started(&mut self) {
         self.due = None;
         self.running = None;
-        if !by_itself {
-            self.attempts = 0;
-        }
     }
 }
 
@@ -221,14 +218,11 @@ mod tests {
             assert_eq!(usize::try_from(attempt).unwrap(), waits.len());
             assert_eq!(restarts.due(), Some(at));
             now = at;
-            restarts.started(true);
+            restarts.started();
             restarts.running(now);
         }
         assert_eq!(waits, [1, 2, 4, 5, 5]);
         assert_eq!(restarts.failed(now, false), Verdict::GiveUp(5));
-        // Somebody restarts it: all tries are there again.
-        restarts.started(false);
-        assert_eq!(restarts.failed(now, false), Verdict::Restart { at: now + at(1), attempt: 1 });
     }
 
     #[test]
@@ -237,13 +231,13 @@ mod tests {
         let mut restarts = Restarts::new(policy(&keys).unwrap());
         for _ in 0..3 {
             restarts.failed(at(0), false);
-            restarts.started(true);
+            restarts.started();
         }
         restarts.running(at(10));
         // Said again, as after a pause: it has run since the first time.
         restarts.running(at(50));
         assert_eq!(restarts.failed(at(69), false), Verdict::Restart { at: at(77), attempt: 4 });
-        restarts.started(true);
+        restarts.started();
         restarts.running(at(100));
         assert_eq!(restarts.failed(at(160), false), Verdict::Restart { at: at(161), attempt: 1 });
     }

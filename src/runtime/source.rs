@@ -30,32 +30,34 @@ use async_trait::async_trait;
 use model::{
     connector::{Inbox, Object, OffsetReader, Outbox, SourceConnector, SourceTask, Start, outbox},
     error::{Error, Kind, Result},
-    record::{Batch, Position},
 };
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, Sleep, interval_at, sleep, timeout},
+    time::{Instant, MissedTickBehavior, Sleep, interval_at, sleep},
 };
 use tracing::Instrument;
 
+mod flush;
+mod sender;
+
+use self::{
+    flush::{Flush, finished},
+    sender::{Entry, Sender},
+};
 use super::{
     OffsetStore, State, Target, Tasks,
     convert::Converters,
     encode::Encoder,
-    ledger::{Count, Ledger},
+    ledger::Ledger,
     settings::{Backoff, Settings},
     supervise::{Context, panicked},
-    transport::{Chunk, Deliveries, Producer, Ticket},
+    transport::{Deliveries, Producer},
 };
-use crate::metrics::{TaskMetrics, Wait};
+use crate::metrics::Wait;
 
 /// Batches between source and sender: one being taken, one ready. More only costs memory.
 const OUTBOX_BATCHES: usize = 2;
-
-/// Batches that come one after another share a ledger entry up to this many records, so that a
-/// backlog of small transactions does not keep a position for each.
-const ENTRY_RECORDS: usize = 1_024;
 
 pub(super) async fn drive(
     tasks: Tasks,
@@ -453,196 +455,5 @@ async fn drain(sending: &mut Sending<'_>) -> Result<()> {
     match sending {
         Some(sending) => sending.await,
         None => std::future::pending().await,
-    }
-}
-
-/// Stores positions, one attempt at a time.
-struct Flush {
-    offsets: Arc<dyn OffsetStore>,
-    connector: Arc<str>,
-    timeout: Duration,
-    acked: watch::Sender<Option<Position>>,
-    storing: Option<Pin<Box<dyn Future<Output = Stored> + Send>>>,
-    metrics: Arc<TaskMetrics>,
-}
-
-struct Stored {
-    took: Duration,
-    positions: Vec<Position>,
-    result: Result<()>,
-}
-
-impl Flush {
-    /// Begins to store what may be stored, unless an attempt is under way.
-    fn begin(&mut self, ledger: &mut Ledger) {
-        if self.storing.is_some() {
-            return;
-        }
-        ledger.advance();
-        let positions = ledger.take();
-        if positions.is_empty() {
-            return;
-        }
-        let (offsets, connector, limit) =
-            (self.offsets.clone(), self.connector.clone(), self.timeout);
-        let begun = Instant::now();
-        self.storing = Some(Box::pin(async move {
-            let entries = positions
-                .iter()
-                .map(|position| {
-                    (position.partition.as_ref().clone(), Some(position.offset.clone()))
-                })
-                .collect();
-            let result = match timeout(limit, offsets.write(&connector, entries)).await {
-                Ok(result) => result,
-                Err(_) => Err(Error::retriable(format!(
-                    "the offset store did not answer within {} ms (offset.flush.timeout.ms)",
-                    limit.as_millis()
-                ))),
-            };
-            Stored { took: begun.elapsed(), positions, result }
-        }));
-    }
-
-    fn end(&mut self, stored: Stored, ledger: &mut Ledger, who: &str) {
-        self.storing = None;
-        self.metrics.committed(stored.result.is_ok(), stored.took);
-        match stored.result {
-            // Invariant 1: only now may the source confirm this position.
-            Ok(()) => {
-                if let Some(newest) = stored.positions.last() {
-                    self.acked.send_replace(Some(newest.clone()));
-                }
-            }
-            Err(error) => {
-                tracing::error!(
-                    "[{who}] source offsets were not stored and will be tried again: {}",
-                    error.trace()
-                );
-                ledger.restore(stored.positions);
-            }
-        }
-    }
-}
-
-async fn finished(storing: &mut Option<Pin<Box<dyn Future<Output = Stored> + Send>>>) -> Stored {
-    match storing {
-        Some(storing) => storing.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// One entry for the ledger.
-struct Entry {
-    ticket: Arc<Ticket>,
-    position: Option<Position>,
-    count: Count,
-}
-
-/// Takes batches, encodes them, hands them to the transport.
-struct Sender {
-    batches: mpsc::Receiver<Batch>,
-    gate: watch::Receiver<bool>,
-    entries: mpsc::UnboundedSender<Entry>,
-    encoder: Encoder,
-    deliveries: Arc<Deliveries>,
-    metrics: Arc<TaskMetrics>,
-}
-
-impl Sender {
-    /// Returns when the source has let go of its outbox and all of it is handed over.
-    async fn send(mut self, producer: &mut dyn Producer) -> Result<()> {
-        let mut chunk = Chunk::default();
-        let mut open: Option<Entry> = None;
-        while let Some(batch) = self.next(&mut open).await {
-            if let Some(full) = open.take_if(|open| !open.takes(&batch)) {
-                self.close(full);
-            }
-            let open = open.get_or_insert_with(|| Entry {
-                ticket: Ticket::new(&self.deliveries),
-                position: None,
-                count: Count::default(),
-            });
-            open.count.polled += batch.records.len();
-            open.ticket.carry(batch.records.len());
-            let mut records = batch.records.into_iter();
-            while records.len() > 0 {
-                self.encoder.fill(&mut records, &mut chunk).await?;
-                if !chunk.records.is_empty() {
-                    let count = chunk.records.len();
-                    open.ticket.expect(count);
-                    open.count.sent += count;
-                    self.metrics.health.wait(Wait::Send);
-                    chunk = producer.send(chunk, &open.ticket).await?;
-                    self.metrics.health.over(Wait::Send);
-                }
-                // The chunk was work without an await; others want the thread too.
-                tokio::task::yield_now().await;
-            }
-            if batch.position.is_some() {
-                open.position = batch.position;
-            }
-        }
-        Ok(())
-    }
-
-    /// The next batch. Closes the open entry before it waits for one.
-    async fn next(&mut self, open: &mut Option<Entry>) -> Option<Batch> {
-        let mut asked = Instant::now();
-        loop {
-            if *self.gate.borrow_and_update() {
-                match self.batches.try_recv() {
-                    Ok(batch) => return Some(self.polled(batch, asked)),
-                    Err(mpsc::error::TryRecvError::Disconnected) => {
-                        open.take().into_iter().for_each(|open| self.close(open));
-                        return None;
-                    }
-                    Err(mpsc::error::TryRecvError::Empty) => {}
-                }
-            }
-            open.take().into_iter().for_each(|open| self.close(open));
-            let held = !*self.gate.borrow();
-            tokio::select! {
-                changed = self.gate.changed() => {
-                    if changed.is_err() {
-                        return None;
-                    }
-                    // A pause is no wait for the source.
-                    asked = Instant::now();
-                }
-                batch = self.batches.recv(), if !held => {
-                    return batch.map(|batch| self.polled(batch, asked));
-                }
-            }
-        }
-    }
-
-    fn polled(&self, batch: Batch, asked: Instant) -> Batch {
-        // Without records it is a position alone, which Connect's sources do not have.
-        if !batch.records.is_empty() {
-            self.metrics.polled(batch.records.len(), asked.elapsed());
-        }
-        batch
-    }
-
-    fn close(&self, open: Entry) {
-        let ticket = open.ticket.clone();
-        // The driver reads entries when it hears of an acknowledgement, so it must find this one.
-        if self.entries.send(open).is_ok() {
-            ticket.done(1);
-        }
-    }
-}
-
-impl Entry {
-    /// Whether a batch may join this entry.
-    fn takes(&self, batch: &Batch) -> bool {
-        let same = match (&self.position, &batch.position) {
-            (Some(a), Some(b)) => {
-                Arc::ptr_eq(&a.partition, &b.partition) || a.partition == b.partition
-            }
-            _ => true,
-        };
-        same && self.count.polled < ENTRY_RECORDS
     }
 }

@@ -1,0 +1,95 @@
+//! Stores positions, one attempt at a time.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use model::{
+    error::{Error, Result},
+    record::Position,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    metrics::TaskMetrics,
+    runtime::{OffsetStore, ledger::Ledger},
+};
+
+/// Stores positions, one attempt at a time.
+pub(super) struct Flush {
+    pub(super) offsets: Arc<dyn OffsetStore>,
+    pub(super) connector: Arc<str>,
+    pub(super) timeout: Duration,
+    pub(super) acked: watch::Sender<Option<Position>>,
+    pub(super) storing: Option<Pin<Box<dyn Future<Output = Stored> + Send>>>,
+    pub(super) metrics: Arc<TaskMetrics>,
+}
+
+pub(super) struct Stored {
+    took: Duration,
+    positions: Vec<Position>,
+    result: Result<()>,
+}
+
+impl Flush {
+    /// Begins to store what may be stored, unless an attempt is under way.
+    pub(super) fn begin(&mut self, ledger: &mut Ledger) {
+        if self.storing.is_some() {
+            return;
+        }
+        ledger.advance();
+        let positions = ledger.take();
+        if positions.is_empty() {
+            return;
+        }
+        let (offsets, connector, limit) =
+            (self.offsets.clone(), self.connector.clone(), self.timeout);
+        let begun = Instant::now();
+        self.storing = Some(Box::pin(async move {
+            let entries = positions
+                .iter()
+                .map(|position| {
+                    (position.partition.as_ref().clone(), Some(position.offset.clone()))
+                })
+                .collect();
+            let result = match timeout(limit, offsets.write(&connector, entries)).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::retriable(format!(
+                    "the offset store did not answer within {} ms (offset.flush.timeout.ms)",
+                    limit.as_millis()
+                ))),
+            };
+            Stored { took: begun.elapsed(), positions, result }
+        }));
+    }
+
+    pub(super) fn end(&mut self, stored: Stored, ledger: &mut Ledger, who: &str) {
+        self.storing = None;
+        self.metrics.committed(stored.result.is_ok(), stored.took);
+        match stored.result {
+            // Invariant 1: only now may the source confirm this position.
+            Ok(()) => {
+                if let Some(newest) = stored.positions.last() {
+                    self.acked.send_replace(Some(newest.clone()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(
+                    "[{who}] source offsets were not stored and will be tried again: {}",
+                    error.trace()
+                );
+                ledger.restore(stored.positions);
+            }
+        }
+    }
+}
+
+pub(super) async fn finished(
+    storing: &mut Option<Pin<Box<dyn Future<Output = Stored> + Send>>>,
+) -> Stored {
+    match storing {
+        Some(storing) => storing.await,
+        None => std::future::pending().await,
+    }
+}
