@@ -14,6 +14,10 @@ use super::text::Text;
 /// has some dozens; more than this and the series would cost the scraper more than they tell.
 const SERIES_MAX: usize = 1_000;
 
+/// `statistics.interval.ms` of a client whose configuration does not say otherwise: no longer than
+/// people scrape, and some 100 µs of work each time.
+pub const INTERVAL_MS: &str = "10000";
+
 /// Which of the JVM's clients this one stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientKind {

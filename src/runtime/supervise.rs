@@ -122,6 +122,7 @@ where
             connector: spawn.connector,
             task: spawn.task,
             props: Arc::new(spawn.props),
+            metrics: tasks.metrics.clone(),
         },
         target: wanted.clone(),
         status: status.clone(),

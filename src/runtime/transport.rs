@@ -17,6 +17,8 @@ use model::{
 };
 use tokio::sync::Notify;
 
+use crate::metrics::Metrics;
+
 /// The task on whose behalf a transport is opened.
 #[derive(Clone)]
 pub struct Client {
@@ -24,6 +26,8 @@ pub struct Client {
     pub task: usize,
     /// The task's configuration, for `producer.override.*` and `topic.creation.*`.
     pub props: Arc<Props>,
+    /// Where a client of Kafka tells its statistics.
+    pub metrics: Arc<Metrics>,
 }
 
 #[async_trait]
