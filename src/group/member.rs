@@ -249,8 +249,6 @@ impl Member {
     /// Leaves the group. The member may join again, as a new one.
     pub async fn leave(&mut self, reason: &str) -> Result<()> {
         self.heart = None;
-        self.completed = NO_GENERATION;
-        self.last = None;
         let id = std::mem::take(&mut self.id);
         if id == NO_MEMBER_ID {
             return Ok(());
