@@ -159,6 +159,8 @@ enum Attempt {
     Again,
     /// Something must pass first.
     Later(Error),
+    /// The coordinator has yet to read about its groups, which also holds for everybody else.
+    Loading(Error),
     /// Another broker may be the coordinator now.
     Elsewhere(Error),
 }
@@ -216,6 +218,12 @@ impl Member {
                 Attempt::Done(round) => return Ok(*round),
                 Attempt::Again => {
                     failing = None;
+                    continue;
+                }
+                Attempt::Loading(error) => {
+                    failing = None;
+                    debug!(group = self.settings.group_id, error = error.trace(), "waiting");
+                    time::sleep(self.settings.retry_backoff).await;
                     continue;
                 }
                 Attempt::Later(error) => error,
@@ -410,6 +418,7 @@ impl Member {
                 Ok(Attempt::Again)
             }
             E::NotCoordinator | E::CoordinatorNotAvailable => Ok(Attempt::Elsewhere(refusal)),
+            E::CoordinatorLoadInProgress => Ok(Attempt::Loading(refusal)),
             _ if refusal.kind() == Kind::Fatal => Err(refusal),
             _ => Ok(Attempt::Later(refusal)),
         }
@@ -428,6 +437,7 @@ impl Member {
                 Ok(Attempt::Again)
             }
             E::NotCoordinator | E::CoordinatorNotAvailable => Ok(Attempt::Elsewhere(refusal)),
+            E::CoordinatorLoadInProgress => Ok(Attempt::Loading(refusal)),
             _ if refusal.kind() == Kind::Fatal => Err(refusal),
             _ => Ok(Attempt::Later(refusal)),
         }

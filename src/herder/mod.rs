@@ -19,6 +19,7 @@ mod base_keys;
 mod connector;
 pub mod distributed;
 pub mod distributed_config;
+mod isolated;
 pub mod offset_file;
 pub mod providers;
 pub mod standalone;

@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use model::error::Result;
+use model::error::{Kind, Result};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -149,6 +149,12 @@ impl Driver {
             let Some(joined) = self.join(None).await else { break };
             let round = match joined {
                 Ok(round) => round,
+                Err(error) if error.kind() == Kind::Fatal => {
+                    // As the JVM's worker: others would wait in vain for this one to be right.
+                    self.shared.failure.get_or_init(|| error.trace());
+                    self.give_up().await;
+                    break;
+                }
                 Err(error) => {
                     tracing::error!("not in the group: {}; trying again", error.trace());
                     self.give_up().await;

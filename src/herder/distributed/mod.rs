@@ -68,6 +68,8 @@ struct Shared {
     stopping: CancellationToken,
     /// It has left the group.
     stopped: CancellationToken,
+    /// Why it could not stay in the group, when that is for a person to mend.
+    failure: OnceLock<String>,
 }
 
 /// This worker's place in the group.
@@ -135,6 +137,7 @@ impl Distributed {
             writing: tokio::sync::Mutex::default(),
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
+            failure: OnceLock::new(),
         });
         let (commands, receiver) = mpsc::channel(64);
         tokio::spawn(driver::Driver::new(shared.clone(), url, member).run(changes, receiver));
@@ -146,6 +149,13 @@ impl Distributed {
         if let Some(id) = self.shared.tasks.transport.cluster_id().await {
             self.shared.cluster_id.get_or_init(|| id);
         }
+    }
+
+    /// Waits until the worker has ended by itself, and says why.
+    pub async fn ended(&self) -> String {
+        self.shared.stopped.cancelled().await;
+        let failure = self.shared.failure.get();
+        failure.map_or("the herder ended", String::as_str).to_owned()
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
