@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -100,6 +100,11 @@ impl Worker {
         self.tasks.start_sink(connector, self.spawn(name, own(pairs)))
     }
 
+    /// Nothing has been said that [`Worker::expect`] has not taken.
+    pub(super) fn silent(&mut self) -> bool {
+        self.updates.is_empty()
+    }
+
     /// The next status must be this one.
     pub(super) async fn expect(&mut self, state: State) -> Option<String> {
         let update = tokio::time::timeout(Duration::from_secs(10), self.updates.recv());
@@ -175,6 +180,8 @@ pub(super) enum Step {
     Panic,
     /// Waits for [`Script::signal`].
     Signal,
+    /// Keeps its thread until [`Script::release`].
+    Block,
     /// Looks at what is confirmed until it is stopped.
     Stay,
 }
@@ -187,6 +194,7 @@ pub(super) struct Script {
     starts: AtomicUsize,
     confirmed: Mutex<Option<i64>>,
     signal: Notify,
+    released: (Mutex<bool>, Condvar),
 }
 
 impl Script {
@@ -198,6 +206,7 @@ impl Script {
             starts: AtomicUsize::new(0),
             confirmed: Mutex::new(None),
             signal: Notify::new(),
+            released: Default::default(),
         })
     }
 
@@ -220,6 +229,17 @@ impl Script {
 
     pub(super) fn signal(&self) {
         self.signal.notify_one();
+    }
+
+    /// Lets threads go that [`Step::Block`] keeps.
+    pub(super) fn release(&self) {
+        *self.released.0.lock().unwrap() = true;
+        self.released.1.notify_all();
+    }
+
+    fn block(&self) {
+        let held = self.released.0.lock().unwrap();
+        drop(self.released.1.wait_while(held, |released| !*released).unwrap());
     }
 }
 
@@ -276,6 +296,12 @@ impl SourceTask for FakeTask {
                 }
                 Step::Panic => panic!("index out of nowhere"),
                 Step::Signal => script.signal.notified().await,
+                Step::Block => {
+                    script.at.fetch_add(1, Ordering::Relaxed);
+                    script.block();
+                    // Its end is not what was asked for.
+                    return Err(Error::fatal("interrupted"));
+                }
                 Step::Stay => loop {
                     let confirmed = out.acked();
                     if let Some(position) = confirmed {
