@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     ConnectorInfo, ConnectorStatus, RawConfig, Refusal, StateInfo, Target, TaskId, TaskInfo,
-    TaskStatus, standalone::Shared, task_configs::task_configs,
+    TaskStatus, sink_offsets, standalone::Shared, task_configs::task_configs,
 };
 use crate::{
     plugins::Plugin,
@@ -55,7 +55,7 @@ pub(super) enum Command {
     },
     ChangeOffsets {
         changes: Option<Vec<(Object, Option<Object>)>>,
-        reply: Reply<()>,
+        reply: Reply<bool>,
     },
     /// Stops the tasks and ends the actor.
     Delete {
@@ -435,9 +435,18 @@ impl Connector {
     async fn change_offsets(
         &mut self,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> std::result::Result<(), Refusal> {
+    ) -> std::result::Result<bool, Refusal> {
         if self.target != Target::Stopped || !self.tasks.is_empty() {
             return Err(Refusal::not_stopped(&self.name));
+        }
+        if let Plugin::Sink(sink) = self.plugin {
+            let (shared, name) = (self.shared.clone(), self.name.clone());
+            let raw = self.config.props();
+            let work = async move {
+                let (worker, transport) = (&shared.worker, &*shared.tasks.transport);
+                sink_offsets::change(worker, transport, sink, &name, &raw, changes).await
+            };
+            return self.attend(work).await;
         }
         let store = self.shared.tasks.offsets.clone();
         let name = self.name.clone();
@@ -449,7 +458,7 @@ impl Connector {
                     listed.into_iter().map(|(partition, _)| (partition, None)).collect()
                 }
             };
-            store.write(&name, changes).await
+            store.write(&name, changes).await.map(|()| false)
         };
         self.attend(work).await.map_err(|error| Refusal::new(500, error.trace()))
     }

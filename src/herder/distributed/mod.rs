@@ -358,7 +358,9 @@ impl Herder for Distributed {
     async fn offsets(&self, name: &str) -> Answer<Vec<(Object, Object)>> {
         let config = self.known(&self.snapshot(), name)?;
         if kind(&config) == "sink" {
-            return Err(super::standalone::sink_offsets(name));
+            let (worker, tasks) = (&self.shared.worker, &self.shared.tasks);
+            let transport = &*tasks.transport;
+            return super::sink_offsets::list(worker, transport, name, &config.props()).await;
         }
         self.shared.tasks.offsets.list(name).await.map_err(failed)
     }
@@ -367,16 +369,18 @@ impl Herder for Distributed {
         &self,
         name: &str,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> Answer<()> {
+    ) -> Answer<bool> {
         self.lead()?;
         self.shared.configs.refresh(READ_WITHIN).await.map_err(failed)?;
         let snapshot = self.snapshot();
         let config = self.known(&snapshot, name)?;
-        if kind(&config) == "sink" {
-            return Err(super::standalone::sink_offsets(name));
-        }
         if snapshot.target(name) != Some(Target::Stopped) || !snapshot.tasks(name).is_empty() {
             return Err(Refusal::not_stopped(name));
+        }
+        if let Plugin::Sink(sink) = plugin_of(&config).map_err(failed)? {
+            let (worker, raw) = (&self.shared.worker, config.props());
+            let transport = &*self.shared.tasks.transport;
+            return super::sink_offsets::change(worker, transport, sink, name, &raw, changes).await;
         }
         let offsets = &self.shared.tasks.offsets;
         let changes = match changes {
@@ -386,7 +390,7 @@ impl Herder for Distributed {
                 listed.into_iter().map(|(partition, _)| (partition, None)).collect()
             }
         };
-        offsets.write(name, changes).await.map_err(failed)
+        offsets.write(name, changes).await.map(|()| false).map_err(failed)
     }
 
     async fn put_tasks(&self, name: &str, signature: Signature<'_>) -> Answer<()> {
