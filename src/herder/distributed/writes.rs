@@ -19,7 +19,8 @@ use super::{Shared, failed, info_of, kind, known, plugin_of, stores};
 use crate::{
     group::Owners,
     herder::{
-        Answer, ConnectorInfo, RawConfig, Refusal, Target, task_configs::alter_offsets, validate,
+        Answer, ConnectorInfo, RawConfig, Refusal, Target, sink_offsets,
+        task_configs::alter_offsets, validate,
     },
     plugins::Plugin,
 };
@@ -203,9 +204,14 @@ pub(super) async fn change_offsets(
     if snapshot.target(name) != Some(Target::Stopped) || snapshot.task_count(name) != 0 {
         return Err(Refusal::not_stopped(name));
     }
-    if kind(&config) == "sink" {
-        return Err(super::super::standalone::sink_offsets(name));
-    }
+    let source = match plugin_of(&config).map_err(failed)? {
+        Plugin::Source(source) => source,
+        Plugin::Sink(sink) => {
+            let (transport, raw) = (&*shared.tasks.transport, config.props());
+            return sink_offsets::change(&shared.worker, transport, sink, name, &raw, changes)
+                .await;
+        }
+    };
     let offsets = &shared.tasks.offsets;
     let changes = match changes {
         Some(changes) => changes,
@@ -214,13 +220,8 @@ pub(super) async fn change_offsets(
             listed.into_iter().map(|(partition, _)| (partition, None)).collect()
         }
     };
-    let done = match plugin_of(&config).map_err(failed)? {
-        Plugin::Source(source) => {
-            let raw = config.props();
-            alter_offsets(&shared.worker, source, &raw, &changes).await.map_err(failed)?
-        }
-        Plugin::Sink(_) => false,
-    };
+    let raw = config.props();
+    let done = alter_offsets(&shared.worker, source, &raw, &changes).await.map_err(failed)?;
     offsets.write(name, changes).await.map_err(failed)?;
     Ok(done)
 }
