@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use model::{
     config::ConfigInfos,
     connector::Object,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -80,6 +80,9 @@ enum Command {
     Shutdown { reply: oneshot::Sender<()> },
 }
 
+/// How long a Kafka that refuses the worker's TLS or login is given to change its mind.
+const REFUSAL_WAIT: Duration = Duration::from_secs(10);
+
 /// What a worker of a group is made of.
 pub struct Parts {
     pub worker: WorkerConfig,
@@ -95,11 +98,17 @@ impl Distributed {
     /// Opens the three topics, and begins to take part in the group.
     pub async fn start(parts: Parts) -> Result<Self> {
         let Parts { worker, group, worker_id, url, transport, loggers } = parts;
+        let member = group::Member::new(driver::settings(&worker, &group)?);
+        // Without this the topics would be tried for long. Brokers that are away may come.
+        match transport.check(REFUSAL_WAIT).await {
+            Err(error) if error.kind() == Kind::Fatal => return Err(error),
+            Err(error) => tracing::warn!("{}; trying on", error.trace()),
+            Ok(()) => {}
+        }
         let (configs, changes) = ConfigStore::open(&worker.props).await?;
         let statuses = StatusStore::open(&worker.props).await?;
         let offsets = Arc::new(OffsetTopic::open(&worker.props).await?);
         let tasks = Tasks { transport, offsets, worker: Arc::new(worker.props.clone()) };
-        let member = group::Member::new(driver::settings(&worker, &group)?)?;
         let (standing, _) = watch::channel(Standing { generation: -1, ..Standing::default() });
         let shared = Arc::new(Shared {
             worker,
