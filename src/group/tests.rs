@@ -24,6 +24,8 @@ use uuid::Uuid;
 
 use super::{connection::Connection, *};
 
+mod secure;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_millis(300);
 
