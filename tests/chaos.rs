@@ -127,16 +127,19 @@ impl Scene {
         // From here on all that is written is streamed, whoever takes over.
         let load = Load::start(&database, seed, SOURCES);
         for name in &names {
-            wait_for(&format!("the end of the snapshot of {name}"), Duration::from_secs(90), || {
-                let path = format!("/connectors/{name}/offsets");
-                let stored = cluster.rest().call("GET", &path, None);
-                let offset = stored["offsets"].get(0)?.get("offset")?;
-                offset.get("snapshot").is_none().then_some(())
-            });
+            wait_for(
+                &format!("the end of the snapshot of {name}"),
+                Duration::from_secs(90),
+                || {
+                    let path = format!("/connectors/{name}/offsets");
+                    let stored = cluster.rest().call("GET", &path, None);
+                    let offset = stored["offsets"].get(0)?.get("offset")?;
+                    offset.get("snapshot").is_none().then_some(())
+                },
+            );
         }
         let random = Random::new(seed);
-        let scene =
-            Self { cluster, database, kafka, prefix, random, outcomes: Vec::new() };
+        let scene = Self { cluster, database, kafka, prefix, random, outcomes: Vec::new() };
         Some((scene, load))
     }
 
@@ -175,9 +178,7 @@ impl Scene {
             joined += usize::from(matches!(event, Event::Thaw | Event::Start));
             events.push(event);
         }
-        let begun = Instant::now();
-        let after = self.cluster.settle(&format!("{events:?}"));
-        let took = begun.elapsed();
+        let (after, took) = self.cluster.settle(&format!("{events:?}"));
         let live = self.cluster.live();
         let moved = after.iter().filter(|(part, worker)| before.get(*part) != Some(worker)).count();
         let orphans = before.values().filter(|worker| !live.contains(worker)).count();
@@ -194,7 +195,10 @@ impl Scene {
         let share = |count: usize| count.div_ceil(live.len());
         let tasks: usize = self.cluster.work.iter().map(|work| work.tasks).sum();
         let bound = orphans + joined * (share(self.cluster.work.len()) + share(tasks)) + 2 * count;
-        assert!(moved <= bound, "{events:?} moved {moved} parts, {bound} at most:\n{before:?}\n{after:?}");
+        assert!(
+            moved <= bound,
+            "{events:?} moved {moved} parts, {bound} at most:\n{before:?}\n{after:?}"
+        );
         for event in events {
             self.outcomes.push(Outcome { event, took, moved, orphans, started });
         }
@@ -202,10 +206,9 @@ impl Scene {
     }
 
     fn run(mut self, load: Load) {
-        let seconds = env::var("RIVERRUN_TEST_CHAOS_SECONDS").map_or(45, |text| {
-            text.parse().expect("RIVERRUN_TEST_CHAOS_SECONDS is a number")
-        });
-        let mut layout = self.cluster.settle("the first round, under load");
+        let seconds = env::var("RIVERRUN_TEST_CHAOS_SECONDS")
+            .map_or(45, |text| text.parse().expect("RIVERRUN_TEST_CHAOS_SECONDS is a number"));
+        let (mut layout, _) = self.cluster.settle("the first round, under load");
         self.cluster.started();
         let end = Instant::now() + Duration::from_secs(seconds);
         while Instant::now() < end {

@@ -177,6 +177,12 @@ impl Member {
         }
     }
 
+    /// Looks for the group's coordinator and logs in there, as the first join would. Fatal is what a
+    /// person must mend.
+    pub async fn meet(&self) -> Result<()> {
+        self.coordinator.reach().await.map(drop)
+    }
+
     /// Takes part in the next round and waits for its end.
     ///
     /// A retriable error says that the coordinator could not be found or kept failing: the worker

@@ -25,6 +25,10 @@ const SESSION: &str = "session.timeout.ms=6000;heartbeat.interval.ms=1500;\
                        scheduled.rebalance.max.delay.ms=2000;status.storage.partitions=1;\
                        offset.flush.interval.ms=1000";
 
+/// How long nothing changes before a group counts as settled: longer than a heartbeat, by which a
+/// worker hears of a round, and the pause before work that was left is given away.
+const CALM: Duration = Duration::from_millis(3_500);
+
 const SETTLE: Duration = Duration::from_secs(120);
 
 /// By connector, or connector and task, the worker that runs it.
@@ -189,17 +193,18 @@ impl Cluster {
         self.thaw(place);
     }
 
-    /// Waits until all runs where it should, and nothing changes any more.
-    pub(super) fn settle(&mut self, after: &str) -> Layout {
+    /// Waits until all runs where it should, and nothing changes any more. With how long it took
+    /// until then.
+    pub(super) fn settle(&mut self, after: &str) -> (Layout, Duration) {
+        let begun = Instant::now();
         let end = Instant::now() + SETTLE;
         let mut last: Option<(Layout, Instant)> = None;
         loop {
             let found = self.look();
             match (&found, &last) {
-                // A rebalance that is announced needs a heartbeat to be heard of.
                 (Ok(layout), Some((same, since))) if layout == same => {
-                    if since.elapsed() > Duration::from_millis(3_500) {
-                        return layout.clone();
+                    if since.elapsed() > CALM {
+                        return (layout.clone(), *since - begun);
                     }
                 }
                 (Ok(layout), _) => last = Some((layout.clone(), Instant::now())),
@@ -246,7 +251,10 @@ impl Cluster {
         let layout = seen.expect("one is always well");
         for kind in [false, true] {
             let count = |worker: &String| {
-                layout.iter().filter(|(part, at)| part.contains('/') == kind && *at == worker).count()
+                layout
+                    .iter()
+                    .filter(|(part, at)| part.contains('/') == kind && *at == worker)
+                    .count()
             };
             let counts: Vec<usize> = live.iter().map(count).collect();
             if counts.iter().max() > counts.iter().min().map(|least| least + 1).as_ref() {
@@ -272,9 +280,11 @@ impl Cluster {
             if told != *tasks {
                 return Err(format!("{name} has {told} tasks: {status}"));
             }
-            let parts = status["tasks"].as_array().into_iter().flatten().map(|task| {
-                (format!("{name}/{}", task["id"]), task)
-            });
+            let parts = status["tasks"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|task| (format!("{name}/{}", task["id"]), task));
             for (part, status) in parts.chain([(name.clone(), &status["connector"])]) {
                 let worker = status["worker_id"].as_str().unwrap_or_default().to_owned();
                 if status["state"] != "RUNNING" || !live.contains(&worker) {

@@ -50,43 +50,57 @@ async fn each_kind_of_listener() {
     let pem = ("ssl.truststore.type", "PEM");
     let cases: &[(&str, &[(&str, &str)])] = &[
         ("ssl", &[("security.protocol", "SSL"), ("ssl.truststore.location", "@/ca.pem"), pem]),
-        ("ssl:127.0.0.1", &[
-            ("security.protocol", "ssl"),
-            ("ssl.endpoint.identification.algorithm", ""),
-            trust,
-        ]),
-        ("mtls", &[
-            ("security.protocol", "SSL"),
-            ("ssl.keystore.location", "@/client.p12"),
-            ("ssl.keystore.type", "PKCS12"),
-            ("ssl.keystore.password", "changeit"),
-            ("ssl.truststore.location", "@/trust.p12"),
-            ("ssl.truststore.type", "PKCS12"),
-            ("ssl.truststore.password", "changeit"),
-        ]),
-        ("mtls", &[
-            ("security.protocol", "SSL"),
-            ("ssl.keystore.location", "@/client.jks"),
-            ("ssl.keystore.password", "changeit"),
-            ("ssl.truststore.password", "changeit"),
-            trust,
-        ]),
-        ("sasl_plaintext", &[
-            ("security.protocol", "SASL_PLAINTEXT"),
-            ("sasl.mechanism", "SCRAM-SHA-512"),
-            ("sasl.jaas.config", SCRAM),
-        ]),
-        ("sasl_plaintext", &[
-            ("security.protocol", "SASL_PLAINTEXT"),
-            ("sasl.mechanism", "SCRAM-SHA-256"),
-            ("sasl.jaas.config", SCRAM),
-        ]),
-        ("sasl_ssl", &[
-            ("security.protocol", "SASL_SSL"),
-            ("sasl.mechanism", "PLAIN"),
-            ("sasl.jaas.config", PLAIN),
-            trust,
-        ]),
+        (
+            "ssl:127.0.0.1",
+            &[("security.protocol", "ssl"), ("ssl.endpoint.identification.algorithm", ""), trust],
+        ),
+        (
+            "mtls",
+            &[
+                ("security.protocol", "SSL"),
+                ("ssl.keystore.location", "@/client.p12"),
+                ("ssl.keystore.type", "PKCS12"),
+                ("ssl.keystore.password", "changeit"),
+                ("ssl.truststore.location", "@/trust.p12"),
+                ("ssl.truststore.type", "PKCS12"),
+                ("ssl.truststore.password", "changeit"),
+            ],
+        ),
+        (
+            "mtls",
+            &[
+                ("security.protocol", "SSL"),
+                ("ssl.keystore.location", "@/client.jks"),
+                ("ssl.keystore.password", "changeit"),
+                ("ssl.truststore.password", "changeit"),
+                trust,
+            ],
+        ),
+        (
+            "sasl_plaintext",
+            &[
+                ("security.protocol", "SASL_PLAINTEXT"),
+                ("sasl.mechanism", "SCRAM-SHA-512"),
+                ("sasl.jaas.config", SCRAM),
+            ],
+        ),
+        (
+            "sasl_plaintext",
+            &[
+                ("security.protocol", "SASL_PLAINTEXT"),
+                ("sasl.mechanism", "SCRAM-SHA-256"),
+                ("sasl.jaas.config", SCRAM),
+            ],
+        ),
+        (
+            "sasl_ssl",
+            &[
+                ("security.protocol", "SASL_SSL"),
+                ("sasl.mechanism", "PLAIN"),
+                ("sasl.jaas.config", PLAIN),
+                trust,
+            ],
+        ),
     ];
     for (listener, props) in cases {
         if let Err(error) = ask(&at, listener, props).await {
@@ -105,10 +119,15 @@ async fn what_is_refused_says_what_to_mend() {
     let (fatal, passing) = (Kind::Fatal, Kind::Retriable);
     type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], Kind, &'c [&'c str]);
     let cases: &[Case<'_>] = &[
-        ("sasl_plaintext", &[sasl, plain, ("sasl.jaas.config", WRONG)], fatal, &[
-            "refused the login of ann by PLAIN: Authentication failed: Invalid username or password",
-            "sasl.jaas.config",
-        ]),
+        (
+            "sasl_plaintext",
+            &[sasl, plain, ("sasl.jaas.config", WRONG)],
+            fatal,
+            &[
+                "refused the login of ann by PLAIN: Authentication failed: Invalid username or password",
+                "sasl.jaas.config",
+            ],
+        ),
         (
             "sasl_plaintext",
             &[sasl, ("sasl.mechanism", "SCRAM-SHA-512"), ("sasl.jaas.config", WRONG)],
@@ -116,10 +135,12 @@ async fn what_is_refused_says_what_to_mend() {
             &["invalid credentials with SASL mechanism SCRAM-SHA-512", "sasl.jaas.config"],
         ),
         ("sasl_plaintext", &[], passing, &["security.protocol has to say so"]),
-        ("ssl:127.0.0.1", &[ssl, trust[0], trust[1]], fatal, &[
-            "its certificate is not for 127.0.0.1",
-            "ssl.endpoint.identification.algorithm=",
-        ]),
+        (
+            "ssl:127.0.0.1",
+            &[ssl, trust[0], trust[1]],
+            fatal,
+            &["its certificate is not for 127.0.0.1", "ssl.endpoint.identification.algorithm="],
+        ),
         (
             "ssl",
             &[ssl, ("ssl.truststore.location", "@/stranger.pem"), trust[1]],
@@ -128,10 +149,15 @@ async fn what_is_refused_says_what_to_mend() {
         ),
         ("ssl", &[], passing, &["the peer speaks TLS; set security.protocol"]),
         ("mtls", &[ssl, trust[0], trust[1]], fatal, &["ssl.keystore.location"]),
-        ("sasl_plaintext", &[ssl, trust[0], trust[1]], passing, &[
-            "the TLS handshake with Kafka at localhost",
-            "check that its listener is one for TLS",
-        ]),
+        (
+            "sasl_plaintext",
+            &[ssl, trust[0], trust[1]],
+            passing,
+            &[
+                "the TLS handshake with Kafka at localhost",
+                "check that its listener is one for TLS",
+            ],
+        ),
         (
             "ssl",
             &[sasl, plain, ("sasl.jaas.config", PLAIN)],

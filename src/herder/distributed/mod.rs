@@ -80,9 +80,6 @@ enum Command {
     Shutdown { reply: oneshot::Sender<()> },
 }
 
-/// How long a Kafka that refuses the worker's TLS or login is given to change its mind.
-const REFUSAL_WAIT: Duration = Duration::from_secs(10);
-
 /// What a worker of a group is made of.
 pub struct Parts {
     pub worker: WorkerConfig,
@@ -99,8 +96,9 @@ impl Distributed {
     pub async fn start(parts: Parts) -> Result<Self> {
         let Parts { worker, group, worker_id, url, transport, loggers } = parts;
         let member = group::Member::new(driver::settings(&worker, &group)?);
-        // Without this the topics would be tried for long. Brokers that are away may come.
-        match transport.check(REFUSAL_WAIT).await {
+        // Whom the brokers do not let in is told so now, and in few words: the clients of the topics
+        // would try for long. Brokers that are away may come.
+        match member.meet().await {
             Err(error) if error.kind() == Kind::Fatal => return Err(error),
             Err(error) => tracing::warn!("{}; trying on", error.trace()),
             Ok(()) => {}
