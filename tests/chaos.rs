@@ -26,6 +26,7 @@ use load::Load;
 
 use crate::harness::{
     database::Database,
+    link::Link,
     random::Random,
     rest::{Config, json_converters, postgres_source},
     servers, topics, wait_for,
@@ -71,6 +72,10 @@ enum Event {
     Freeze,
     /// The end of that: it does not know yet that the others have taken its work.
     Thaw,
+    /// Nothing passes between it and Kafka, for longer than the session lasts; all else goes on.
+    Cut,
+    /// The end of that.
+    Mend,
     /// A stop that is shorter than the session.
     Nap,
     Start,
@@ -99,8 +104,10 @@ struct Scene {
 
 impl Scene {
     /// A group of `jvm` workers of the JVM and `own` of ours, with all its connectors running.
-    fn new(prefix: &'static str, jvm: usize, own: usize) -> Option<(Self, Load)> {
-        let (Some(postgres), Some(kafka)) = (servers::postgres(prefix), servers::kafka(prefix))
+    /// The last of them reaches Kafka by `link`, which can be cut.
+    fn new(prefix: &'static str, jvm: usize, own: usize, link: &str) -> Option<(Self, Load)> {
+        let (Some(postgres), Some(kafka), Some(listeners)) =
+            (servers::postgres(prefix), servers::kafka(prefix), servers::listeners(prefix))
         else {
             return None;
         };
@@ -113,9 +120,15 @@ impl Scene {
         let database = Arc::new(Database::create(&postgres, prefix));
         load::prepare(&database, SOURCES);
         let work = work(prefix, &database);
-        let peers = (0..jvm)
-            .map(|n| Peer::jvm(prefix, n, &kafka))
-            .chain((jvm..jvm + own).map(|n| Peer::own(prefix, n, &kafka)));
+        let (inside, outside) = (&listeners[link], &listeners[&format!("{link}_outside")]);
+        let link = Link::open(outside, inside);
+        let peer = |n, kafka: &str| match n < jvm {
+            true => Peer::jvm(prefix, n, kafka),
+            false => Peer::own(prefix, n, kafka),
+        };
+        let last = jvm + own - 1;
+        let peers =
+            (0..last).map(|n| peer(n, &kafka)).chain([peer(last, outside).behind(link, outside)]);
         let mut cluster = Cluster::new(prefix, &kafka, peers.collect(), database.clone());
         (0..jvm + own).for_each(|n| cluster.start(n));
         for Work { name, config, .. } in &work {
@@ -150,9 +163,20 @@ impl Scene {
             let peer = &self.cluster.peers[place];
             let others = self.cluster.live().len() > 1;
             let events: &[Event] = match () {
+                () if peer.is_cut() => &[Event::Mend, Event::Mend, Event::Kill],
                 () if peer.is_frozen() => &[Event::Thaw, Event::Thaw, Event::Kill],
                 () if peer.is_down() => &[Event::Start],
+                () if others && peer.has_link() => &[
+                    Event::Cut,
+                    Event::Cut,
+                    Event::Kill,
+                    Event::Terminate,
+                    Event::Freeze,
+                    Event::Nap,
+                ],
                 () if others => &[Event::Kill, Event::Terminate, Event::Freeze, Event::Nap],
+                // Mostly somebody else comes back then.
+                () if self.random.chance(80) => continue,
                 () => &[Event::Nap],
             };
             return (place, *self.random.pick(events));
@@ -172,10 +196,12 @@ impl Scene {
                 Event::Terminate => self.cluster.terminate(place),
                 Event::Freeze => self.cluster.freeze(place),
                 Event::Thaw => self.cluster.thaw(place),
+                Event::Cut => self.cluster.cut(place),
+                Event::Mend => self.cluster.mend(place),
                 Event::Nap => self.cluster.nap(place, self.random.between(500, 3_000)),
                 Event::Start => self.cluster.start(place),
             }
-            joined += usize::from(matches!(event, Event::Thaw | Event::Start));
+            joined += usize::from(matches!(event, Event::Thaw | Event::Mend | Event::Start));
             events.push(event);
         }
         let (after, took) = self.cluster.settle(&format!("{events:?}"));
@@ -253,7 +279,7 @@ impl Scene {
 
 #[test]
 fn a_group_of_three() {
-    let Some((scene, load)) = Scene::new("chaos_three", 0, 3) else { return };
+    let Some((scene, load)) = Scene::new("chaos_three", 0, 3, "link1") else { return };
     scene.run(load);
 }
 
@@ -263,6 +289,6 @@ fn a_group_with_two_jvm_workers() {
     if servers::connect(name).is_none() {
         return;
     }
-    let Some((scene, load)) = Scene::new(name, 2, 2) else { return };
+    let Some((scene, load)) = Scene::new(name, 2, 2, "link2") else { return };
     scene.run(load);
 }

@@ -86,7 +86,7 @@ struct Case<'a> {
 fn records_take_the_secured_way() {
     let test = "records_take_the_secured_way";
     let (Some(postgres), Some(kafka), Some(at)) =
-        (servers::postgres(test), servers::kafka(test), servers::secure(test))
+        (servers::postgres(test), servers::kafka(test), servers::listeners(test))
     else {
         return;
     };
@@ -195,7 +195,7 @@ impl Case<'_> {
 #[test]
 fn a_worker_that_is_not_let_in_says_why() {
     let test = "a_worker_that_is_not_let_in_says_why";
-    let Some(at) = servers::secure(test) else { return };
+    let Some(at) = servers::listeners(test) else { return };
     let wrong = [
         PLAIN[0],
         PLAIN[1],

@@ -146,3 +146,62 @@ fn sasl(layers: &Layers, client: &mut ClientConfig) -> Result<()> {
     client.set("sasl.password", login.password);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(properties: &[(&str, &str)]) -> Result<ClientConfig> {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let mut client = ClientConfig::new();
+        translate(&properties.iter().map(own).collect(), &mut client)?;
+        Ok(client)
+    }
+
+    /// What librdkafka is given of Java's stores is what it reads itself.
+    #[test]
+    fn stores_of_java_become_pem() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/testdata/");
+        for (store, key_password, trust) in
+            [("worker.jks", "key-password", "trust.jks"), ("worker.p12", "", "trust.p12")]
+        {
+            let client = check(&[
+                ("security.protocol", "SSL"),
+                ("ssl.keystore.location", &format!("{directory}{store}")),
+                ("ssl.keystore.password", "store-password"),
+                ("ssl.key.password", key_password),
+                ("ssl.truststore.location", &format!("{directory}{trust}")),
+                ("ssl.truststore.password", "store-password"),
+                ("ssl.endpoint.identification.algorithm", ""),
+            ]);
+            let client = client.map_err(|error| error.trace()).unwrap();
+            let count = |key, word| client.get(key).unwrap_or_default().matches(word).count();
+            assert_eq!(count("ssl.key.pem", "BEGIN PRIVATE KEY"), 1, "{store}");
+            assert!(count("ssl.certificate.pem", "BEGIN CERTIFICATE") >= 1, "{store}");
+            assert!(count("ssl.ca.pem", "BEGIN CERTIFICATE") >= 1, "{trust}");
+            assert_eq!(client.get("ssl.endpoint.identification.algorithm"), Some("none"));
+            // librdkafka opens the key when a client is made.
+            let made: Result<rdkafka::producer::BaseProducer, _> = client.create();
+            made.map(|_| ()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused() {
+        for (key, value, answer) in [
+            ("security.protocol", "TLS", "security.protocol is \"TLS\""),
+            ("ssl.cipher.suites", "TLS_AES_128_GCM_SHA256", "ssl.cipher.suites is refused"),
+            ("ssl.enabled.protocols", "TLSv1.3", "ssl.enabled.protocols is TLSv1.3"),
+            ("ssl.provider", "BC", "ssl.provider is refused"),
+            ("ssl.engine.factory.class", "x.Y", "ssl.engine.factory.class is refused"),
+        ] {
+            let error = check(&[("security.protocol", "SSL"), (key, value)]).err();
+            let message = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(message.contains(answer), "{key}={value}: {message}");
+            // Without TLS nobody reads it.
+            if key.starts_with("ssl") {
+                check(&[(key, value)]).map(|_| ()).unwrap();
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The workers of one group, ours and the JVM's, and who of them runs what.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -13,6 +13,7 @@ use super::Work;
 use crate::harness::{
     database::Database,
     jvm::{self, Jvm},
+    link::Link,
     rest::Rest,
     sockets,
     topics::Follower,
@@ -58,6 +59,9 @@ pub(super) struct Peer {
     place: Place,
     process: Option<Process>,
     frozen: bool,
+    /// Its way to Kafka, and whether that is cut now.
+    link: Option<(Link, String)>,
+    cut: bool,
     rest: Rest,
 }
 
@@ -67,7 +71,7 @@ impl Peer {
         home.properties.push_str(&SESSION.replace(';', "\n"));
         home.properties.push('\n');
         let rest = Rest { url: format!("http://127.0.0.1:{}", home.port) };
-        Self { place: Place::Own(home), process: None, frozen: false, rest }
+        Self::down(Place::Own(home), rest)
     }
 
     pub(super) fn jvm(group: &str, n: usize, kafka: &str) -> Self {
@@ -75,7 +79,25 @@ impl Peer {
         let name = format!("chaos-{n}");
         let place = Place::Jvm(Jvm::new(&name, port, kafka, group, SESSION));
         let rest = Rest { url: String::new() };
-        Self { place, process: None, frozen: false, rest }
+        Self::down(place, rest)
+    }
+
+    fn down(place: Place, rest: Rest) -> Self {
+        Self { place, process: None, frozen: false, link: None, cut: false, rest }
+    }
+
+    /// The same with a way to Kafka that can be cut, from `outside`, which it was told of.
+    pub(super) fn behind(mut self, link: Link, outside: &str) -> Self {
+        self.link = Some((link, outside.to_owned()));
+        self
+    }
+
+    pub(super) fn has_link(&self) -> bool {
+        self.link.is_some()
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// As it stands in statuses.
@@ -92,7 +114,7 @@ impl Peer {
     }
 
     fn is_live(&self) -> bool {
-        !self.is_down() && !self.frozen
+        !self.is_down() && !self.frozen && !self.cut
     }
 
     fn log(&self) -> String {
@@ -145,6 +167,9 @@ impl Cluster {
     }
 
     pub(super) fn kill(&mut self, place: usize) {
+        if self.peers[place].cut {
+            self.mend(place);
+        }
         let peer = &mut self.peers[place];
         peer.frozen = false;
         match peer.process.take().expect("it runs") {
@@ -184,6 +209,25 @@ impl Cluster {
         let peer = &mut self.peers[place];
         signal("-CONT", peer.process.as_ref().expect("it runs").pid());
         peer.frozen = false;
+    }
+
+    pub(super) fn cut(&mut self, place: usize) {
+        self.link(place, true);
+    }
+
+    pub(super) fn mend(&mut self, place: usize) {
+        self.link(place, false);
+    }
+
+    fn link(&mut self, place: usize, cut: bool) {
+        let peer = &mut self.peers[place];
+        let (link, _) = peer.link.as_ref().expect("it has one");
+        if cut {
+            link.cut()
+        } else {
+            link.mend()
+        }
+        peer.cut = cut;
     }
 
     /// Shorter than the session lasts.
@@ -358,11 +402,12 @@ impl Cluster {
         for place in 0..self.peers.len() {
             match &self.peers[place] {
                 peer if peer.is_down() => {}
-                peer if peer.is_frozen() => self.kill(place),
+                peer if !peer.is_live() => self.kill(place),
                 _ => self.terminate(place),
             }
         }
-        let down: BTreeSet<bool> = self.peers.iter().map(Peer::is_down).collect();
-        assert_eq!(down, BTreeSet::from([true]));
+        for (link, outside) in self.peers.iter().filter_map(|peer| peer.link.as_ref()) {
+            link.end(outside);
+        }
     }
 }

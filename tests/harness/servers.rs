@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `RIVERRUN_TEST_POSTGRES` | PostgreSQL, a superuser | `postgres://postgres@127.0.0.1:25432/postgres` |
 //! | `RIVERRUN_TEST_KAFKA` | a broker | `127.0.0.1:29092` |
-//! | `RIVERRUN_TEST_KAFKA_SECURE` | its listeners with TLS and SASL, and a directory of certificates | `ssl=localhost:29192,…,certificates=…` |
+//! | `RIVERRUN_TEST_KAFKA_LISTENERS` | its listeners with TLS and SASL, and a directory of certificates | `ssl=localhost:29192,…,certificates=…` |
 //! | `RIVERRUN_TEST_CONNECT` | the JVM peer's REST API, on the same broker | `http://127.0.0.1:28083` |
 //!
 //! `tests/harness/start` starts them all.
@@ -38,8 +38,8 @@ pub(crate) fn kafka(test: &str) -> Option<String> {
 }
 
 /// Listeners by name, and under `certificates` the directory, see `tests/harness/certificates`.
-pub(crate) fn secure(test: &str) -> Option<BTreeMap<String, String>> {
-    let text = address(test, "RIVERRUN_TEST_KAFKA_SECURE")?;
+pub(crate) fn listeners(test: &str) -> Option<BTreeMap<String, String>> {
+    let text = address(test, "RIVERRUN_TEST_KAFKA_LISTENERS")?;
     let pair = |part: &str| part.split_once('=').map(|(name, at)| (name.to_owned(), at.to_owned()));
     Some(text.split(',').filter_map(pair).collect())
 }

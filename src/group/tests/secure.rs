@@ -1,4 +1,4 @@
-//! On the secured listeners of the broker that `RIVERRUN_TEST_KAFKA_SECURE` tells of.
+//! On the secured listeners of the broker that `RIVERRUN_TEST_KAFKA_LISTENERS` tells of.
 
 use kafka_protocol::messages::FindCoordinatorRequest;
 use model::connector::Props;
@@ -9,9 +9,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// `name=address,…,certificates=directory`, or a word on standard error that `test` was skipped.
 fn listeners(test: &str) -> Option<BTreeMap<String, String>> {
-    let found = env::var("RIVERRUN_TEST_KAFKA_SECURE").ok().filter(|value| !value.is_empty());
+    let found = env::var("RIVERRUN_TEST_KAFKA_LISTENERS").ok().filter(|value| !value.is_empty());
     if found.is_none() {
-        writeln!(stderr(), "skipped: {test}: RIVERRUN_TEST_KAFKA_SECURE is not set").unwrap();
+        writeln!(stderr(), "skipped: {test}: RIVERRUN_TEST_KAFKA_LISTENERS is not set").unwrap();
     }
     let pair = |part: &str| part.split_once('=').map(|(name, at)| (name.to_owned(), at.to_owned()));
     Some(found?.split(',').filter_map(pair).collect())
