@@ -10,3 +10,4 @@ pub mod plugins;
 pub mod rest;
 pub mod runtime;
 pub mod storage;
+pub mod tls;

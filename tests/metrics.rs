@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::harness::{
     database::Database,
-    link,
+    link::Link,
     rest::{Rest, postgres_source},
     servers, wait_for,
-    worker::Home,
+    worker::{Home, free_port},
 };
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -145,7 +145,9 @@ fn a_silent_database_is_a_stall_that_is_told_and_ended() {
     let Some(postgres) = servers::postgres(NAME) else { return };
     let database = Database::create(&postgres, "metrics_stall");
     database.sql("CREATE TABLE item (id int PRIMARY KEY);");
-    let (port, silence) = link::silenced(format!("{}:{}", database.host, database.port));
+    let port = free_port();
+    let server = format!("{}:{}", database.host, database.port);
+    let link = Link::open(&format!("127.0.0.1:{port}"), &server);
     let mut config = postgres_source(
         &database,
         "metrics_stall",
@@ -164,7 +166,7 @@ fn a_silent_database_is_a_stall_that_is_told_and_ended() {
     assert!(healthy.get("stalled").is_none(), "{healthy}");
     assert_eq!(scrape(rest)[&of_task("riverrun_task_stalled")], 0.0);
 
-    silence.set(true);
+    link.cut();
     let stalled = wait_for("the stall in the status", WITHIN, || {
         task(rest, "silent").filter(|task| task.get("stalled").is_some())
     });
@@ -174,7 +176,7 @@ fn a_silent_database_is_a_stall_that_is_told_and_ended() {
     wait_for("the rebuild", WITHIN, || {
         (scrape(rest)[&of_task("riverrun_task_rebuilds_total")] >= 1.0).then_some(())
     });
-    silence.set(false);
+    link.mend();
     database.sql("INSERT INTO item VALUES (2);");
     // Counted from the new start of the source on: what came after the stored offset.
     wait_for("the change after the silence", WITHIN, || {

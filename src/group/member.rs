@@ -41,6 +41,7 @@ use super::{
     coordinator::{Coordinator, refused},
     heartbeat::Heart,
     leader::Election,
+    security::Security,
     wire::{Assignment, Metadata, Protocol, Version, Work},
 };
 
@@ -59,8 +60,8 @@ const NO_GENERATION: i32 = -1;
 pub struct Settings {
     /// `bootstrap.servers`, each `host:port`.
     pub bootstrap_servers: Vec<String>,
-    /// `security.protocol`.
-    pub security_protocol: String,
+    /// `security.protocol`, with what belongs to it.
+    pub security: Security,
     /// `group.id`.
     pub group_id: String,
     /// `client.id`.
@@ -159,28 +160,29 @@ enum Attempt {
     Again,
     /// Something must pass first.
     Later(Error),
+    /// The coordinator has yet to read about its groups, which also holds for everybody else.
+    Loading(Error),
     /// Another broker may be the coordinator now.
     Elsewhere(Error),
 }
 
 impl Member {
-    pub fn new(settings: Settings) -> Result<Self> {
-        let protocol = settings.security_protocol.to_ascii_uppercase();
-        if protocol != "PLAINTEXT" {
-            return Err(Error::fatal(format!(
-                "security.protocol is {protocol}, which membership in a Connect group does not \
-                 have in this version; use a PLAINTEXT listener"
-            )));
-        }
+    pub fn new(settings: Settings) -> Self {
         let settings = Arc::new(settings);
-        Ok(Self {
+        Self {
             coordinator: Coordinator::new(Arc::clone(&settings)),
             settings,
             id: NO_MEMBER_ID.to_owned(),
             completed: NO_GENERATION,
             last: None,
             heart: None,
-        })
+        }
+    }
+
+    /// Looks for the group's coordinator and logs in there, as the first join would. Fatal is what a
+    /// person must mend.
+    pub async fn meet(&self) -> Result<()> {
+        self.coordinator.reach().await.map(drop)
     }
 
     /// Takes part in the next round and waits for its end.
@@ -218,6 +220,12 @@ impl Member {
                     failing = None;
                     continue;
                 }
+                Attempt::Loading(error) => {
+                    failing = None;
+                    debug!(group = self.settings.group_id, error = error.trace(), "waiting");
+                    time::sleep(self.settings.retry_backoff).await;
+                    continue;
+                }
                 Attempt::Later(error) => error,
                 Attempt::Elsewhere(error) => {
                     self.coordinator.forget(&connection);
@@ -249,8 +257,6 @@ impl Member {
     /// Leaves the group. The member may join again, as a new one.
     pub async fn leave(&mut self, reason: &str) -> Result<()> {
         self.heart = None;
-        self.completed = NO_GENERATION;
-        self.last = None;
         let id = std::mem::take(&mut self.id);
         if id == NO_MEMBER_ID {
             return Ok(());
@@ -412,6 +418,7 @@ impl Member {
                 Ok(Attempt::Again)
             }
             E::NotCoordinator | E::CoordinatorNotAvailable => Ok(Attempt::Elsewhere(refusal)),
+            E::CoordinatorLoadInProgress => Ok(Attempt::Loading(refusal)),
             _ if refusal.kind() == Kind::Fatal => Err(refusal),
             _ => Ok(Attempt::Later(refusal)),
         }
@@ -430,6 +437,7 @@ impl Member {
                 Ok(Attempt::Again)
             }
             E::NotCoordinator | E::CoordinatorNotAvailable => Ok(Attempt::Elsewhere(refusal)),
+            E::CoordinatorLoadInProgress => Ok(Attempt::Loading(refusal)),
             _ if refusal.kind() == Kind::Fatal => Err(refusal),
             _ => Ok(Attempt::Later(refusal)),
         }

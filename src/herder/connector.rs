@@ -26,6 +26,7 @@ use super::{
     TaskStatus,
     restart_policy::Policy,
     restarts::{Failed, Schedule, due},
+    sink_offsets,
     standalone::Shared,
     task_configs::{alter_offsets, task_configs},
 };
@@ -307,7 +308,7 @@ impl Connector {
     fn schedule(&mut self, id: usize, passing: bool) {
         let Some(task) = self.tasks.get(&id) else { return };
         // What is wrong with these keys was said when the configuration was taken.
-        let policy = Policy::read(&task.config, &self.shared.worker.props);
+        let policy = Policy::read(&self.config.props(), &self.shared.worker.props);
         let who = format!("{}|task-{id}", self.name);
         let metrics = task.handle.as_ref().map(|handle| &**handle.metrics());
         let failed = Failed { who: &who, passing, metrics };
@@ -533,9 +534,18 @@ impl Connector {
         if self.target != Target::Stopped || !self.tasks.is_empty() {
             return Err(Refusal::not_stopped(&self.name));
         }
+        let (shared, name, raw) = (self.shared.clone(), self.name.clone(), self.config.props());
+        let source = match self.plugin {
+            Plugin::Source(source) => source,
+            Plugin::Sink(sink) => {
+                let work = async move {
+                    let (worker, transport) = (&shared.worker, &*shared.tasks.transport);
+                    sink_offsets::change(worker, transport, sink, &name, &raw, changes).await
+                };
+                return self.attend(work).await;
+            }
+        };
         let store = self.shared.tasks.offsets.clone();
-        let (shared, name) = (self.shared.clone(), self.name.clone());
-        let (plugin, raw) = (self.plugin, self.config.props());
         let work = async move {
             let changes = match changes {
                 Some(changes) => changes,
@@ -544,12 +554,7 @@ impl Connector {
                     listed.into_iter().map(|(partition, _)| (partition, None)).collect()
                 }
             };
-            let done = match plugin {
-                Plugin::Source(source) => {
-                    alter_offsets(&shared.worker, source, &raw, &changes).await?
-                }
-                Plugin::Sink(_) => false,
-            };
+            let done = alter_offsets(&shared.worker, source, &raw, &changes).await?;
             store.write(&name, changes).await?;
             Ok(done)
         };

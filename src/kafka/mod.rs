@@ -2,6 +2,11 @@
 
 mod admin;
 mod config;
+mod consumer;
+mod dead_letters;
+mod group_offsets;
+mod jaas;
+mod login;
 mod producer;
 mod security;
 
@@ -13,20 +18,27 @@ use std::{
 
 use async_trait::async_trait;
 use model::{
-    connector::Props,
+    connector::{Props, TopicPartition},
     error::{Error, Result},
 };
 use rdkafka::{
     ClientContext,
-    config::RDKafkaLogLevel,
+    config::{ClientConfig, RDKafkaLogLevel},
     consumer::ConsumerContext,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext},
 };
 
-use crate::runtime::transport::{Client, Consumer, Producer, Transport};
+use crate::metrics::{ClientKind, ClientMetrics, Metrics, client::INTERVAL_MS};
+use crate::runtime::{
+    settings::DeadLetterQueue,
+    subscription::Subscription,
+    transport::{ChangeError, Client, Consumer, OffsetChange, Producer, Transport},
+};
 
 pub(crate) use config::own_topic;
+pub(crate) use login::{Login, Mechanism};
+pub(crate) use security::Protocol;
 
 /// A Kafka cluster, as the worker's properties name it.
 pub struct Kafka {
@@ -60,23 +72,43 @@ impl Transport for Kafka {
         Ok(Box::new(producer::KafkaProducer::new(&self.worker, client)?))
     }
 
-    fn claim(&self, _connector: &str, _props: &Props) -> Result<()> {
-        Ok(())
+    fn claim(&self, _connector: &str, props: &Props) -> Result<()> {
+        // Nothing is missed here: topics keep their records.
+        Subscription::new(props).map(drop)
     }
 
     async fn consumer(&self, client: &Client) -> Result<Box<dyn Consumer>> {
-        let reason = self.refuses_sinks().unwrap_or_default();
-        Err(Error::fatal(format!("sink connector {} cannot run: {reason}", client.connector)))
+        Ok(Box::new(consumer::KafkaConsumer::new(&self.worker, client)?))
     }
 
+    /// As in the JVM: the group stays, with its offsets, and a connector of the same name goes on
+    /// there.
     fn forget(&self, _connector: &str) {}
 
-    fn refuses_sinks(&self) -> Option<String> {
-        Some(
-            "sink connectors need the in-process transport in this version; use a standalone \
-             worker whose properties do not set bootstrap.servers"
-                .to_owned(),
-        )
+    async fn dead_letters(
+        &self,
+        client: &Client,
+        queue: &DeadLetterQueue,
+    ) -> Result<Box<dyn Producer>> {
+        Ok(Box::new(dead_letters::open(&self.worker, client, queue).await?))
+    }
+
+    async fn sink_offsets(
+        &self,
+        connector: &str,
+        props: &Props,
+    ) -> Result<Vec<(TopicPartition, i64)>> {
+        group_offsets::Group::new(&self.worker, connector, props)?.list().await
+    }
+
+    async fn change_sink_offsets(
+        &self,
+        connector: &str,
+        props: &Props,
+        change: OffsetChange<'_>,
+    ) -> Result<(), ChangeError> {
+        let group = group_offsets::Group::new(&self.worker, connector, props);
+        group.map_err(ChangeError::Failed)?.change(change).await
     }
 
     fn refused_settings(&self, props: &Props) -> Vec<(String, String)> {
@@ -92,13 +124,19 @@ impl Transport for Kafka {
         if self.ask(within).await.is_some() {
             return Ok(());
         }
-        let error = Error::retriable(format!(
-            "Kafka at {} did not answer within {} s; check bootstrap.servers, the network and \
-             security.protocol",
-            self.servers,
-            within.as_secs()
-        ));
-        Err(match self.client.context().last_error() {
+        let context = self.client.context();
+        let error = match context.refused() {
+            Some(hint) => {
+                Error::fatal(format!("Kafka at {} refused a client: {hint}", self.servers))
+            }
+            None => Error::retriable(format!(
+                "Kafka at {} did not answer within {} s; check bootstrap.servers, the network and \
+                 security.protocol",
+                self.servers,
+                within.as_secs()
+            )),
+        };
+        Err(match context.last_error() {
             Some(last) => error.caused_by(last),
             None => error,
         })
@@ -132,7 +170,7 @@ impl Kafka {
 /// Sends what librdkafka says to the log, under the name of the task it works for.
 pub(crate) struct Context {
     who: String,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<(Option<RDKafkaErrorCode>, String)>>,
     complaints: Complaints,
 }
 
@@ -143,8 +181,35 @@ impl Context {
 
     /// What the client complained of last.
     pub(crate) fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|(_, reason)| reason.clone())
     }
+
+    /// What a person has to mend, where the last complaint was about TLS or the login.
+    fn refused(&self) -> Option<&'static str> {
+        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.as_ref()?.0? {
+            RDKafkaErrorCode::Authentication => Some(
+                "check the user and password in sasl.jaas.config, and sasl.mechanism; \
+                 security.protocol has to be of the listener's type",
+            ),
+            RDKafkaErrorCode::SSL => Some(
+                "check ssl.truststore.location (the authority that signed the broker's \
+                 certificate), bootstrap.servers (a name that is in it), ssl.keystore.location \
+                 (where brokers ask for a client's certificate), and that security.protocol is of \
+                 the listener's type",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Has a client tell its statistics, at an interval of its configuration's or ours, and says where.
+fn measure(config: &mut ClientConfig, kind: ClientKind, metrics: &Metrics) -> Arc<ClientMetrics> {
+    if config.get("statistics.interval.ms").is_none() {
+        config.set("statistics.interval.ms", INTERVAL_MS);
+    }
+    metrics.client(kind, config.get("client.id").unwrap_or_default())
 }
 
 impl ClientContext for Context {
@@ -157,7 +222,7 @@ impl ClientContext for Context {
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         // That all brokers are down says less than why one of them is.
         if last.is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *last = Some(reason.to_owned());
+            *last = Some((error.rdkafka_error_code(), reason.to_owned()));
         }
     }
 }

@@ -21,12 +21,16 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
+    statistics::Statistics,
     types::RDKafkaRespErr,
 };
 use tokio::time::Instant;
 
 use super::{Complaints, admin::Topics, config};
-use crate::runtime::transport::{Chunk, Client, EncodedHeaders, Producer, Ticket};
+use crate::{
+    metrics::{ClientKind, ClientMetrics, Metrics},
+    runtime::transport::{Chunk, Client, EncodedHeaders, Producer, Ticket},
+};
 
 /// How long to wait when the queue is full. It holds many times what is sent in this time, so the
 /// network never runs dry.
@@ -58,7 +62,22 @@ impl KafkaProducer {
     pub(super) fn new(worker: &Props, client: &Client) -> Result<Self> {
         let settings = config::producer(worker, &client.connector, client.task, &client.props)?;
         let who = format!("{}|task-{}", client.connector, client.task);
-        let reports = Reports { who: who.clone(), complaints: Complaints::default() };
+        let mut producer = Self::over(settings, who, &client.metrics)?;
+        producer.creation = Topics::new(worker, client)?;
+        Ok(producer)
+    }
+
+    /// A producer that creates no topics.
+    pub(super) fn over(
+        mut settings: config::Settings,
+        who: String,
+        metrics: &Metrics,
+    ) -> Result<Self> {
+        let reports = Reports {
+            who: who.clone(),
+            complaints: Complaints::default(),
+            metrics: super::measure(&mut settings.client, ClientKind::Producer, metrics),
+        };
         let inner: Inner = settings.client.create_with_context(reports).map_err(|error| {
             Error::fatal(format!("Kafka producer for {} cannot start", settings.servers))
                 .caused_by(error)
@@ -67,7 +86,7 @@ impl KafkaProducer {
             inner: Some(Arc::new(inner)),
             servers: settings.servers,
             topic_wait: settings.block_max.min(TOPIC_WAIT),
-            creation: Topics::new(worker, client)?,
+            creation: Topics::none(),
             known: HashSet::new(),
             headers: HashMap::new(),
             who,
@@ -271,6 +290,7 @@ fn lost(topic: &str, [key, value]: [usize; 2], error: KafkaError) -> Error {
 struct Reports {
     who: String,
     complaints: Complaints,
+    metrics: Arc<ClientMetrics>,
 }
 
 impl ClientContext for Reports {
@@ -280,6 +300,10 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.complaints.log(&self.who, &error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.metrics.update(statistics);
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -59,6 +59,7 @@ pub(super) struct SinkCounters {
     pub(super) commit_seq: AtomicU64,
     pub(super) completed: Counter,
     pub(super) skipped: Counter,
+    resting: AtomicBool,
 }
 
 /// A total and its rate.
@@ -134,9 +135,9 @@ impl ErrorMetrics {
         self.dlq_requests.fetch_add(1, Relaxed);
     }
 
-    /// … and was not stored there.
-    pub fn dead_letter_failed(&self) {
-        self.dlq_failures.fetch_add(1, Relaxed);
+    /// So many were not stored there, since the task began.
+    pub fn dead_letters_failed(&self, records: u64) {
+        self.dlq_failures.store(records, Relaxed);
     }
 }
 
@@ -206,6 +207,7 @@ impl TaskMetrics {
                 commit_seq: AtomicU64::new(0),
                 completed: Counter::new(frame),
                 skipped: Counter::new(frame),
+                resting: AtomicBool::new(false),
             },
             next_restart: Mutex::default(),
         }
@@ -304,12 +306,21 @@ impl TaskMetrics {
         self.health.over(Wait::Poll);
     }
 
-    /// So many records are in the task's partitions that the consumer has not given to it; 0 while
-    /// the sink itself has paused them. More than 0 and none coming is a stall.
+    /// So many records are in the task's partitions that the consumer has not given to it. More than
+    /// 0 and none coming is a stall, unless they are held back.
     pub fn lag(&self, records: u64) {
         match records {
             0 => self.health.over(Wait::Poll),
+            _ if self.sink.resting.load(Relaxed) => self.health.over(Wait::Poll),
             _ => self.health.wait(Wait::Poll),
+        }
+    }
+
+    /// Some partitions are held back, because the sink wants none of their records now.
+    pub fn resting(&self, resting: bool) {
+        self.sink.resting.store(resting, Relaxed);
+        if resting {
+            self.health.over(Wait::Poll);
         }
     }
 
@@ -428,6 +439,10 @@ mod tests {
         assert_eq!(stalled(), None);
         task.lag(1);
         task.lag(0);
+        assert_eq!(stalled(), None);
+        task.lag(1);
+        task.resting(true);
+        task.lag(1);
         assert_eq!(stalled(), None);
         assert_eq!(task.taken.total.load(Relaxed), 3);
     }

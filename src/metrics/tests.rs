@@ -145,7 +145,10 @@ fn every_attribute_of_connect_has_its_name() {
     metrics.connector("c", "source", PLUGIN, State::Running);
     let _source = start(&metrics, "c", Role::Source);
     let _sink = start(&metrics, "s", Role::Sink);
-    metrics.group();
+    let group = metrics.group();
+    group.heartbeat(Duration::ZERO);
+    group.joined(Duration::ZERO);
+    group.synced(Duration::ZERO);
     let text = metrics.text();
     let families: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

@@ -241,6 +241,10 @@ impl GroupMetrics {
         for (what, requests) in
             [("heartbeat", &self.heartbeats), ("join", &self.joins), ("sync", &self.syncs)]
         {
+            if requests.total.load(Relaxed) == 0 {
+                // None has been measured.
+                continue;
+            }
             let (total, rate) = (format!("{what}_total"), format!("{what}_rate"));
             let help = format!("Answers to {what} requests of the group's protocol.");
             text.counter(&name(&total), &help, client, requests.total.load(Relaxed));
@@ -278,9 +282,11 @@ impl GroupMetrics {
             0 => -1.0,
             last => (now.saturating_sub(last) / 1_000) as f64,
         };
-        let help = "Seconds since the last heartbeat was answered; -1 before the first.";
-        let heartbeat = ago(&self.last_heartbeat);
-        text.gauge(&name("last_heartbeat_seconds_ago"), help, client, heartbeat);
+        if self.last_heartbeat.load(Relaxed) != 0 {
+            let help = "Seconds since the last heartbeat was answered.";
+            let heartbeat = ago(&self.last_heartbeat);
+            text.gauge(&name("last_heartbeat_seconds_ago"), help, client, heartbeat);
+        }
         let help = "Seconds since the last rebalance; -1 before the first.";
         let rebalance = ago(&self.last_rebalance);
         text.gauge(&name("last_rebalance_seconds_ago"), help, client, rebalance);

@@ -54,9 +54,24 @@ pub(super) struct Reporter {
     worker: Arc<Metrics>,
     /// The start of the task has been counted.
     counted: Arc<AtomicBool>,
+    /// The task was cancelled: another one may run in its place and speak for itself.
+    muted: Arc<AtomicBool>,
 }
 
 impl Reporter {
+    pub(super) fn mute(&self) {
+        self.muted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn who(&self) -> String {
+        format!("{}|task-{}", self.connector, self.task)
+    }
+
+    /// As Connect writes a task's id.
+    pub(super) fn id(&self) -> String {
+        format!("{}-{}", self.connector, self.task)
+    }
+
     pub(super) fn report(&self, state: State, trace: Option<String>) {
         self.send(state, trace, false);
     }
@@ -66,6 +81,10 @@ impl Reporter {
     }
 
     fn send(&self, state: State, trace: Option<String>, passing: bool) {
+        if self.muted.load(Ordering::Acquire) {
+            tracing::debug!("[{}] was cancelled and is {state:?}", self.who());
+            return;
+        }
         self.metrics.state(state);
         match state {
             State::Running => self.count_start(true),
@@ -113,7 +132,9 @@ where
         metrics: metrics.clone(),
         worker: tasks.metrics.clone(),
         counted: Arc::default(),
+        muted: Arc::default(),
     };
+    let reporter = status.clone();
     // A wrong value fails the task in a moment, where all its settings are read.
     let stall = settings::stall(&spawn.props, &tasks.worker).unwrap_or_default();
     metrics.health.limit(u64::try_from(stall.as_millis()).unwrap_or(u64::MAX));
@@ -157,7 +178,7 @@ where
         }
     };
     let driver = tokio::spawn(driver.instrument(span));
-    TaskHandle { target, driver, topics, metrics }
+    TaskHandle { target, driver, topics, reporter, metrics }
 }
 
 /// As in [`settings::Settings`], which the driver reads and complains about.
