@@ -22,6 +22,7 @@ pub mod distributed_config;
 mod isolated;
 pub mod offset_file;
 pub mod providers;
+mod sink_offsets;
 pub mod standalone;
 mod task_configs;
 pub mod validate;
@@ -98,12 +99,13 @@ pub trait Herder: Send + Sync {
     /// Partition and offset of each stored offset.
     async fn offsets(&self, name: &str) -> Answer<Vec<(Object, Object)>>;
 
-    /// Changes stored offsets; `None` forgets all of them.
+    /// Changes stored offsets; `None` forgets all of them. Answers whether that is all there is to
+    /// do: see `SourceConnector::alter_offsets`.
     async fn change_offsets(
         &self,
         name: &str,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> Answer<()>;
+    ) -> Answer<bool>;
 
     /// Takes the tasks of a connector that another worker runs; the body has them.
     async fn put_tasks(&self, name: &str, signature: Signature<'_>) -> Answer<()>;

@@ -1,9 +1,10 @@
-//! What tasks a connector makes of its configuration.
+//! What is asked of a connector itself: what tasks it makes of its configuration, and what it says
+//! to new offsets.
 
 use std::time::Duration;
 
 use model::{
-    connector::Props,
+    connector::{Object, Props, SourceConnector},
     error::{Error, Result},
 };
 
@@ -53,4 +54,19 @@ pub(super) async fn task_configs(
         }
     }
     Ok(configs)
+}
+
+/// Asks a source what it says to new offsets: its code may hang or panic.
+pub(super) async fn alter_offsets(
+    worker: &WorkerConfig,
+    source: &'static dyn SourceConnector,
+    raw: &Props,
+    changes: &[(Object, Option<Object>)],
+) -> Result<bool> {
+    let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
+    let changes = changes.to_vec();
+    let code = async move { source.alter_offsets(&props, &changes).await };
+    isolated::run(CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
+        Error::fatal(format!("the connector was asked about the new offsets and {fault}"))
+    })?
 }

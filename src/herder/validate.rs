@@ -320,9 +320,13 @@ fn client_overrides(
 ) -> Vec<ConfigInfo> {
     let refused: BTreeMap<String, String> = transport.refused_settings(props).into_iter().collect();
     let creates = props.keys().any(|key| key.starts_with("topic.creation."));
+    let letters = props.get("errors.deadletterqueue.topic.name").is_some_and(|it| !it.is_empty());
     let prefixes: &[&str] = match plugin {
         Plugin::Source(_) if creates => &["producer.override.", "admin.override."],
         Plugin::Source(_) => &["producer.override."],
+        Plugin::Sink(_) if letters => {
+            &["producer.override.", "admin.override.", "consumer.override."]
+        }
         Plugin::Sink(_) => &["consumer.override."],
     };
     let mut configs = Vec::new();

@@ -29,10 +29,12 @@ use tokio::{
 
 pub mod convert;
 pub mod encode;
+mod errors;
 pub mod ledger;
 pub mod settings;
 mod sink;
 mod source;
+pub(crate) mod subscription;
 mod supervise;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use model::{connector::Props, error::Stage};
+use model::error::Stage;
 
 use self::fakes::{
     FakeTransport, Script, Step, Worker, eventually, offsets_of, recording_sink, worker_with,
@@ -360,7 +360,8 @@ async fn a_record_the_sink_reports_fails_it_unless_tolerated() {
         trace,
         format!(
             "Tolerance exceeded in error handler\nCaused by: the record at offset 1 of topic t \
-             failed in stage {stage} with the sink\nCaused by: not wanted"
+             failed in stage {stage} with org.apache.kafka.connect.sink.SinkTask\nCaused by: not \
+             wanted"
         )
     );
     assert_eq!(worker.store.get(), None);
@@ -379,15 +380,6 @@ async fn sinks_need_topics() {
         let _sink = worker.sink(&recording_sink(), "sink", pairs);
         assert_eq!(worker.expect(State::Failed).await.unwrap(), answer);
     }
-}
-
-#[tokio::test]
-async fn kafka_refuses_sinks() {
-    let worker = Props::from([("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned())]);
-    let mut worker = worker_with(transport::open(&worker).unwrap(), &[]);
-    let _sink = worker.sink(&recording_sink(), "sink", &[("topics", "t")]);
-    let trace = worker.expect(State::Failed).await.unwrap();
-    assert!(trace.contains("sink connectors need the in-process transport"), "{trace}");
 }
 
 /// Two sinks that never commit: each queue takes what it may hold, then the source waits.

@@ -398,7 +398,9 @@ impl Herder for Distributed {
     async fn offsets(&self, name: &str) -> Answer<Vec<(Object, Object)>> {
         let config = known(&self.snapshot(), name)?;
         if kind(&config) == "sink" {
-            return Err(super::standalone::sink_offsets(name));
+            let (worker, tasks) = (&self.shared.worker, &self.shared.tasks);
+            let transport = &*tasks.transport;
+            return super::sink_offsets::list(worker, transport, name, &config.props()).await;
         }
         self.shared.tasks.offsets.list(name).await.map_err(failed)
     }
@@ -407,7 +409,7 @@ impl Herder for Distributed {
         &self,
         name: &str,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> Answer<()> {
+    ) -> Answer<bool> {
         writes::change_offsets(&self.shared, name, changes).await
     }
 

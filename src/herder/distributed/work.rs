@@ -23,7 +23,7 @@ use crate::{
 
 mod tasks;
 
-/// A connector has named its tasks, or failed to.
+/// A connector has named its tasks, or failed, then or later.
 pub(super) struct Named {
     pub(super) connector: String,
     /// Which start of it that was.
@@ -227,9 +227,14 @@ impl Running {
         let naming = tokio::spawn(async move {
             let raw = config.props();
             let asked = task_configs(&shared.worker, &name, plugin, &raw).await;
+            let sound = asked.is_ok();
             let tasks = asked.map(|tasks| stored(plugin, &raw, tasks));
             // The driver is gone only when the worker ends.
-            drop(named.send(Named { connector: name, start, tasks }));
+            drop(named.send(Named { connector: name.clone(), start, tasks }));
+            if sound && let Ok(props) = shared.worker.providers.resolve(&raw) {
+                let error = plugin.watch(&props).await;
+                drop(named.send(Named { connector: name, start, tasks: Err(error) }));
+            }
         });
         if let Some(connector) = self.connectors.get_mut(&key) {
             connector.naming = Some(naming.abort_handle());

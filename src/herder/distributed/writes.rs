@@ -15,10 +15,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Shared, failed, info_of, kind, known, stores};
+use super::{Shared, failed, info_of, kind, known, plugin_of, stores};
 use crate::{
     group::Owners,
-    herder::{Answer, ConnectorInfo, RawConfig, Refusal, Target, validate},
+    herder::{
+        Answer, ConnectorInfo, RawConfig, Refusal, Target, sink_offsets,
+        task_configs::alter_offsets, validate,
+    },
+    plugins::Plugin,
 };
 
 /// How long a request waits for its turn: less than REST gives it, so that nothing is written after
@@ -181,7 +185,7 @@ pub(super) async fn change_offsets(
     shared: &Shared,
     name: &str,
     changes: Option<Vec<(Object, Option<Object>)>>,
-) -> Answer<()> {
+) -> Answer<bool> {
     let _turn = loop {
         let turn = shared.lead().await?;
         shared.configs.refresh(shared.group.sync_timeout).await.map_err(|error| {
@@ -200,9 +204,14 @@ pub(super) async fn change_offsets(
     if snapshot.target(name) != Some(Target::Stopped) || snapshot.task_count(name) != 0 {
         return Err(Refusal::not_stopped(name));
     }
-    if kind(&config) == "sink" {
-        return Err(super::super::standalone::sink_offsets(name));
-    }
+    let source = match plugin_of(&config).map_err(failed)? {
+        Plugin::Source(source) => source,
+        Plugin::Sink(sink) => {
+            let (transport, raw) = (&*shared.tasks.transport, config.props());
+            return sink_offsets::change(&shared.worker, transport, sink, name, &raw, changes)
+                .await;
+        }
+    };
     let offsets = &shared.tasks.offsets;
     let changes = match changes {
         Some(changes) => changes,
@@ -211,7 +220,10 @@ pub(super) async fn change_offsets(
             listed.into_iter().map(|(partition, _)| (partition, None)).collect()
         }
     };
-    offsets.write(name, changes).await.map_err(failed)
+    let raw = config.props();
+    let done = alter_offsets(&shared.worker, source, &raw, &changes).await.map_err(failed)?;
+    offsets.write(name, changes).await.map_err(failed)?;
+    Ok(done)
 }
 
 /// The leader's part of starting tasks with exactly-once support elsewhere: what producers of the
