@@ -182,6 +182,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition is news for who reads it, and no complaint.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         self.complaints.log(&self.who, &error, reason);
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         // That all brokers are down says less than why one of them is.
