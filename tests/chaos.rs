@@ -105,7 +105,12 @@ struct Scene {
 impl Scene {
     /// A group of `jvm` workers of the JVM and `own` of ours, with all its connectors running.
     /// The last of them may reach Kafka by a `link`, which can be cut.
-    fn new(prefix: &'static str, jvm: usize, own: usize, link: &str) -> Option<(Self, Load)> {
+    fn new(
+        prefix: &'static str,
+        jvm: usize,
+        own: usize,
+        link: Option<&str>,
+    ) -> Option<(Self, Load)> {
         let (Some(postgres), Some(kafka), Some(listeners)) =
             (servers::postgres(prefix), servers::kafka(prefix), servers::listeners(prefix))
         else {
