@@ -4,6 +4,7 @@
 //! Records are running numbers, as JSON, spread over the partitions by key. FileStreamSink writes one
 //! a line, so that a file tells what arrived, how often, and, by partition, in what order.
 
+mod group;
 mod letters;
 mod offsets;
 
@@ -250,46 +251,6 @@ fn in_order(scene: &Scene, seen: &[u64]) {
         if let Some(before) = last.insert(partition, *number) {
             assert!(before < *number, "{number} after {before} in partition {partition}");
         }
-    }
-}
-
-/// Two workers with a connector of the same name are members of one consumer group. One of them comes
-/// and goes in order under load, with each way of sharing partitions out: every record arrives, and
-/// none twice.
-#[test]
-fn partitions_change_hands_without_loss_or_repeats() {
-    for (name, assignor) in [
-        ("sinks_eager", "org.apache.kafka.clients.consumer.RangeAssignor"),
-        ("sinks_cooperative", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"),
-    ] {
-        let Some(scene) = Scene::new(name) else { return };
-        let assignor = ("consumer.override.partition.assignment.strategy", assignor);
-        let first = scene.home.start(&[]);
-        first.rest.start(name, &scene.config(&[assignor]));
-        let other_home = Home::new(&format!("{name}-other"), &scene.kafka);
-        let other_file = scene.file("-other");
-        let load = Load::start(&scene);
-        load.run(3_000);
-        for _ in 0..3 {
-            let before = lines(&other_file).len();
-            let other = other_home.start(&[]);
-            let path = other_file.to_str().expect("a path of text");
-            other.rest.start(name, &scene.config(&[assignor, ("file", path)]));
-            wait_for("the second worker's lines", PATIENCE, || {
-                (lines(&other_file).len() > before + 500).then_some(())
-            });
-            assert!(other.terminate().success(), "{}", other_home.log());
-            load.run(2_000);
-        }
-        let sent = load.finish();
-        let count = usize::try_from(sent).unwrap();
-        let both = wait_for("all records", PATIENCE, || {
-            let both = [scene.lines(), lines(&other_file)].concat();
-            (both.len() >= count).then_some(both)
-        });
-        assert_eq!(both.iter().cloned().collect::<BTreeSet<_>>(), numbers(sent), "lost");
-        assert_eq!(both.len(), count, "repeats by {name}");
-        scene.end(first);
     }
 }
 

@@ -1,13 +1,14 @@
 //! Source and sink drivers over a transport and a source that do as the test says.
 
 mod fakes;
+mod sinks;
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use model::{connector::Props, error::Stage};
+use model::error::Stage;
 
 use self::fakes::{
     FakeTransport, Script, Step, Worker, eventually, offsets_of, recording_sink, worker_with,

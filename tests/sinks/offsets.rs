@@ -80,6 +80,10 @@ fn offsets_of_a_stopped_sink() {
     for (offsets, told) in [
         (json!([]), "Partitions / offsets need to be provided for an alter offsets request"),
         (
+            json!([{ "offset": { "kafka_offset": 1 } }]),
+            "The partition for a sink connector offset cannot be null or missing",
+        ),
+        (
             json!([{ "partition": { "kafka_topic": "t" }, "offset": null }]),
             "The partition for a sink connector offset must contain the keys 'kafka_topic' and \
              'kafka_partition'",
