@@ -12,4 +12,5 @@ mod harness;
 mod quickstart;
 mod rest;
 mod resume;
+mod stream;
 mod tidy;

@@ -15,7 +15,10 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use super::{Shared, now_ms, plugin_of};
 use crate::{
     group::{TaskId, Work},
-    herder::{RawConfig, Target, task_configs::task_configs},
+    herder::{
+        RawConfig, Target,
+        task_configs::{check_count, task_configs},
+    },
     plugins::Plugin,
     runtime::{Spawn, State, StatusUpdate, TaskHandle},
     storage::{Snapshot, Status, TopicStatus},
@@ -233,6 +236,7 @@ impl Running {
         let mut props =
             self.shared.worker.providers.resolve(&config.props()).map_err(Error::fatal)?;
         props.remove("task.class");
+        check_count(&id.connector, snapshot.tasks(&id.connector).len(), &connector.props())?;
         let spawn = Spawn {
             connector: id.connector.as_str().into(),
             task,
