@@ -136,7 +136,7 @@ impl Scene {
         own.run("install", "java");
         let kafka = own.run("kafka-start", "");
         topics::delete(&kafka, name);
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.txt"));
         fs::write(&file, "").unwrap();
         let jvm = Rest { url: own.run("connect-start", "") };
         (Self { own, kafka, file, lines: 0, _stopped_at_the_end: stopped }, jvm)
