@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     ConnectorInfo, ConnectorStatus, RawConfig, Refusal, StateInfo, Target, TaskId, TaskInfo,
-    TaskStatus,
+    TaskStatus, sink_offsets,
     standalone::Shared,
     task_configs::{alter_offsets, task_configs},
 };
@@ -470,9 +470,18 @@ impl Connector {
         if self.target != Target::Stopped || !self.tasks.is_empty() {
             return Err(Refusal::not_stopped(&self.name));
         }
+        let (shared, name, raw) = (self.shared.clone(), self.name.clone(), self.config.props());
+        let source = match self.plugin {
+            Plugin::Source(source) => source,
+            Plugin::Sink(sink) => {
+                let work = async move {
+                    let (worker, transport) = (&shared.worker, &*shared.tasks.transport);
+                    sink_offsets::change(worker, transport, sink, &name, &raw, changes).await
+                };
+                return self.attend(work).await;
+            }
+        };
         let store = self.shared.tasks.offsets.clone();
-        let (shared, name) = (self.shared.clone(), self.name.clone());
-        let (plugin, raw) = (self.plugin, self.config.props());
         let work = async move {
             let changes = match changes {
                 Some(changes) => changes,
@@ -481,12 +490,7 @@ impl Connector {
                     listed.into_iter().map(|(partition, _)| (partition, None)).collect()
                 }
             };
-            let done = match plugin {
-                Plugin::Source(source) => {
-                    alter_offsets(&shared.worker, source, &raw, &changes).await?
-                }
-                Plugin::Sink(_) => false,
-            };
+            let done = alter_offsets(&shared.worker, source, &raw, &changes).await?;
             store.write(&name, changes).await?;
             Ok(done)
         };

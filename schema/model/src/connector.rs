@@ -10,7 +10,7 @@
 //! These traits are `dyn` and their calls are per batch, so one boxed future serves thousands of
 //! records. Per record there are only plain functions.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +21,8 @@ use crate::{
     error::{Error, RecordError, Result},
     record::{Batch, Position, SinkRecord},
 };
+
+pub use crate::sink_context::{SinkContext, SinkRequests};
 
 /// A connector's configuration as the user wrote it. Sorted by key.
 pub type Props = std::collections::BTreeMap<String, String>;
@@ -197,6 +199,18 @@ pub trait SinkConnector: Send + Sync + 'static {
         std::future::pending().await
     }
 
+    /// Connect's `alterOffsets`: looks at offsets before the consumer group's are changed (`None`
+    /// forgets a partition's), and sees to those that the connector keeps elsewhere. `true` says
+    /// that with the group's all is done, `false` that the user has to see to what lies elsewhere;
+    /// an error refuses the change.
+    async fn alter_offsets(
+        &self,
+        _props: &Props,
+        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn start(&self, config: Config) -> Result<Box<dyn SinkTask>>;
 }
 
@@ -212,12 +226,17 @@ pub type Offsets = std::collections::BTreeMap<TopicPartition, i64>;
 /// The worker never calls two methods at once and never drops a call half way.
 #[async_trait]
 pub trait SinkTask: Send {
+    /// Called once, before anything else, with what the task may ask of the worker.
+    fn initialize(&mut self, _context: SinkContext) {}
+
+    /// The partitions are this task's from now on.
     async fn open(&mut self, _partitions: &[TopicPartition]) -> Result<()> {
         Ok(())
     }
 
     /// Writes or buffers. After a retriable error the same records come again, so a sink is
-    /// idempotent or undoes its half-done work.
+    /// idempotent or undoes its half-done work. Called with no records too, once a flush interval,
+    /// so that a sink can do what is due by time.
     async fn put(&mut self, records: &[SinkRecord], errant: &mut Errant) -> Result<()>;
 
     /// Connect's `SinkTaskContext.timeout`: without a record for this long, `put` is called with
@@ -227,7 +246,8 @@ pub trait SinkTask: Send {
     }
 
     /// Makes durable what it can and says up to where it is: the worker commits just that. A sink
-    /// that writes through in `put` returns `current`.
+    /// that writes through in `put` returns `current`; no offsets at all say that nothing is to be
+    /// committed now. After a retriable error the records since the last commit come again.
     async fn pre_commit(&mut self, current: Offsets) -> Result<Offsets>;
 
     /// The partitions go to another worker; what is buffered for them is dropped or finished.
