@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fancy_regex::Regex;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -321,6 +322,15 @@ fn failures_are_shown(rest: &Rest, name: &str) {
     let status = shown(name, ["RUNNING", "FAILED"]);
     let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default();
     assert!(trace.contains("task-failure"), "{status}");
+    // So does a sink, without a record.
+    let mut sink = mock("task-failure");
+    sink.insert("connector.class".into(), "MockSink".into());
+    sink.insert("topics".into(), format!("{name}_nothing"));
+    let sink_name = format!("{name}_sink");
+    rest.put(&sink_name, &sink);
+    let status = shown(&sink_name, ["RUNNING", "FAILED"]);
+    let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default();
+    assert!(trace.contains("WorkerSinkTask") && trace.contains("task-failure"), "{status}");
     // A start that fails makes no tasks.
     let mut wrong = mock("connector-failure");
     wrong.insert("delay_ms".into(), "soon".into());
@@ -329,7 +339,7 @@ fn failures_are_shown(rest: &Rest, name: &str) {
     rest.ask("PUT", &format!("/connectors/{other}/config"), Some(&body));
     let status = shown(&other, ["FAILED", ""]);
     assert_eq!(status["tasks"], json!([]), "{status}");
-    for name in [name, &other] {
+    for name in [name, &sink_name, &other] {
         rest.call("DELETE", &format!("/connectors/{name}"), None);
     }
 }
@@ -344,6 +354,41 @@ fn alone(name: &str) -> (Home, Worker) {
 fn failures_are_shown_by_a_worker_alone() {
     let (_home, worker) = alone("stream_failures");
     failures_are_shown(&worker.rest, "mock");
+}
+
+/// Source and sink print what a JVM's print, field for field, each number once and in order.
+#[test]
+fn numbers_are_printed_on_their_way() {
+    let (home, worker) = alone("stream_numbers");
+    let rest = &worker.rest;
+    let sink = [("connector.class", "VerifiableSink"), ("topics", "t"), ("tasks.max", "1")];
+    rest.start("sink", &config(&sink));
+    let source = [("connector.class", "VerifiableSource"), ("topic", "t"), ("throughput", "200")];
+    rest.start("source", &config(&source));
+    let printed = || fs::read_to_string(home.directory.join("worker.log")).expect("the log");
+    let all_of = |log: &str, form: &str| -> Vec<u64> {
+        let form = Regex::new(&format!("(?m)^{form}$")).expect("a pattern");
+        let numbers = form.captures_iter(log).map(|found| found.expect("a match")[1].parse());
+        numbers.collect::<Result<_, _>>().expect("numbers")
+    };
+    let sent = r#"\{"task":0,"seqno":(\d+),"time_ms":\d{13},"name":"source","topic":"t"\}"#;
+    let committed = r#"\{"committed":true,"task":0,"seqno":(\d+),"time_ms":\d{13},"name":"source","topic":"t"\}"#;
+    let seen = r#"\{"task":0,"seqno":(\d+),"offset":\d+,"time_ms":\d{13},"name":"sink","topic":"t","sinkTask":0\}"#;
+    let flushed = r#"\{"task":0,"seqno":(\d+),"offset":\d+,"time_ms":\d{13},"name":"sink","topic":"t","sinkTask":0,"flushed":true\}"#;
+    wait_for("100 numbers that have arrived", PATIENCE, || {
+        let log = printed();
+        let all = [sent, committed, seen, flushed].map(|form| all_of(&log, form));
+        all.iter().all(|numbers| numbers.len() >= 100).then_some(())
+    });
+    assert!(worker.terminate().success(), "the worker's end\n{}", home.log());
+    let log = printed();
+    let [sent, committed, seen, flushed] =
+        [sent, committed, seen, flushed].map(|form| all_of(&log, form));
+    for (what, numbers) in [("sent", &sent), ("committed", &committed), ("seen", &seen)] {
+        assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{what}: {numbers:?}");
+    }
+    assert!(flushed.iter().copied().eq(0..flushed.len() as u64), "flushed: {flushed:?}");
+    assert!(sent.len() >= committed.len() && seen.len() >= flushed.len(), "{}", home.log());
 }
 
 /// Texts and codes are those of a JVM worker.
