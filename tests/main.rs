@@ -3,15 +3,19 @@
 //! Tests that need a server run when its address is in the environment, as `./test` sets it, and
 //! say on standard error that they were skipped when it is not.
 
+mod chaos;
 mod client;
 mod crash;
 mod differential;
 mod distributed;
 mod errors;
 mod golden;
+mod group_requests;
 mod harness;
 mod quickstart;
 mod rest;
 mod resume;
+mod security;
+mod sinks;
 mod stream;
 mod tidy;

@@ -62,14 +62,14 @@ impl Coordinator {
             let left = deadline.saturating_duration_since(Instant::now());
             match time::timeout(left, self.find(left)).await {
                 Ok(Ok(connection)) => {
-                    info!(group, address = connection.address(), "found the group's coordinator");
+                    info!("the coordinator of group {group} is {}", connection.address());
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
                         Some(connection.clone());
                     return Ok(connection);
                 }
                 Ok(Err(error)) if error.kind() == Kind::Fatal => return Err(error),
                 Ok(Err(error)) => {
-                    debug!(group, error = error.trace(), "looking for the coordinator failed");
+                    debug!("looking for the coordinator of group {group}: {}", error.trace());
                     failure = Some(error);
                 }
                 Err(_) => {}
@@ -114,15 +114,20 @@ impl Coordinator {
             }
         };
         drop(asked);
-        let connection = Connection::open(&found, &self.settings.client_id, limit).await?;
+        let connection = self.open(&found, limit).await?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(connection)
     }
 
+    async fn open(&self, address: &str, limit: Duration) -> Result<Connection> {
+        let Settings { client_id, security, .. } = &*self.settings;
+        Connection::open(address, client_id, security, limit).await
+    }
+
     /// Where the coordinator is, as the broker at `address` knows.
     async fn ask(&self, address: &str, limit: Duration) -> Result<String> {
-        let Settings { client_id, group_id, .. } = &*self.settings;
-        let connection = Connection::open(address, client_id, limit).await?;
+        let group_id = &self.settings.group_id;
+        let connection = self.open(address, limit).await?;
         let key = StrBytes::from_string(group_id.clone());
         // From version 4 on several groups can be asked for at once.
         let request = FindCoordinatorRequest::default().with_key_type(KEY_TYPE_GROUP);

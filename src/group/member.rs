@@ -41,6 +41,7 @@ use super::{
     coordinator::{Coordinator, refused},
     heartbeat::Heart,
     leader::Election,
+    security::Security,
     wire::{Assignment, Metadata, Protocol, Version, Work},
 };
 
@@ -59,8 +60,8 @@ const NO_GENERATION: i32 = -1;
 pub struct Settings {
     /// `bootstrap.servers`, each `host:port`.
     pub bootstrap_servers: Vec<String>,
-    /// `security.protocol`.
-    pub security_protocol: String,
+    /// `security.protocol`, with what belongs to it.
+    pub security: Security,
     /// `group.id`.
     pub group_id: String,
     /// `client.id`.
@@ -166,23 +167,22 @@ enum Attempt {
 }
 
 impl Member {
-    pub fn new(settings: Settings) -> Result<Self> {
-        let protocol = settings.security_protocol.to_ascii_uppercase();
-        if protocol != "PLAINTEXT" {
-            return Err(Error::fatal(format!(
-                "security.protocol is {protocol}, which membership in a Connect group does not \
-                 have in this version; use a PLAINTEXT listener"
-            )));
-        }
+    pub fn new(settings: Settings) -> Self {
         let settings = Arc::new(settings);
-        Ok(Self {
+        Self {
             coordinator: Coordinator::new(Arc::clone(&settings)),
             settings,
             id: NO_MEMBER_ID.to_owned(),
             completed: NO_GENERATION,
             last: None,
             heart: None,
-        })
+        }
+    }
+
+    /// Looks for the group's coordinator and logs in there, as the first join would. Fatal is what a
+    /// person must mend.
+    pub async fn meet(&self) -> Result<()> {
+        self.coordinator.reach().await.map(drop)
     }
 
     /// Takes part in the next round and waits for its end.
@@ -222,7 +222,7 @@ impl Member {
                 }
                 Attempt::Loading(error) => {
                     failing = None;
-                    debug!(group = self.settings.group_id, error = error.trace(), "waiting");
+                    debug!("waiting: {}", error.trace());
                     time::sleep(self.settings.retry_backoff).await;
                     continue;
                 }
@@ -241,7 +241,7 @@ impl Member {
                 ))
                 .caused_by(error));
             }
-            debug!(group = self.settings.group_id, error = error.trace(), "joining once more");
+            debug!("joining once more: {}", error.trace());
             time::sleep(self.settings.retry_backoff).await;
         }
     }
@@ -262,7 +262,7 @@ impl Member {
             return Ok(());
         }
         let group = &self.settings.group_id;
-        info!(group, member = id, reason, "leaving the group");
+        info!("member {id} leaves group {group}: {reason}");
         let connection = self.coordinator.reach().await?;
         let id = StrBytes::from_string(id);
         let request = LeaveGroupRequest::default().with_group_id(self.group());
@@ -359,12 +359,11 @@ impl Member {
             }
         };
         info!(
-            group = self.settings.group_id,
-            member = self.id,
-            generation,
-            protocol = version.name(),
-            leads = members.is_some(),
-            "joined the group"
+            "joined group {} as {} in generation {generation} by protocol {}{}",
+            self.settings.group_id,
+            self.id,
+            version.name(),
+            if members.is_some() { ", as its leader" } else { "" }
         );
         self.completed = generation;
         self.last = Some(assignment.clone());
@@ -455,10 +454,9 @@ impl Member {
                 }
                 Err(malformed) => {
                     warn!(
-                        group = self.settings.group_id,
-                        member = id,
-                        %malformed,
-                        "a member's metadata cannot be read; it gets no work"
+                        "member {id} of group {} gets no work, because what it says of itself \
+                         cannot be read: {malformed}",
+                        self.settings.group_id
                     );
                     unreadable.push(id);
                 }
