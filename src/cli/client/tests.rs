@@ -81,3 +81,59 @@ fn directories_of_files() {
     assert!(read().err().unwrap().contains("connector a is in two files"));
     fs::remove_dir_all(home).unwrap();
 }
+
+/// A server of one's own: answers each connection over TLS, to the right user only.
+async fn https() -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/testdata");
+    let props = [
+        ("ssl.keystore.location", format!("{folder}/worker.p12")),
+        ("ssl.keystore.password", "store-password".to_owned()),
+    ];
+    let props = props.map(|(key, value)| (key.to_owned(), value)).into();
+    let acceptor = tokio_rustls::TlsAcceptor::from(crate::tls::server(&props, "").unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            // A client that does not trust the certificate ends the handshake.
+            let Ok(mut socket) = acceptor.accept(socket).await else { continue };
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(socket.read_u8().await.unwrap());
+            }
+            let request = String::from_utf8(request).unwrap().to_ascii_lowercase();
+            // ann:secret in base64, in small letters.
+            let (status, body) = match request.contains("authorization: basic yw5uonnly3jlda==") {
+                true => ("200 OK", "[]"),
+                false => ("401 Unauthorized", "User cannot access the resource."),
+            };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            socket.shutdown().await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn https_and_logins() {
+    let url = https().await;
+    let ca = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/testdata/worker.crt");
+    let ask = async |ca: &[&str], user: &str| {
+        let given = ["riverrun", "list", "--url", &url, "--user", user];
+        let client = Client::try_parse_from(given.iter().chain(ca)).unwrap();
+        Worker::new(&client.options)?.get("/connectors").await
+    };
+    let ca = ["--ca", ca];
+    assert_eq!(ask(&ca, "ann:secret").await.unwrap(), json!([]));
+    let refused = ask(&ca, "ann:wrong").await.unwrap_err();
+    assert_eq!(refused.code, code::REFUSED);
+    assert!(refused.message.starts_with("User cannot access the resource. (401"), "{refused:?}");
+    let untrusted = ask(&[], "ann:secret").await.unwrap_err();
+    assert_eq!(untrusted.code, code::UNREACHABLE);
+    assert!(untrusted.message.to_lowercase().contains("certificate"), "{untrusted:?}");
+}
