@@ -104,8 +104,13 @@ struct Scene {
 
 impl Scene {
     /// A group of `jvm` workers of the JVM and `own` of ours, with all its connectors running.
-    /// The last of them reaches Kafka by `link`, which can be cut.
-    fn new(prefix: &'static str, jvm: usize, own: usize, link: &str) -> Option<(Self, Load)> {
+    /// The last of them may reach Kafka by a `link`, which can be cut.
+    fn new(
+        prefix: &'static str,
+        jvm: usize,
+        own: usize,
+        link: Option<&str>,
+    ) -> Option<(Self, Load)> {
         let (Some(postgres), Some(kafka), Some(listeners)) =
             (servers::postgres(prefix), servers::kafka(prefix), servers::listeners(prefix))
         else {
@@ -120,16 +125,24 @@ impl Scene {
         let database = Arc::new(Database::create(&postgres, prefix));
         load::prepare(&database, SOURCES);
         let work = work(prefix, &database);
-        let (inside, outside) = (&listeners[link], &listeners[&format!("{link}_outside")]);
-        let link = Link::open(outside, inside);
-        let peer = |n, kafka: &str| match n < jvm {
-            true => Peer::jvm(prefix, n, kafka),
-            false => Peer::own(prefix, n, kafka),
-        };
-        let last = jvm + own - 1;
-        let peers =
-            (0..last).map(|n| peer(n, &kafka)).chain([peer(last, outside).behind(link, outside)]);
-        let mut cluster = Cluster::new(prefix, &kafka, peers.collect(), database.clone());
+        let link = link.map(|name| {
+            let (inside, outside) = (&listeners[name], &listeners[&format!("{name}_outside")]);
+            (Link::open(outside, inside), outside)
+        });
+        let peers = (0..jvm + own).map(|n| {
+            let link = link.as_ref().filter(|_| n + 1 == jvm + own);
+            let kafka = link.map_or(&kafka, |(_, outside)| outside);
+            let peer = match n < jvm {
+                true => Peer::jvm(prefix, n, kafka),
+                false => Peer::own(prefix, n, kafka),
+            };
+            match link {
+                Some((link, outside)) => peer.behind(link.clone(), outside),
+                None => peer,
+            }
+        });
+        let peers = peers.collect();
+        let mut cluster = Cluster::new(prefix, &kafka, peers, database.clone());
         (0..jvm + own).for_each(|n| cluster.start(n));
         for Work { name, config, .. } in &work {
             cluster.rest().put(name, config);
@@ -240,9 +253,14 @@ impl Scene {
         while Instant::now() < end {
             layout = self.disturb(&layout);
         }
+        self.report();
+        self.end(load);
+    }
+
+    /// Checks what has arrived, and ends all.
+    fn end(self, load: Load) {
         let written = load.finish();
         load::check(&self.kafka, self.prefix, &self.database, &written);
-        self.report();
         for work in &self.cluster.work {
             self.cluster.rest().call("DELETE", &format!("/connectors/{}", work.name), None);
         }
@@ -279,8 +297,21 @@ impl Scene {
 
 #[test]
 fn a_group_of_three() {
-    let Some((scene, load)) = Scene::new("chaos_three", 0, 3, "link1") else { return };
+    let Some((scene, load)) = Scene::new("chaos_three", 0, 3, Some("link1")) else { return };
     scene.run(load);
+}
+
+/// A worker hangs, another has its work and goes on with it, and leaves as the first one comes back:
+/// whose tasks are given to it again, as far as it has them still.
+#[test]
+fn a_worker_hangs_until_its_successor_leaves() {
+    let Some((mut scene, load)) = Scene::new("chaos_successor", 0, 2, None) else { return };
+    scene.cluster.freeze(0);
+    scene.cluster.settle("the first worker hangs");
+    scene.cluster.thaw(0);
+    scene.cluster.terminate(1);
+    scene.cluster.settle("the second worker leaves");
+    scene.end(load);
 }
 
 #[test]
@@ -289,6 +320,6 @@ fn a_group_with_two_jvm_workers() {
     if servers::connect(name).is_none() {
         return;
     }
-    let Some((scene, load)) = Scene::new(name, 2, 2, "link2") else { return };
+    let Some((scene, load)) = Scene::new(name, 2, 2, Some("link2")) else { return };
     scene.run(load);
 }

@@ -155,7 +155,7 @@ fn topics_that_cannot_be_used_are_told() {
 }
 
 /// The operations and ids of a topic until `id` has come.
-fn until(topic: &mut Follower, id: u64) -> Vec<(String, u64)> {
+pub(crate) fn until(topic: &mut Follower, id: u64) -> Vec<(String, u64)> {
     let mut seen = Vec::new();
     wait_for(&format!("row {id}"), Duration::from_secs(90), || {
         while let Some(record) = topic.next() {
@@ -172,7 +172,7 @@ fn until(topic: &mut Follower, id: u64) -> Vec<(String, u64)> {
 }
 
 /// Tables `t0`, `t1`, … with a row each, and a connector for each of them.
-fn connectors(database: &Database, count: usize, worker: &Worker) -> Vec<String> {
+pub(crate) fn connectors(database: &Database, count: usize, worker: &Worker) -> Vec<String> {
     let name = |n: usize| format!("{}_{n}", database.name);
     for n in 0..count {
         database

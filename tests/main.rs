@@ -4,15 +4,19 @@
 //! say on standard error that they were skipped when it is not.
 
 mod chaos;
+mod client;
 mod crash;
 mod differential;
 mod distributed;
 mod errors;
 mod golden;
+mod group_requests;
 mod harness;
 mod metrics;
 mod quickstart;
 mod rest;
 mod resume;
 mod security;
+mod sinks;
+mod stream;
 mod tidy;

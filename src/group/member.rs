@@ -222,7 +222,7 @@ impl Member {
                 }
                 Attempt::Loading(error) => {
                     failing = None;
-                    debug!(group = self.settings.group_id, error = error.trace(), "waiting");
+                    debug!("waiting: {}", error.trace());
                     time::sleep(self.settings.retry_backoff).await;
                     continue;
                 }
@@ -241,7 +241,7 @@ impl Member {
                 ))
                 .caused_by(error));
             }
-            debug!(group = self.settings.group_id, error = error.trace(), "joining once more");
+            debug!("joining once more: {}", error.trace());
             time::sleep(self.settings.retry_backoff).await;
         }
     }
@@ -262,7 +262,7 @@ impl Member {
             return Ok(());
         }
         let group = &self.settings.group_id;
-        info!(group, member = id, reason, "leaving the group");
+        info!("member {id} leaves group {group}: {reason}");
         let connection = self.coordinator.reach().await?;
         let id = StrBytes::from_string(id);
         let request = LeaveGroupRequest::default().with_group_id(self.group());
@@ -359,12 +359,11 @@ impl Member {
             }
         };
         info!(
-            group = self.settings.group_id,
-            member = self.id,
-            generation,
-            protocol = version.name(),
-            leads = members.is_some(),
-            "joined the group"
+            "joined group {} as {} in generation {generation} by protocol {}{}",
+            self.settings.group_id,
+            self.id,
+            version.name(),
+            if members.is_some() { ", as its leader" } else { "" }
         );
         self.completed = generation;
         self.last = Some(assignment.clone());
@@ -455,10 +454,9 @@ impl Member {
                 }
                 Err(malformed) => {
                     warn!(
-                        group = self.settings.group_id,
-                        member = id,
-                        %malformed,
-                        "a member's metadata cannot be read; it gets no work"
+                        "member {id} of group {} gets no work, because what it says of itself \
+                         cannot be read: {malformed}",
+                        self.settings.group_id
                     );
                     unreadable.push(id);
                 }

@@ -2,6 +2,7 @@
 
 mod fakes;
 mod health;
+mod sinks;
 
 use std::{
     sync::{Arc, atomic::Ordering},

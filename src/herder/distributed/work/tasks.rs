@@ -12,6 +12,7 @@ use crate::{
         distributed::{now_ms, plugin_of},
         restart_policy::Policy,
         restarts::Failed,
+        task_configs::check_count,
     },
     plugins::Plugin,
     runtime::{Spawn, State, StatusUpdate, TaskHandle},
@@ -66,6 +67,7 @@ impl Running {
         let mut props =
             self.shared.worker.providers.resolve(&config.props()).map_err(Error::fatal)?;
         props.remove("task.class");
+        check_count(&id.connector, snapshot.tasks(&id.connector).len(), &connector.props())?;
         let spawn = Spawn {
             connector: who,
             task,
