@@ -5,6 +5,7 @@ pub mod cli;
 pub mod group;
 pub mod herder;
 pub mod kafka;
+pub mod metrics;
 pub mod plugins;
 pub mod rest;
 pub mod runtime;

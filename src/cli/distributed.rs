@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use super::{
     BAD_CONFIG, NOT_STARTED,
-    logging::Loggers,
+    logging::{Loggers, Wanted},
     worker::{self, Failure, Signals},
 };
 use crate::{
@@ -16,18 +16,18 @@ use crate::{
     runtime::transport,
 };
 
-pub(super) fn run(levels: Option<&str>, worker: &str) -> ExitCode {
-    worker::run(levels, |loggers| work(loggers, worker))
+pub(super) fn run(log: Wanted<'_>, worker: &str) -> ExitCode {
+    worker::run(log, |loggers| work(loggers, worker))
 }
 
-async fn work(loggers: Arc<Loggers>, worker: &str) -> Result<(), Failure> {
+async fn work(loggers: Arc<Loggers>, worker_file: &str) -> Result<(), Failure> {
     let bad = |wrong: String| {
-        Failure(BAD_CONFIG, format!("bad worker configuration in {worker}:\n{wrong}"))
+        Failure(BAD_CONFIG, format!("bad worker configuration in {worker_file}:\n{wrong}"))
     };
     let not_started = |wrong: String| Failure(NOT_STARTED, wrong);
     let mut signals = Signals::listen()?;
 
-    let props = read_properties(Path::new(worker))
+    let props = read_properties(Path::new(worker_file))
         .map_err(|error| bad(format!("the file could not be read: {error}")))?;
     let (config, group) = WorkerConfig::distributed(props).map_err(bad)?;
     for warning in &config.warnings {
@@ -38,6 +38,7 @@ async fn work(loggers: Arc<Loggers>, worker: &str) -> Result<(), Failure> {
         transport::open(&config.props).map_err(|error| Failure(BAD_CONFIG, error.trace()))?;
     let servers = config.props.get("bootstrap.servers").cloned().unwrap_or_default();
     tracing::info!("joining group {} of Kafka at {servers}", group.group_id);
+    let metrics = worker::metrics(&config, &bound.worker_id);
     let parts = Parts {
         worker: config,
         group,
@@ -45,6 +46,7 @@ async fn work(loggers: Arc<Loggers>, worker: &str) -> Result<(), Failure> {
         url: format!("http://{}/", bound.worker_id),
         transport,
         loggers: loggers.clone(),
+        metrics: metrics.clone(),
     };
     // A signal ends a start that waits for Kafka, too.
     let herder = tokio::select! {
@@ -56,7 +58,7 @@ async fn work(loggers: Arc<Loggers>, worker: &str) -> Result<(), Failure> {
 
     let urls = bound.urls().join(" and ");
     let stop = Stop::new();
-    let router = rest::router(Api { herder: Arc::new(herder.clone()), loggers });
+    let router = rest::router(Api { herder: Arc::new(herder.clone()), loggers, metrics });
     let serving = tokio::spawn(bound.serve(router, stop.clone()));
     tracing::info!("{} listens on {urls}", rest::build_version());
     tokio::spawn(herder.clone().meet_kafka());

@@ -1,23 +1,26 @@
-//! The log: lines in Connect's layout on standard error, and levels that REST can change.
+//! The log: lines on standard error, and levels that REST can change.
 //!
-//! A logger is a tracing target with dots for `::` (`riverrun.herder.standalone`). Its level is that
-//! of the longest name set that it begins with, else the root's.
+//! A logger is a tracing target with dots for `::` (`riverrun.herder.standalone`), and has a Java name
+//! too ([`java`]). Its level is that of the longest name set that it begins with, else the root's;
+//! where both its names begin with one that is set, the one set last counts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::{Arc, PoisonError, RwLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use tracing::{Event, Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
+use tracing::{Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
 use tracing_subscriber::{
     Layer, Registry,
-    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
     layer::{Context, Filter, SubscriberExt},
-    registry::LookupSpan,
     util::SubscriberInitExt,
 };
+
+mod java;
+mod lines;
+
+use self::lines::{Format, Lines};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -85,10 +88,21 @@ pub struct Loggers {
 }
 
 struct State {
-    root: (Level, Option<u64>),
-    set: BTreeMap<String, (Level, Option<u64>)>,
-    /// Targets that the program has.
+    root: Set,
+    set: BTreeMap<String, Set>,
+    /// Targets that the program has, and their Java names.
     known: BTreeSet<String>,
+    /// Counts changes.
+    changes: u64,
+}
+
+/// A level that was set.
+#[derive(Clone, Copy)]
+struct Set {
+    level: Level,
+    last_modified: Option<u64>,
+    /// Which change that was.
+    change: u64,
 }
 
 const ROOT: &str = "root";
@@ -96,16 +110,21 @@ const ROOT: &str = "root";
 impl Loggers {
     /// From text like `info,riverrun::rest=debug`.
     pub fn new(levels: &str) -> Result<Self, String> {
-        let mut state =
-            State { root: (Level::Info, None), set: BTreeMap::new(), known: BTreeSet::new() };
+        let set = |level| Set { level, last_modified: None, change: 0 };
+        let mut state = State {
+            root: set(Level::Info),
+            set: BTreeMap::new(),
+            known: BTreeSet::new(),
+            changes: 0,
+        };
         for part in levels.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (name, level) = part.split_once('=').unwrap_or((ROOT, part));
             let level = Level::parse(level).ok_or_else(|| {
                 format!("invalid log level {level:?}: use off, error, warn, info, debug or trace")
             })?;
             match name {
-                ROOT => state.root.0 = level,
-                name => drop(state.set.insert(dotted(name), (level, None))),
+                ROOT => state.root = set(level),
+                name => drop(state.set.insert(dotted(name), set(level))),
             }
         }
         Ok(Self { state: RwLock::new(state) })
@@ -121,8 +140,7 @@ impl Loggers {
             let mut names: BTreeSet<&String> = state.known.iter().collect();
             names.extend(state.set.keys());
             let mut all: Vec<Logger> = names.into_iter().map(|name| state.logger(name)).collect();
-            let (level, last_modified) = state.root;
-            all.push(Logger { name: ROOT.to_owned(), level, last_modified });
+            all.push(state.root());
             all.sort_by(|a, b| a.name.cmp(&b.name));
             all.retain(|logger| logger.level != Level::Off);
             all
@@ -133,8 +151,7 @@ impl Loggers {
     pub fn get(&self, name: &str) -> Option<Logger> {
         self.read(|state| {
             if name.eq_ignore_ascii_case(ROOT) || name.is_empty() {
-                let (level, last_modified) = state.root;
-                return Some(Logger { name: ROOT.to_owned(), level, last_modified });
+                return Some(state.root());
             }
             let name = dotted(name);
             let heard = state.set.contains_key(&name) || state.known.contains(&name);
@@ -142,55 +159,90 @@ impl Loggers {
         })
     }
 
-    /// Sets a logger and all below it. Answers the names, sorted; `None` for an unknown level.
+    /// Sets a logger and all below it. Answers the names whose level that changes, sorted, as the JVM
+    /// does: a logger that has the level already is not among them, but for OFF. `None` for an
+    /// unknown level.
     pub fn set(&self, name: &str, level: &str) -> Option<Vec<String>> {
         let level = Level::parse(level)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(now.as_millis()).ok();
         let changed = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.changes += 1;
+            let change = state.changes;
             let root = name.eq_ignore_ascii_case(ROOT) || name.is_empty();
             let name = dotted(name);
             let below = |other: &String| root || covers(&name, other);
-            let mut changed: BTreeSet<String> = state
+            let mut names: BTreeSet<String> = state
                 .set
                 .keys()
                 .chain(&state.known)
                 .filter(|other| below(other))
                 .cloned()
                 .collect();
-            match root {
-                true => state.root = (level, now),
-                false => drop(changed.insert(name)),
+            if !root {
+                names.insert(name);
             }
-            state.set.extend(changed.iter().map(|name| (name.clone(), (level, now))));
-            changed.into_iter().collect()
+            let differs = |old: Level| old != level || level == Level::Off;
+            let mut changed: Vec<String> =
+                names.iter().filter(|name| differs(state.level(name).level)).cloned().collect();
+            let set = |old: Option<&Set>, changed: bool| {
+                let before = old.and_then(|old| old.last_modified);
+                Set { level, last_modified: if changed { now } else { before }, change }
+            };
+            if root {
+                state.root = set(Some(&state.root), differs(state.root.level));
+                if state.root.last_modified == now {
+                    changed.push(ROOT.to_owned());
+                    changed.sort();
+                }
+            }
+            for name in names {
+                let new = set(state.set.get(&name), changed.contains(&name));
+                state.set.insert(name, new);
+            }
+            changed
         };
         tracing::callsite::rebuild_interest_cache();
         Some(changed)
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.read(|state| *metadata.level() <= state.level(&dotted(metadata.target())).0.filter())
+        // Spans say what a task's lines are about, whatever their level.
+        metadata.is_span()
+            || self.read(|state| {
+                *metadata.level() <= state.level(&dotted(metadata.target())).level.filter()
+            })
     }
 
     fn most_verbose(&self) -> LevelFilter {
         self.read(|state| {
-            let set = state.set.values().map(|(level, _)| *level);
-            set.chain([state.root.0]).max().unwrap_or(Level::Info).filter()
+            let set = state.set.values().map(|set| set.level);
+            // Not less than the spans' own.
+            set.chain([state.root.level, Level::Error]).max().unwrap_or(Level::Info).filter()
         })
     }
 }
 
 impl State {
-    fn level(&self, name: &str) -> (Level, Option<u64>) {
-        let named = self.set.iter().filter(|(set, _)| covers(set, name));
-        named.max_by_key(|(set, _)| set.len()).map_or(self.root, |(_, level)| *level)
+    fn root(&self) -> Logger {
+        let Set { level, last_modified, .. } = self.root;
+        Logger { name: ROOT.to_owned(), level, last_modified }
+    }
+
+    /// What was set for a logger, by its own name or the Java name it has.
+    fn level(&self, name: &str) -> Set {
+        let longest = |name: &str| {
+            let named = self.set.iter().filter(|(set, _)| covers(set, name));
+            named.max_by_key(|(set, _)| set.len()).map(|(_, set)| *set)
+        };
+        let both = [longest(name), java::name(name).and_then(|java| longest(&java))];
+        both.into_iter().flatten().max_by_key(|set| set.change).unwrap_or(self.root)
     }
 
     fn logger(&self, name: &str) -> Logger {
-        let (level, _) = self.level(name);
-        let last_modified = self.set.get(name).and_then(|(_, modified)| *modified);
+        let level = self.level(name).level;
+        let last_modified = self.set.get(name).and_then(|set| set.last_modified);
         Logger { name: name.to_owned(), level, last_modified }
     }
 }
@@ -213,10 +265,14 @@ impl<S: Subscriber> Filter<S> for ByLogger {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.is_span() {
+            return Interest::always();
+        }
         let name = dotted(metadata.target());
         let unknown = self.0.read(|state| !state.known.contains(&name));
         if unknown {
             let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.known.extend(java::name(&name));
             state.known.insert(name);
         }
         match self.0.enabled(metadata) {
@@ -230,12 +286,22 @@ impl<S: Subscriber> Filter<S> for ByLogger {
     }
 }
 
-/// Opens the log. `levels` is from the command line; else `RUST_LOG` counts, else info.
-pub(crate) fn open(levels: Option<&str>) -> Result<Arc<Loggers>, String> {
-    let from_environment = std::env::var("RUST_LOG").ok();
-    let levels = levels.or(from_environment.as_deref()).unwrap_or("info");
-    let loggers = Arc::new(Loggers::new(levels)?);
-    let lines = tracing_subscriber::fmt::layer().event_format(Line).with_writer(std::io::stderr);
+/// What the command line says of the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted<'a> {
+    /// `--log`; else `RUST_LOG`, else info.
+    pub(crate) levels: Option<&'a str>,
+    /// `--log-format`; else `RIVERRUN_LOG_FORMAT`, else human.
+    pub(crate) format: Option<&'a str>,
+}
+
+/// Opens the log.
+pub(crate) fn open(wanted: Wanted<'_>) -> Result<Arc<Loggers>, String> {
+    let from = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let levels = wanted.levels.map(str::to_owned).or_else(|| from("RUST_LOG"));
+    let format = wanted.format.map(str::to_owned).or_else(|| from("RIVERRUN_LOG_FORMAT"));
+    let loggers = Arc::new(Loggers::new(levels.as_deref().unwrap_or("info"))?);
+    let lines = Lines(Format::parse(format.as_deref().unwrap_or("human"))?);
     Registry::default()
         .with(lines.with_filter(ByLogger(loggers.clone())))
         .try_init()
@@ -243,50 +309,23 @@ pub(crate) fn open(levels: Option<&str>) -> Result<Arc<Loggers>, String> {
     Ok(loggers)
 }
 
-/// `[2026-11-21 11:04:30,123] INFO [orders|task-0] message (riverrun::runtime::source:88)`
-struct Line;
-
-impl<S, N> FormatEvent<S, N> for Line
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let metadata = event.metadata();
-        let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
-        write!(out, "[{now}] {} ", metadata.level())?;
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
-            let extensions = span.extensions();
-            if let Some(fields) = extensions.get::<FormattedFields<N>>()
-                && !fields.is_empty()
-            {
-                write!(out, "[{fields}] ")?;
-            }
-        }
-        context.field_format().format_fields(out.by_ref(), event)?;
-        writeln!(out, " ({}:{})", metadata.target(), metadata.line().unwrap_or_default())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn level(loggers: &Loggers, name: &str) -> Level {
+        loggers.read(|state| state.level(name).level)
+    }
+
     #[test]
     fn a_name_covers_what_is_below_it() {
         let loggers = Loggers::new("warn,a::b=debug,a.b.c=error").unwrap();
-        let level = |name: &str| loggers.read(|state| state.level(name).0);
-        assert_eq!(level("a"), Level::Warn);
-        assert_eq!(level("a.b"), Level::Debug);
-        assert_eq!(level("a.b.c.d"), Level::Error);
-        assert_eq!(level("a.bc"), Level::Warn);
+        assert_eq!(level(&loggers, "a"), Level::Warn);
+        assert_eq!(level(&loggers, "a.b"), Level::Debug);
+        assert_eq!(level(&loggers, "a.b.c.d"), Level::Error);
+        assert_eq!(level(&loggers, "a.bc"), Level::Warn);
         assert_eq!(loggers.set("a::b", "Trace").unwrap(), ["a.b", "a.b.c"]);
-        assert_eq!(level("a.b.c.d"), Level::Trace);
+        assert_eq!(level(&loggers, "a.b.c.d"), Level::Trace);
         assert_eq!(loggers.get("a.b").unwrap().level, Level::Trace);
         assert!(loggers.get("a.b").unwrap().last_modified.is_some());
         assert_eq!(loggers.get("x"), None);
@@ -295,5 +334,52 @@ mod tests {
         let names: Vec<String> = loggers.list().into_iter().map(|logger| logger.name).collect();
         assert_eq!(names, ["root"]);
         assert!(Loggers::new("info,a=loud").is_err());
+    }
+
+    /// Recorded from a JVM worker of Kafka 4.3.
+    #[test]
+    fn only_levels_that_change_are_answered() {
+        let loggers = Loggers::new("warn").unwrap();
+        let modified = |name: &str| loggers.get(name).unwrap().last_modified.is_some();
+        assert_eq!(loggers.set("z.A", "DEBUG").unwrap(), ["z.A"]);
+        assert_eq!(loggers.set("z.A", "DEBUG").unwrap(), [""; 0]);
+        assert!(modified("z.A"));
+        assert_eq!(loggers.set("z.A.B", "DEBUG").unwrap(), [""; 0]);
+        assert!(!modified("z.A.B"));
+        assert_eq!(loggers.set("z.A.C", "TRACE").unwrap(), ["z.A.C"]);
+        assert_eq!(loggers.set("z.A", "WARN").unwrap(), ["z.A", "z.A.B", "z.A.C"]);
+        assert_eq!(loggers.get("z"), None);
+        assert_eq!(loggers.set("z", "INFO").unwrap(), ["z", "z.A", "z.A.B", "z.A.C"]);
+        for _ in 0..2 {
+            assert_eq!(loggers.set("z.A", "OFF").unwrap(), ["z.A", "z.A.B", "z.A.C"]);
+        }
+        assert_eq!(loggers.get("z.A").unwrap().level, Level::Off);
+    }
+
+    #[test]
+    fn java_names_reach_our_loggers() {
+        let loggers = Loggers::new("warn,riverrun::rest=error").unwrap();
+        loggers.set("org.apache.kafka.connect.runtime", "DEBUG").unwrap();
+        assert_eq!(level(&loggers, "riverrun.runtime.source"), Level::Debug);
+        assert_eq!(level(&loggers, "riverrun.herder.standalone"), Level::Debug);
+        // Set later, so it counts before what the command line said.
+        assert_eq!(level(&loggers, "riverrun.rest.server"), Level::Debug);
+        assert_eq!(level(&loggers, "riverrun.storage.log"), Level::Warn);
+        loggers.set("riverrun.runtime", "INFO").unwrap();
+        assert_eq!(level(&loggers, "riverrun.runtime.source"), Level::Info);
+        loggers.set("io.debezium", "TRACE").unwrap();
+        assert_eq!(level(&loggers, "riverrun_source_postgres.wire.stream"), Level::Trace);
+        let own = "org.apache.kafka.connect.runtime.WorkerSourceTask";
+        loggers.set(own, "ERROR").unwrap();
+        assert_eq!(level(&loggers, "riverrun.runtime.source"), Level::Error);
+        assert_eq!(level(&loggers, "riverrun.runtime.sink"), Level::Info);
+    }
+
+    #[test]
+    fn the_root_reaches_all() {
+        let loggers = Loggers::new("warn,a=debug").unwrap();
+        assert_eq!(loggers.set("ROOT", "INFO").unwrap(), ["a", "root"]);
+        assert_eq!(level(&loggers, "b"), Level::Info);
+        assert_eq!(loggers.get("root").unwrap().level, Level::Info);
     }
 }

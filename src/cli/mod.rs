@@ -13,17 +13,20 @@ const USAGE: &str = "\
 riverrun: a Kafka Connect worker with change data capture built in
 
 usage:
-  riverrun connect-standalone [--log LEVELS] worker.properties [connector.properties|connector.json …]
+  riverrun connect-standalone [--log LEVELS] [--log-format FORMAT] worker.properties
+                              [connector.properties|connector.json …]
       Runs a worker of one process. REST listens on port 8083 unless listeners says otherwise.
       Without bootstrap.servers in worker.properties records stay in the process: they go from
       source connectors to sink connectors without a Kafka.
-  riverrun connect-distributed [--log LEVELS] worker.properties
+  riverrun connect-distributed [--log LEVELS] [--log-format FORMAT] worker.properties
       Runs one worker of a group (group.id), whose connectors, offsets and statuses are kept in
       Kafka topics, as Kafka Connect's workers keep theirs.
   riverrun version
   riverrun help
 
-LEVELS are like RUST_LOG's: info, or info,riverrun::rest=debug
+LEVELS are like RUST_LOG's: info, or info,riverrun::rest=debug; also with Java's names:
+  info,org.apache.kafka.connect.runtime=debug
+FORMAT is human (the default) or json, one object a line; RIVERRUN_LOG_FORMAT sets it too
 ";
 
 const WRONG_USAGE: u8 = 1;
@@ -37,13 +40,18 @@ pub fn main() -> ExitCode {
         Ok(levels) => levels,
         Err(wrong) => return usage(&wrong),
     };
+    let format = match take_option(&mut arguments, "--log-format") {
+        Ok(format) => format,
+        Err(wrong) => return usage(&wrong),
+    };
+    let log = logging::Wanted { levels: levels.as_deref(), format: format.as_deref() };
     let mut arguments = arguments.iter().map(String::as_str);
     match (arguments.next(), arguments.collect::<Vec<_>>().as_slice()) {
         (Some("connect-standalone"), [worker, connectors @ ..]) if !worker.starts_with('-') => {
-            standalone::run(levels.as_deref(), worker, connectors)
+            standalone::run(log, worker, connectors)
         }
         (Some("connect-distributed"), [worker]) if !worker.starts_with('-') => {
-            distributed::run(levels.as_deref(), worker)
+            distributed::run(log, worker)
         }
         (Some("connect-distributed"), ["-h" | "--help"]) => help(),
         (Some("connect-distributed"), []) => {

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use super::{
     BAD_CONFIG, NOT_STARTED, connector_file,
-    logging::Loggers,
+    logging::{Loggers, Wanted},
     worker::{self, Failure, Signals},
 };
 use crate::{
@@ -16,18 +16,22 @@ use crate::{
     runtime::{Tasks, transport},
 };
 
-pub(super) fn run(levels: Option<&str>, worker: &str, connectors: &[&str]) -> ExitCode {
-    worker::run(levels, |loggers| work(loggers, worker, connectors))
+pub(super) fn run(log: Wanted<'_>, worker: &str, connectors: &[&str]) -> ExitCode {
+    worker::run(log, |loggers| work(loggers, worker, connectors))
 }
 
-async fn work(loggers: Arc<Loggers>, worker: &str, connectors: &[&str]) -> Result<(), Failure> {
+async fn work(
+    loggers: Arc<Loggers>,
+    worker_file: &str,
+    connectors: &[&str],
+) -> Result<(), Failure> {
     let bad = |wrong: String| {
-        Failure(BAD_CONFIG, format!("bad worker configuration in {worker}:\n{wrong}"))
+        Failure(BAD_CONFIG, format!("bad worker configuration in {worker_file}:\n{wrong}"))
     };
     let not_started = |wrong: String| Failure(NOT_STARTED, wrong);
     let mut signals = Signals::listen()?;
 
-    let props = read_properties(Path::new(worker))
+    let props = read_properties(Path::new(worker_file))
         .map_err(|error| bad(format!("the file could not be read: {error}")))?;
     let config = WorkerConfig::standalone(props).map_err(bad)?;
     for warning in &config.warnings {
@@ -38,13 +42,18 @@ async fn work(loggers: Arc<Loggers>, worker: &str, connectors: &[&str]) -> Resul
     let transport =
         transport::open(&config.props).map_err(|error| Failure(BAD_CONFIG, error.trace()))?;
     let kafka = config.props.get("bootstrap.servers").cloned();
-    let tasks =
-        Tasks { transport, offsets: Arc::new(offsets), worker: Arc::new(config.props.clone()) };
+    let metrics = worker::metrics(&config, &bound.worker_id);
+    let tasks = Tasks {
+        transport,
+        offsets: Arc::new(offsets),
+        worker: Arc::new(config.props.clone()),
+        metrics: metrics.clone(),
+    };
     let herder = Standalone::new(config, bound.worker_id.clone(), tasks);
 
     let urls = bound.urls().join(" and ");
     let stop = Stop::new();
-    let router = rest::router(Api { herder: Arc::new(herder.clone()), loggers });
+    let router = rest::router(Api { herder: Arc::new(herder.clone()), loggers, metrics });
     let serving = tokio::spawn(bound.serve(router, stop.clone()));
     tracing::info!("{} listens on {urls}", rest::build_version());
     match &kafka {

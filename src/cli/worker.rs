@@ -6,8 +6,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     NOT_STARTED, WRONG_USAGE,
-    logging::{self, Loggers},
+    logging::{self, Loggers, Wanted},
 };
+use crate::{herder::worker_config::WorkerConfig, metrics::Metrics};
 
 /// Of the process when a second signal ends it at once, as shells count it.
 const INTERRUPTED: u8 = 130;
@@ -16,12 +17,12 @@ const INTERRUPTED: u8 = 130;
 pub(super) struct Failure(pub(super) u8, pub(super) String);
 
 /// Opens the log, runs a worker on threads of its own, and says why it ended.
-pub(super) fn run<F, W>(levels: Option<&str>, work: W) -> ExitCode
+pub(super) fn run<F, W>(log: Wanted<'_>, work: W) -> ExitCode
 where
     W: FnOnce(Arc<Loggers>) -> F,
     F: Future<Output = Result<(), Failure>>,
 {
-    let loggers = match logging::open(levels) {
+    let loggers = match logging::open(log) {
         Ok(loggers) => loggers,
         Err(wrong) => {
             eprintln!("riverrun: {wrong}");
@@ -47,6 +48,13 @@ where
             ExitCode::from(code)
         }
     }
+}
+
+/// The worker's figures, under the id its Kafka clients have.
+pub(super) fn metrics(config: &WorkerConfig, worker_id: &str) -> Arc<Metrics> {
+    let given = config.props.get("client.id").map(|id| id.trim()).filter(|id| !id.is_empty());
+    let client_id = given.map_or_else(|| format!("connect-{worker_id}"), str::to_owned);
+    Metrics::new(&config.props, &client_id)
 }
 
 /// SIGINT and SIGTERM.

@@ -1,6 +1,7 @@
 //! The keys every connector has. Names, types, defaults, groups and orders are those of Kafka
 //! Connect 4.3; REST shows them, so they are equal to the letter.
 
+use super::restart_policy;
 use model::config::{
     Check, ConfigDef, Group,
     Importance::{High, Low, Medium},
@@ -60,6 +61,59 @@ pub(super) static SINK: ConfigDef = ConfigDef(&[
         keys: &[&DLQ_TOPIC_NAME.spec, &DLQ_REPLICATION_FACTOR.spec, &DLQ_CONTEXT_HEADERS.spec],
     },
 ]);
+
+/// Keys of this worker alone. They are shown when they are given and not otherwise, so that answers
+/// about other configurations are those of Kafka Connect.
+pub(super) static OWN: ConfigDef = ConfigDef(&[Group {
+    name: "Self-healing",
+    keys: &[
+        &RESTART_POLICY.spec,
+        &RESTART_BACKOFF.spec,
+        &RESTART_BACKOFF_MAX.spec,
+        &RESTART_MAX.spec,
+        &STALL_TIMEOUT.spec,
+    ],
+}]);
+
+static RESTART_POLICY: Key<String> = Key::string(restart_policy::POLICY)
+    .default("never")
+    .width(Short)
+    .display("Restart Policy")
+    .doc(
+        "Whether a failed task starts again by itself: never; retriable, when the cause may pass by \
+         itself; always.",
+    )
+    .check(Check::OneOfAnyCase(&["never", "retriable", "always"]));
+static RESTART_BACKOFF: Key<i64> = Key::long(restart_policy::BACKOFF)
+    .default("1000")
+    .width(Mid)
+    .display("Restart Backoff")
+    .doc("Milliseconds before the first restart; doubled with each further one.")
+    .check(Check::Range { min: Some(1), max: None });
+static RESTART_BACKOFF_MAX: Key<i64> = Key::long(restart_policy::BACKOFF_MAX)
+    .default("300000")
+    .width(Mid)
+    .display("Maximum Restart Backoff")
+    .doc(
+        "The longest wait before a restart, in milliseconds; a task that has run for as long begins \
+         with the first wait again.",
+    )
+    .check(Check::Range { min: Some(1), max: None });
+static RESTART_MAX: Key<i64> = Key::long(restart_policy::MAX)
+    .default("10")
+    .width(Short)
+    .display("Restarts Max")
+    .doc("Restarts in a row before a task stays failed; -1 has no limit.")
+    .check(Check::Range { min: Some(-1), max: None });
+static STALL_TIMEOUT: Key<i64> = Key::long("task.stall.timeout.ms")
+    .default("300000")
+    .width(Mid)
+    .display("Stall Timeout")
+    .doc(
+        "Milliseconds without progress after which a task that has work is stalled, and its \
+         connections are made anew; 0 never.",
+    )
+    .check(Check::Range { min: Some(0), max: None });
 
 static NAME: Key<String> = Key::string("name")
     .importance(High)

@@ -8,20 +8,26 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::future::join_all;
 use model::{
     connector::{Object, Props},
     error::{Error, Result},
+    figures::clock_ms,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     ConnectorInfo, ConnectorStatus, RawConfig, Refusal, StateInfo, Target, TaskId, TaskInfo,
-    TaskStatus, standalone::Shared, task_configs::task_configs,
+    TaskStatus,
+    restart_policy::{Policy, Restarts, Verdict},
+    standalone::Shared,
+    task_configs::task_configs,
 };
 use crate::{
+    metrics::{NextRestart, TaskExtra},
     plugins::Plugin,
     runtime::{Spawn, State, StatusUpdate, TaskHandle},
 };
@@ -139,6 +145,58 @@ struct Task {
     trace: Option<String>,
     /// `None` when it could not be started.
     handle: Option<TaskHandle>,
+    restarts: Restarts,
+}
+
+impl Task {
+    /// Decides whether it starts again by itself, and says so.
+    fn failed(&mut self, connector: &str, id: usize, passing: bool) {
+        let next = match self.restarts.failed(clock(), passing) {
+            Verdict::Restart { at, attempt } => {
+                let wait = at.saturating_sub(clock());
+                tracing::info!(
+                    "[{connector}|task-{id}] starts again in {} ms, attempt {attempt} \
+                     (errors.restart.policy)",
+                    wait.as_millis()
+                );
+                let at = SystemTime::now() + wait;
+                let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+                let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+                Some(NextRestart { at_ms, attempt })
+            }
+            Verdict::GiveUp(attempts) => {
+                tracing::error!(
+                    "[{connector}|task-{id}] stays failed: {attempts} restarts in a row were in \
+                     vain (errors.restart.max)"
+                );
+                None
+            }
+            Verdict::Stay => None,
+        };
+        if let Some(handle) = &self.handle {
+            handle.metrics().restart_at(next);
+        }
+    }
+
+    fn extra(&self) -> TaskExtra {
+        self.handle.as_ref().map(|handle| handle.metrics().extra()).unwrap_or_default()
+    }
+}
+
+/// The clock that restarts go by.
+fn clock() -> Duration {
+    Duration::from_millis(clock_ms())
+}
+
+/// Waits for the time of a restart; for ever when none is due.
+async fn due(next: Option<(Duration, usize)>) -> usize {
+    match next {
+        Some((at, task)) => {
+            tokio::time::sleep(at.saturating_sub(clock())).await;
+            task
+        }
+        None => std::future::pending().await,
+    }
 }
 
 impl Connector {
@@ -178,6 +236,7 @@ impl Connector {
 
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
+            let next = self.next_restart();
             let command = tokio::select! {
                 command = commands.recv() => command,
                 Some(update) = self.statuses.recv() => {
@@ -186,6 +245,10 @@ impl Connector {
                 }
                 Some(query) = self.queries.recv() => {
                     query(&mut self);
+                    continue;
+                }
+                task = due(next) => {
+                    Box::pin(self.restart_failed(task)).await;
                     continue;
                 }
             };
@@ -232,6 +295,7 @@ impl Connector {
             Command::Delete { reply } | Command::Shutdown { reply } => {
                 self.stop_tasks().await;
                 self.enter(State::Unassigned);
+                self.shared.tasks.metrics.connector_gone(&self.name);
                 send(reply, Ok(()));
             }
         }
@@ -251,16 +315,46 @@ impl Connector {
 
     fn note(&mut self, update: StatusUpdate) {
         tracing::info!("[{}|task-{}] {:?}", self.name, update.task, update.state);
+        let name = &self.name;
         if let Some(task) = self.tasks.get_mut(&update.task) {
             task.state = update.state;
             task.trace = update.trace;
+            match update.state {
+                State::Running => task.restarts.running(clock()),
+                State::Failed => task.failed(name, update.task, update.passing),
+                _ => {}
+            }
         }
+    }
+
+    /// The task that starts again by itself before all others, and when.
+    fn next_restart(&self) -> Option<(Duration, usize)> {
+        // What a pause or a stop holds waits for its end.
+        let held = self.target != Target::Running;
+        let due = self.tasks.iter().filter(|_| !held);
+        due.filter_map(|(id, task)| Some((task.restarts.due()?, *id))).min()
+    }
+
+    async fn restart_failed(&mut self, id: usize) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let mut restarts = task.restarts.clone();
+        restarts.started(true);
+        let config = task.config.clone();
+        tracing::info!("[{}|task-{id}] starts again (errors.restart.policy)", self.name);
+        self.halt(&[id]).await;
+        self.start_task(id, config, Some(restarts));
     }
 
     fn enter(&mut self, state: State) {
         tracing::info!("[{}|worker] connector is {state:?}", self.name);
         self.state = state;
         self.trace = None;
+        self.measure();
+    }
+
+    fn measure(&self) {
+        let plugin = (self.plugin.class(), self.plugin.version());
+        self.shared.tasks.metrics.connector(&self.name, self.plugin.kind(), plugin, self.state);
     }
 
     fn fail(&mut self, error: &Error) -> Refusal {
@@ -268,6 +362,7 @@ impl Connector {
         tracing::error!("[{}|worker] connector has failed: {trace}", self.name);
         self.state = State::Failed;
         self.trace = Some(trace);
+        self.measure();
         Refusal::new(500, error.to_string())
     }
 
@@ -278,16 +373,20 @@ impl Connector {
             Target::Paused => self.enter(State::Paused),
             Target::Running => match self.make_task_configs().await {
                 Ok(configs) => {
+                    self.shared.tasks.metrics.connector_started(true);
                     self.enter(State::Running);
                     if !self.tasks.values().map(|task| &task.config).eq(&configs) {
                         self.stop_tasks().await;
                         self.tasks.clear();
                         for (task, config) in configs.into_iter().enumerate() {
-                            self.start_task(task, config);
+                            self.start_task(task, config, None);
                         }
                     }
                 }
-                Err(error) => return Err(self.fail(&error)),
+                Err(error) => {
+                    self.shared.tasks.metrics.connector_started(false);
+                    return Err(self.fail(&error));
+                }
             },
         }
         Ok(())
@@ -330,7 +429,13 @@ impl Connector {
         self.shared.worker.providers.resolve(props).map_err(Error::fatal)
     }
 
-    fn start_task(&mut self, task: usize, config: Props) {
+    /// Starts a task. `restarts` are those of its predecessor, when it starts again by itself.
+    fn start_task(&mut self, task: usize, config: Props, restarts: Option<Restarts>) {
+        let restarts = restarts.unwrap_or_else(|| {
+            // What is wrong with these keys was said when the configuration was taken.
+            let policy = Policy::read(&config, &self.shared.worker.props);
+            Restarts::new(policy.unwrap_or(Policy::NEVER))
+        });
         let started = self.resolve(&config).map(|props| {
             let spawn = Spawn {
                 connector: self.name.clone(),
@@ -345,12 +450,21 @@ impl Connector {
             }
         });
         let task_state = match started {
-            Ok(handle) => {
-                Task { config, state: State::Unassigned, trace: None, handle: Some(handle) }
-            }
+            Ok(handle) => Task {
+                config,
+                state: State::Unassigned,
+                trace: None,
+                handle: Some(handle),
+                restarts,
+            },
             Err(error) => {
                 tracing::error!("[{}|task-{task}] not started: {}", self.name, error.trace());
-                Task { config, state: State::Failed, trace: Some(error.trace()), handle: None }
+                self.shared.tasks.metrics.task_started(false);
+                let trace = Some(error.trace());
+                let mut failed =
+                    Task { config, state: State::Failed, trace, handle: None, restarts };
+                failed.failed(&self.name, task, error.passing());
+                failed
             }
         };
         self.tasks.insert(task, task_state);
@@ -410,7 +524,7 @@ impl Connector {
             // The connector may have made other tasks; those run already.
             let stopped = self.tasks.get(&id).filter(|task| task.handle.is_none());
             if let Some(config) = stopped.map(|task| task.config.clone()) {
-                self.start_task(id, config);
+                self.start_task(id, config, None);
             }
         }
         Ok(plan)
@@ -424,7 +538,7 @@ impl Connector {
         let Some(config) = self.tasks.get(&id).map(|task| task.config.clone()) else {
             return Ok(());
         };
-        self.start_task(id, config);
+        self.start_task(id, config, None);
         let failed = self.tasks.get(&id).is_some_and(|task| task.handle.is_none());
         match failed {
             true => Err(Refusal::new(500, format!("Failed to start task: {}-{id}", self.name))),
@@ -497,7 +611,11 @@ impl Connector {
             name: self.name.to_string(),
             connector: info(self.state, &self.trace),
             tasks: (self.tasks.iter())
-                .map(|(id, task)| TaskStatus { id: *id, state: info(task.state, &task.trace) })
+                .map(|(id, task)| TaskStatus {
+                    id: *id,
+                    state: info(task.state, &task.trace),
+                    extra: task.extra(),
+                })
                 .collect(),
             kind: self.plugin.kind(),
         }

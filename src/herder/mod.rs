@@ -13,7 +13,7 @@ use serde::{
 };
 
 use self::worker_config::WorkerConfig;
-use crate::runtime::State;
+use crate::{metrics::TaskExtra, runtime::State};
 
 mod base_keys;
 mod connector;
@@ -21,6 +21,7 @@ pub mod distributed;
 pub mod distributed_config;
 pub mod offset_file;
 pub mod providers;
+pub mod restart_policy;
 pub mod standalone;
 mod task_configs;
 pub mod validate;
@@ -310,6 +311,9 @@ pub struct TaskStatus {
     pub id: usize,
     #[serde(flatten)]
     pub state: StateInfo,
+    /// Ours, and only where there is something to say.
+    #[serde(flatten)]
+    pub extra: TaskExtra,
 }
 
 fn state_name<S: Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {

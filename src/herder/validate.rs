@@ -41,6 +41,7 @@ pub async fn validate(
         check_topics(&props, &mut base);
     }
     refuse_exactly_once(&props, &mut base);
+    add_own_keys(&props, &mut base);
     let mut own = own_infos(plugin, props.clone()).await?;
     if plugin.class().starts_with("io.debezium.") {
         // Debezium shows what is wrong with its keys, and never their values.
@@ -65,6 +66,16 @@ pub async fn validate(
     }
     let error_count = configs.iter().map(|config| config.value.errors.len()).sum();
     Ok(ConfigInfos { name: class.clone(), error_count, groups, configs })
+}
+
+/// The keys of this worker alone, of those that are given.
+fn add_own_keys(props: &Props, base: &mut ConfigInfos) {
+    let mut infos = validate_def(&base_keys::OWN, props);
+    infos.configs.retain(|config| props.contains_key(&config.value.name));
+    if !infos.configs.is_empty() {
+        base.configs.extend(infos.configs);
+        add_groups(&mut base.groups, infos.groups);
+    }
 }
 
 fn add_groups(groups: &mut Vec<String>, more: Vec<String>) {

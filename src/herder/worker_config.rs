@@ -20,7 +20,9 @@ use model::{
 use super::{
     distributed_config::{self, GroupConfig},
     providers::Providers,
+    restart_policy,
 };
+use crate::runtime::settings;
 
 /// A worker's configuration, checked.
 pub struct WorkerConfig {
@@ -127,9 +129,12 @@ static OVERRIDE_ALLOWLIST: Key<Vec<String>> =
 static TOPIC_CREATION: Key<bool> = Key::boolean("topic.creation.enable").default("true");
 static TOPIC_TRACKING: Key<bool> = Key::boolean("topic.tracking.enable").default("true");
 static TOPIC_TRACKING_RESET: Key<bool> = Key::boolean("topic.tracking.allow.reset").default("true");
-static METRICS_WINDOW: Key<i64> =
-    Key::long("metrics.sample.window.ms").default("30000").unsupported();
-static METRICS_SAMPLES: Key<i32> = Key::int("metrics.num.samples").default("2").unsupported();
+static METRICS_WINDOW: Key<i64> = Key::long("metrics.sample.window.ms")
+    .default("30000")
+    .check(Check::Range { min: Some(1), max: None });
+static METRICS_SAMPLES: Key<i32> = Key::int("metrics.num.samples")
+    .default("2")
+    .check(Check::Range { min: Some(1), max: Some(1_000) });
 static METRICS_LEVEL: Key<String> =
     Key::string("metrics.recording.level").default("INFO").unsupported();
 static METRIC_REPORTERS: Key<Vec<String>> = Key::list("metric.reporters")
@@ -231,6 +236,11 @@ impl WorkerConfig {
         let stop_grace = millis(&STOP_GRACE, &mut errors);
         millis(&FLUSH_INTERVAL, &mut errors);
         millis(&FLUSH_TIMEOUT, &mut errors);
+        // Defaults for connectors; see [`restart_policy`].
+        let own = Props::new();
+        let wrong = restart_policy::Policy::read(&own, &props).err().unwrap_or_default();
+        errors.extend(wrong.into_iter().map(|(_, text)| text));
+        errors.extend(settings::stall(&own, &props).err().map(|error| error.to_string()));
         let advertised_port = config.find(&ADVERTISED_PORT).and_then(|port| {
             let checked = u16::try_from(port).ok().filter(|port| *port > 0);
             if checked.is_none() {
@@ -372,8 +382,12 @@ mod tests {
             ("listeners", "https://:8443", "serves http only"),
             ("listeners", "http:8443", "right format"),
             ("listeners", "http://:8083,http://[::1]:0", ""),
-            ("metrics.num.samples", "3", "metrics.num.samples"),
-            ("metrics.num.samples", "2", ""),
+            ("metrics.num.samples", "0", "metrics.num.samples"),
+            ("metrics.num.samples", "3", ""),
+            ("metrics.recording.level", "DEBUG", "metrics.recording.level"),
+            ("errors.restart.policy", "sometimes", "errors.restart.policy"),
+            ("errors.restart.policy", "always", ""),
+            ("task.stall.timeout.ms", "-5", "task.stall.timeout.ms"),
             ("admin.listeners", "", ""),
             ("admin.listeners", "http://:1", "admin.listeners"),
             ("plugin.path", "/x", ""),

@@ -17,18 +17,20 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::logging::Loggers,
     herder::{Herder, Refusal},
+    metrics::Metrics,
 };
 
 mod body;
 pub(crate) mod client;
 mod connectors;
 mod loggers;
+mod metrics;
 mod offsets;
 mod plugins;
 mod root;
 pub mod server;
 
-pub(crate) use root::build_version;
+pub(crate) use root::{KAFKA_VERSION, build_version};
 
 /// As long as Connect gives a request.
 const REQUEST_MAX: Duration = Duration::from_secs(90);
@@ -41,6 +43,7 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 pub struct Api {
     pub herder: Arc<dyn Herder>,
     pub loggers: Arc<Loggers>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// A request, taken apart.
@@ -55,6 +58,8 @@ pub(crate) struct Call<'a> {
 
 pub(crate) enum Answer {
     Json(StatusCode, Vec<u8>),
+    /// A text of another type than JSON.
+    Text(&'static str, Vec<u8>),
     Created(String, Vec<u8>),
     Empty(StatusCode),
     /// The request fits no resource: Connect answers these without a content type.
@@ -171,7 +176,8 @@ async fn serve(api: Api, request: Request<Body>) -> Answer {
             headers: &head.headers,
             body: &body,
         };
-        if !acceptable(&head.headers) {
+        // A scraper asks for the formats of Prometheus.
+        if !acceptable(&head.headers) && path != ["metrics"] {
             return Answer::Unmatched(StatusCode::NOT_ACCEPTABLE);
         }
         match route(&api, &call).await.unwrap_or_else(|refused| refused) {
@@ -218,6 +224,7 @@ async fn forward(to: &str, uri: &axum::http::Uri, call: &Call<'_>) -> Answer {
 async fn route(api: &Api, call: &Call<'_>) -> Outcome {
     match call.path {
         [] | ["health"] => root::serve(api, call),
+        ["metrics"] => metrics::serve(api, call),
         ["connectors", ..] => Box::pin(connectors::serve(api, call)).await,
         ["connector-plugins", ..] => Box::pin(plugins::serve(api, call)).await,
         ["admin", "loggers", ..] if api.herder.worker().admin => loggers::serve(api, call).await,
@@ -306,6 +313,10 @@ fn respond(
     let body = match answer {
         Answer::Json(status, body) => {
             response = response.status(status).header(header::CONTENT_TYPE, "application/json");
+            body
+        }
+        Answer::Text(kind, body) => {
+            response = response.header(header::CONTENT_TYPE, kind);
             body
         }
         Answer::Created(name, body) => {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Answer, Api, Call, Outcome, wrong_method};
 
 /// The version of Kafka Connect whose API this is; clients look at it.
-const KAFKA_VERSION: &str = "4.3.1";
+pub(crate) const KAFKA_VERSION: &str = "4.3.1";
 
 #[derive(Serialize)]
 struct ServerInfo {

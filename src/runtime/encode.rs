@@ -21,6 +21,7 @@ use super::{
     settings::{Backoff, Retry, Tolerance},
     transport::{Chunk, Encoded, EncodedHeaders},
 };
+use crate::metrics::TaskMetrics;
 
 /// A chunk ends here: large enough that handing it over costs nothing, small enough that memory and
 /// the time between two awaits (some 3 ms) stay small.
@@ -46,6 +47,7 @@ pub struct Encoder {
     retry: Retry,
     who: String,
     topics: Topics,
+    metrics: Arc<TaskMetrics>,
     skipped: u64,
 }
 
@@ -75,6 +77,7 @@ impl Encoder {
         retry: Retry,
         who: String,
         topics: Topics,
+        metrics: Arc<TaskMetrics>,
     ) -> Self {
         Self {
             header: converters.header,
@@ -86,6 +89,7 @@ impl Encoder {
             retry,
             who,
             topics,
+            metrics,
             skipped: 0,
         }
     }
@@ -125,10 +129,12 @@ impl Encoder {
         }
         let headers = self.encode_headers(record)?;
         if !self.key.planned(&record.topic, record.key.schema.as_ref()) {
-            self.key.plan(&record.topic, &record.key, &self.retry, &self.who).await;
+            let (key, data) = (&mut self.key, &record.key);
+            key.plan(&record.topic, data, &self.retry, &self.who, &self.metrics).await;
         }
         if !self.value.planned(&record.topic, record.value.schema.as_ref()) {
-            self.value.plan(&record.topic, &record.value, &self.retry, &self.who).await;
+            let (value, data) = (&mut self.value, &record.value);
+            value.plan(&record.topic, data, &self.retry, &self.who, &self.metrics).await;
             self.topics.add(&record.topic);
         }
         let start = out.len();
@@ -176,7 +182,10 @@ impl Encoder {
             Stage::ValueConverter => &self.value.class,
             _ => &self.header_class,
         };
+        self.metrics.errors.failed(1);
+        self.metrics.errors.error(1);
         if self.tolerance.log {
+            self.metrics.errors.logged(1);
             // Keys and values stay out of the log: they are people's data.
             let which = if self.tolerance.messages {
                 format!(
@@ -198,6 +207,7 @@ impl Encoder {
         }
         if self.tolerance.all {
             self.skipped += 1;
+            self.metrics.errors.skipped(1);
             return Ok(());
         }
         let cause = Error::fatal(format!(
@@ -242,7 +252,14 @@ impl Side {
         true
     }
 
-    async fn plan(&mut self, topic: &Arc<str>, data: &Data, retry: &Retry, who: &str) {
+    async fn plan(
+        &mut self,
+        topic: &Arc<str>,
+        data: &Data,
+        retry: &Retry,
+        who: &str,
+        metrics: &TaskMetrics,
+    ) {
         let schema = data.schema.as_ref();
         let begun = Instant::now();
         let mut backoff = Backoff::new();
@@ -259,6 +276,8 @@ impl Side {
                         passing = error.kind() == Kind::Retriable;
                         break Err(error.trace());
                     }
+                    metrics.errors.failed(1);
+                    metrics.errors.retried();
                     tracing::warn!("[{who}] {}; trying again", error.trace());
                     tokio::time::sleep(backoff.pause().min(retry.delay_max).min(left)).await;
                 }

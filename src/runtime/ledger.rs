@@ -6,14 +6,25 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use model::record::Position;
+use model::{figures::clock_ms, record::Position};
 
 use super::transport::Ticket;
+
+/// How many records an entry stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Given by the source.
+    pub polled: usize,
+    /// Of those, handed to the transport; when they are done with, those that it stored.
+    pub sent: usize,
+}
 
 /// The unconfirmed part of what a source task has sent.
 #[derive(Default)]
 pub struct Ledger {
     entries: VecDeque<Entry>,
+    /// Records of entries that have left the ledger.
+    done: Count,
     /// Per source partition the newest position that may be stored and is not stored yet.
     committable: Vec<Position>,
 }
@@ -21,17 +32,32 @@ pub struct Ledger {
 struct Entry {
     ticket: Arc<Ticket>,
     position: Option<Position>,
+    count: Count,
+    /// When it was pushed, by [`clock_ms`].
+    since: u64,
 }
 
 impl Ledger {
-    pub fn push(&mut self, ticket: Arc<Ticket>, position: Option<Position>) {
-        self.entries.push_back(Entry { ticket, position });
+    pub fn push(&mut self, ticket: Arc<Ticket>, position: Option<Position>, count: Count) {
+        self.entries.push_back(Entry { ticket, position, count, since: clock_ms() });
+    }
+
+    /// The records that have left the ledger since this was last asked.
+    pub fn take_done(&mut self) -> Count {
+        std::mem::take(&mut self.done)
+    }
+
+    /// Since when the oldest entry has waited, by [`clock_ms`].
+    pub fn oldest(&self) -> Option<u64> {
+        self.entries.front().map(|entry| entry.since)
     }
 
     /// Takes the leading entries that are complete off the ledger.
     pub fn advance(&mut self) {
         while self.entries.front().is_some_and(|entry| entry.ticket.complete()) {
             let Some(entry) = self.entries.pop_front() else { break };
+            self.done.polled += entry.count.polled;
+            self.done.sent += entry.count.sent.saturating_sub(entry.ticket.skipped());
             if let Some(position) = entry.position {
                 // The newest is kept last, so that it is the one the source gets to see.
                 self.committable.retain(|old| old.partition != position.partition);
@@ -117,7 +143,7 @@ mod tests {
                     }
                     "-" => {
                         tickets.push(Ticket::new(&deliveries));
-                        ledger.push(tickets[tickets.len() - 1].clone(), None);
+                        ledger.push(tickets[tickets.len() - 1].clone(), None, Count::default());
                     }
                     _ => match word.parse::<usize>() {
                         Ok(index) => {
@@ -127,7 +153,11 @@ mod tests {
                         Err(_) => {
                             tickets.push(Ticket::new(&deliveries));
                             let position = position(&word[..1], word[1..].parse().unwrap());
-                            ledger.push(tickets[tickets.len() - 1].clone(), Some(position));
+                            ledger.push(
+                                tickets[tickets.len() - 1].clone(),
+                                Some(position),
+                                Count::default(),
+                            );
                         }
                     },
                 }
@@ -143,7 +173,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let arrive = |ledger: &mut Ledger, offset| {
             let ticket = Ticket::new(&deliveries);
-            ledger.push(ticket.clone(), Some(position("a", offset)));
+            ledger.push(ticket.clone(), Some(position("a", offset)), Count::default());
             ticket.done(1);
             ledger.advance();
         };
@@ -152,5 +182,27 @@ mod tests {
         arrive(&mut ledger, 2);
         ledger.restore(failed);
         assert_eq!(show(&ledger.take()), "a2");
+    }
+
+    /// Records are done with when their entry leaves, without those that were given up.
+    #[test]
+    fn counts_what_was_stored() {
+        let deliveries = Deliveries::new("c-0".to_owned(), true, false);
+        let mut ledger = Ledger::default();
+        let tickets = [Ticket::new(&deliveries), Ticket::new(&deliveries)];
+        assert_eq!(ledger.oldest(), None);
+        ledger.push(tickets[0].clone(), None, Count { polled: 5, sent: 4 });
+        ledger.push(tickets[1].clone(), None, Count { polled: 7, sent: 7 });
+        assert!(ledger.oldest().is_some());
+        tickets[0].expect(4);
+        tickets[0].failed("t", model::error::Error::fatal("too large"));
+        tickets[0].done(3);
+        ledger.advance();
+        assert_eq!(ledger.take_done(), Count::default());
+        tickets[0].done(1);
+        tickets[1].done(1);
+        ledger.advance();
+        assert_eq!(ledger.take_done(), Count { polled: 12, sent: 10 });
+        assert_eq!((ledger.take_done(), ledger.oldest()), (Count::default(), None));
     }
 }

@@ -40,6 +40,8 @@ pub mod transport;
 
 pub use transport::Transport;
 
+use crate::metrics::{Metrics, Role, TaskMetrics};
+
 /// Where source offsets are kept. Standalone: a file; distributed: the offsets topic.
 #[async_trait]
 pub trait OffsetStore: Send + Sync {
@@ -85,6 +87,8 @@ pub struct StatusUpdate {
     pub state: State,
     /// The error chain, when `state` is [`State::Failed`].
     pub trace: Option<String>,
+    /// Of a failure: whether what lies behind it may pass by itself.
+    pub passing: bool,
 }
 
 /// What a task is made of.
@@ -105,6 +109,7 @@ pub struct Tasks {
     pub offsets: Arc<dyn OffsetStore>,
     /// The worker's own properties: converters, flush interval, `producer.*`.
     pub worker: Arc<Props>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Tasks {
@@ -114,14 +119,37 @@ impl Tasks {
         connector: &'static dyn SourceConnector,
         spawn: Spawn,
     ) -> TaskHandle {
-        supervise::start(spawn, |context| source::drive(self.clone(), connector, context))
+        let plugin = (connector.class(), connector.version());
+        let metrics = self.measure(&spawn, Role::Source, plugin);
+        let tasks = self.clone();
+        supervise::start(self, spawn, metrics, move |context| {
+            source::drive(tasks.clone(), connector, context)
+        })
     }
 
     /// Starts a sink task. Its topics are claimed before this returns, so records of sources that
     /// are started later reach it.
     pub fn start_sink(&self, connector: &'static dyn SinkConnector, spawn: Spawn) -> TaskHandle {
         let claim = self.transport.claim(&spawn.connector, &spawn.props);
-        supervise::start(spawn, |context| sink::drive(self.clone(), connector, claim, context))
+        let plugin = (connector.class(), connector.version());
+        let metrics = self.measure(&spawn, Role::Sink, plugin);
+        let tasks = self.clone();
+        // Claimed once: a task that is made anew has its topics still.
+        let mut claim = Some(claim);
+        supervise::start(self, spawn, metrics, move |context| {
+            let claim = claim.take().unwrap_or(Ok(()));
+            sink::drive(tasks.clone(), connector, claim, context)
+        })
+    }
+
+    fn measure(
+        &self,
+        spawn: &Spawn,
+        role: Role,
+        plugin: (&'static str, &'static str),
+    ) -> Arc<TaskMetrics> {
+        let props = (&spawn.props, &*self.worker);
+        self.metrics.task(&spawn.connector, spawn.task, role, plugin, props)
     }
 }
 
@@ -138,6 +166,7 @@ pub struct TaskHandle {
     target: watch::Sender<Target>,
     driver: JoinHandle<()>,
     topics: Topics,
+    metrics: Arc<TaskMetrics>,
 }
 
 impl TaskHandle {
@@ -159,6 +188,11 @@ impl TaskHandle {
             // The abort ends the driver at its next await; its result says nothing new.
             drop((&mut self.driver).await);
         }
+    }
+
+    /// What the task counts.
+    pub fn metrics(&self) -> &Arc<TaskMetrics> {
+        &self.metrics
     }
 
     /// The topics this task has written to or read from since it started, sorted.

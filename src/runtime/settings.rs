@@ -16,6 +16,8 @@ pub struct Settings {
     pub flush_timeout: Duration,
     /// How long a stop may take in all; the task keeps a part of it for storing offsets.
     pub stop_grace: Duration,
+    /// `task.stall.timeout.ms`: see [`crate::metrics::Health`]. Zero never calls a task stalled.
+    pub stall: Duration,
 }
 
 /// What becomes of a record that cannot be converted or stored: `errors.*`.
@@ -63,8 +65,17 @@ impl Settings {
             flush_interval: millis(worker, "offset.flush.interval.ms", 60_000)?,
             flush_timeout: millis(worker, "offset.flush.timeout.ms", 5_000)?,
             stop_grace: millis(worker, "task.shutdown.graceful.timeout.ms", 5_000)?,
+            stall: stall(task, worker)?,
         })
     }
+}
+
+/// A task's limit, of its connector or else of its worker.
+pub fn stall(task: &Props, worker: &Props) -> Result<Duration> {
+    const KEY: &str = "task.stall.timeout.ms";
+    let given = if task.contains_key(KEY) { task } else { worker };
+    // Longer than brokers and databases need to fail over, and than a large COPY or commit waits.
+    millis(given, KEY, 300_000)
 }
 
 fn flag(props: &Props, key: &str) -> bool {

@@ -37,16 +37,18 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, Sleep, interval_at, sleep, timeout},
 };
+use tracing::Instrument;
 
 use super::{
     OffsetStore, State, Target, Tasks,
     convert::Converters,
     encode::Encoder,
-    ledger::Ledger,
+    ledger::{Count, Ledger},
     settings::{Backoff, Settings},
     supervise::{Context, panicked},
     transport::{Chunk, Deliveries, Producer, Ticket},
 };
+use crate::metrics::{TaskMetrics, Wait};
 
 /// Batches between source and sender: one being taken, one ready. More only costs memory.
 const OUTBOX_BATCHES: usize = 2;
@@ -73,6 +75,7 @@ pub(super) async fn drive(
         settings.retry.clone(),
         who.clone(),
         context.topics.clone(),
+        context.metrics.clone(),
     );
     let mut backoff = Backoff::new();
     let mut producer = loop {
@@ -103,8 +106,14 @@ pub(super) async fn drive(
     let (gate, gate_seen) = watch::channel(true);
     let (entries, entries_seen) = mpsc::unbounded_channel();
     let Inbox { batches, acked, stop } = inbox;
-    let sender =
-        Sender { batches, gate: gate_seen, entries, encoder, deliveries: deliveries.clone() };
+    let sender = Sender {
+        batches,
+        gate: gate_seen,
+        entries,
+        encoder,
+        deliveries: deliveries.clone(),
+        metrics: context.metrics.clone(),
+    };
     let driver = Driver {
         who,
         run: JoinSet::new(),
@@ -115,12 +124,14 @@ pub(super) async fn drive(
         entries: entries_seen,
         deliveries,
         ledger: Ledger::default(),
+        skipped: 0,
         flush: Flush {
             offsets: tasks.offsets.clone(),
             connector: context.client.connector.clone(),
             timeout: settings.flush_timeout,
             acked,
             storing: None,
+            metrics: context.metrics.clone(),
         },
         settings,
         context,
@@ -142,9 +153,14 @@ async fn start(
     })?;
     let offsets =
         Arc::new(Offsets { store: tasks.offsets.clone(), connector: client.connector.clone() });
-    connector
-        .start(config, Start { connector: client.connector.clone(), task: client.task, offsets })
-        .await
+    let start = Start {
+        connector: client.connector.clone(),
+        task: client.task,
+        offsets,
+        gauges: context.metrics.gauges.clone(),
+        progress: context.metrics.health.progress.clone(),
+    };
+    connector.start(config, start).await
 }
 
 /// The offset store, for one connector.
@@ -178,6 +194,8 @@ struct Driver {
     entries: mpsc::UnboundedReceiver<Entry>,
     deliveries: Arc<Deliveries>,
     ledger: Ledger,
+    /// Records given up so far, as `deliveries` counted them when it was last asked.
+    skipped: u64,
     flush: Flush,
 }
 
@@ -198,10 +216,11 @@ impl Driver {
     }
 
     fn run(&mut self, mut task: Box<dyn SourceTask>, mut out: Outbox) {
-        self.run.spawn(async move {
+        let run = async move {
             let result = task.run(&mut out).await;
             (task, out, result)
-        });
+        };
+        self.run.spawn(run.in_current_span());
     }
 
     /// Until the task is to stop (`Ok`) or has failed.
@@ -262,25 +281,50 @@ impl Driver {
     }
 
     fn enter(&mut self, entry: Entry) {
-        self.ledger.push(entry.ticket, entry.position);
+        self.ledger.push(entry.ticket, entry.position, entry.count);
         self.advance();
     }
 
     fn advance(&mut self) {
         self.ledger.advance();
+        self.account();
         // Held, little else will come: store a position as soon as it may be.
         if !*self.gate.borrow() {
             self.flush.begin(&mut self.ledger);
         }
     }
 
+    /// Counts what has left the ledger, and what waits in it.
+    fn account(&mut self) {
+        let metrics = &self.context.metrics;
+        let done = self.ledger.take_done();
+        if done.polled > 0 {
+            metrics.written(done.polled, done.sent);
+        }
+        metrics.health.renew(Wait::Ack, self.ledger.oldest());
+        let skipped = self.deliveries.skipped();
+        let new = skipped - self.skipped;
+        if new > 0 {
+            self.skipped = skipped;
+            metrics.errors.failed(new);
+            metrics.errors.error(new);
+            metrics.errors.skipped(new);
+            if self.settings.tolerance.log {
+                metrics.errors.logged(new);
+            }
+        }
+    }
+
     fn acknowledged(&mut self) -> Result<()> {
         while let Ok(entry) = self.entries.try_recv() {
             self.backoff.reset();
-            self.ledger.push(entry.ticket, entry.position);
+            self.ledger.push(entry.ticket, entry.position, entry.count);
         }
         self.advance();
-        self.deliveries.take_failure().map_or(Ok(()), Err)
+        let Some(failure) = self.deliveries.take_failure() else { return Ok(()) };
+        self.context.metrics.errors.failed(1);
+        self.context.metrics.errors.error(1);
+        Err(failure)
     }
 
     /// The connector's `run` has returned without being asked to.
@@ -330,9 +374,10 @@ impl Driver {
         self.run.abort_all();
         *sending = None;
         while let Ok(entry) = self.entries.try_recv() {
-            self.ledger.push(entry.ticket, entry.position);
+            self.ledger.push(entry.ticket, entry.position, entry.count);
         }
         self.ledger.advance();
+        self.account();
         if let Some(storing) = self.flush.storing.take() {
             let stored = storing.await;
             self.flush.end(stored, &mut self.ledger, &self.who);
@@ -414,9 +459,11 @@ struct Flush {
     timeout: Duration,
     acked: watch::Sender<Option<Position>>,
     storing: Option<Pin<Box<dyn Future<Output = Stored> + Send>>>,
+    metrics: Arc<TaskMetrics>,
 }
 
 struct Stored {
+    took: Duration,
     positions: Vec<Position>,
     result: Result<()>,
 }
@@ -434,6 +481,7 @@ impl Flush {
         }
         let (offsets, connector, limit) =
             (self.offsets.clone(), self.connector.clone(), self.timeout);
+        let begun = Instant::now();
         self.storing = Some(Box::pin(async move {
             let entries = positions
                 .iter()
@@ -448,12 +496,13 @@ impl Flush {
                     limit.as_millis()
                 ))),
             };
-            Stored { positions, result }
+            Stored { took: begun.elapsed(), positions, result }
         }));
     }
 
     fn end(&mut self, stored: Stored, ledger: &mut Ledger, who: &str) {
         self.storing = None;
+        self.metrics.committed(stored.result.is_ok(), stored.took);
         match stored.result {
             // Invariant 1: only now may the source confirm this position.
             Ok(()) => {
@@ -483,6 +532,7 @@ async fn finished(storing: &mut Option<Pin<Box<dyn Future<Output = Stored> + Sen
 struct Entry {
     ticket: Arc<Ticket>,
     position: Option<Position>,
+    count: Count,
 }
 
 /// Takes batches, encodes them, hands them to the transport.
@@ -492,51 +542,52 @@ struct Sender {
     entries: mpsc::UnboundedSender<Entry>,
     encoder: Encoder,
     deliveries: Arc<Deliveries>,
-}
-
-/// The entry that batches are being added to.
-struct Open {
-    entry: Entry,
-    records: usize,
+    metrics: Arc<TaskMetrics>,
 }
 
 impl Sender {
     /// Returns when the source has let go of its outbox and all of it is handed over.
     async fn send(mut self, producer: &mut dyn Producer) -> Result<()> {
         let mut chunk = Chunk::default();
-        let mut open: Option<Open> = None;
+        let mut open: Option<Entry> = None;
         while let Some(batch) = self.next(&mut open).await {
             if let Some(full) = open.take_if(|open| !open.takes(&batch)) {
                 self.close(full);
             }
-            let open = open.get_or_insert_with(|| Open {
-                entry: Entry { ticket: Ticket::new(&self.deliveries), position: None },
-                records: 0,
+            let open = open.get_or_insert_with(|| Entry {
+                ticket: Ticket::new(&self.deliveries),
+                position: None,
+                count: Count::default(),
             });
-            open.records += batch.records.len();
+            open.count.polled += batch.records.len();
             let mut records = batch.records.into_iter();
             while records.len() > 0 {
                 self.encoder.fill(&mut records, &mut chunk).await?;
                 if !chunk.records.is_empty() {
-                    open.entry.ticket.expect(chunk.records.len());
-                    chunk = producer.send(chunk, &open.entry.ticket).await?;
+                    let count = chunk.records.len();
+                    open.ticket.expect(count);
+                    open.count.sent += count;
+                    self.metrics.health.wait(Wait::Send);
+                    chunk = producer.send(chunk, &open.ticket).await?;
+                    self.metrics.health.over(Wait::Send);
                 }
                 // The chunk was work without an await; others want the thread too.
                 tokio::task::yield_now().await;
             }
             if batch.position.is_some() {
-                open.entry.position = batch.position;
+                open.position = batch.position;
             }
         }
         Ok(())
     }
 
     /// The next batch. Closes the open entry before it waits for one.
-    async fn next(&mut self, open: &mut Option<Open>) -> Option<Batch> {
+    async fn next(&mut self, open: &mut Option<Entry>) -> Option<Batch> {
+        let mut asked = Instant::now();
         loop {
             if *self.gate.borrow_and_update() {
                 match self.batches.try_recv() {
-                    Ok(batch) => return Some(batch),
+                    Ok(batch) => return Some(self.polled(batch, asked)),
                     Err(mpsc::error::TryRecvError::Disconnected) => {
                         open.take().into_iter().for_each(|open| self.close(open));
                         return None;
@@ -551,30 +602,42 @@ impl Sender {
                     if changed.is_err() {
                         return None;
                     }
+                    // A pause is no wait for the source.
+                    asked = Instant::now();
                 }
-                batch = self.batches.recv(), if !held => return batch,
+                batch = self.batches.recv(), if !held => {
+                    return batch.map(|batch| self.polled(batch, asked));
+                }
             }
         }
     }
 
-    fn close(&self, open: Open) {
-        let ticket = open.entry.ticket.clone();
+    fn polled(&self, batch: Batch, asked: Instant) -> Batch {
+        // Without records it is a position alone, which Connect's sources do not have.
+        if !batch.records.is_empty() {
+            self.metrics.polled(batch.records.len(), asked.elapsed());
+        }
+        batch
+    }
+
+    fn close(&self, open: Entry) {
+        let ticket = open.ticket.clone();
         // The driver reads entries when it hears of an acknowledgement, so it must find this one.
-        if self.entries.send(open.entry).is_ok() {
+        if self.entries.send(open).is_ok() {
             ticket.done(1);
         }
     }
 }
 
-impl Open {
+impl Entry {
     /// Whether a batch may join this entry.
     fn takes(&self, batch: &Batch) -> bool {
-        let same = match (&self.entry.position, &batch.position) {
+        let same = match (&self.position, &batch.position) {
             (Some(a), Some(b)) => {
                 Arc::ptr_eq(&a.partition, &b.partition) || a.partition == b.partition
             }
             _ => true,
         };
-        same && self.records < ENTRY_RECORDS
+        same && self.count.polled < ENTRY_RECORDS
     }
 }

@@ -1,22 +1,47 @@
-//! Starts a task's driver, and turns what becomes of it into a status.
+//! Starts a task's driver, watches over it, and turns what becomes of it into a status.
+//!
+//! # A task that is made anew
+//!
+//! The driver gets a target of its own, which follows the herder's. When the task is stalled
+//! ([`crate::metrics::Health`]), the driver is told to stop, as if by the herder: it hands over what
+//! it has and stores its offsets. When it has ended, or has not within the worker's grace, it is
+//! started again with new connections, from the stored offsets. Clients see the state they saw.
 
-use std::{any::Any, future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    any::Any,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use model::{
     connector::Props,
     error::{Error, Result},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tracing::Instrument;
 
-use super::{Spawn, State, StatusUpdate, Target, TaskHandle, Topics, transport::Client};
+use super::{
+    Spawn, State, StatusUpdate, Target, TaskHandle, Tasks, Topics, settings, transport::Client,
+};
+use crate::metrics::{Metrics, TaskMetrics, Wait};
 
 /// What a driver gets of its surroundings.
+#[derive(Clone)]
 pub(super) struct Context {
     pub(super) client: Client,
     pub(super) target: watch::Receiver<Target>,
     pub(super) status: Reporter,
     pub(super) topics: Topics,
+    pub(super) metrics: Arc<TaskMetrics>,
 }
 
 /// Tells the herder of a task's state.
@@ -25,43 +50,96 @@ pub(super) struct Reporter {
     connector: Arc<str>,
     task: usize,
     status: mpsc::UnboundedSender<StatusUpdate>,
+    metrics: Arc<TaskMetrics>,
+    worker: Arc<Metrics>,
+    /// The start of the task has been counted.
+    counted: Arc<AtomicBool>,
 }
 
 impl Reporter {
     pub(super) fn report(&self, state: State, trace: Option<String>) {
-        let update =
-            StatusUpdate { connector: self.connector.clone(), task: self.task, state, trace };
+        self.send(state, trace, false);
+    }
+
+    fn fail(&self, error: &Error) {
+        self.send(State::Failed, Some(error.trace()), error.passing());
+    }
+
+    fn send(&self, state: State, trace: Option<String>, passing: bool) {
+        self.metrics.state(state);
+        match state {
+            State::Running => self.count_start(true),
+            State::Failed => self.count_start(false),
+            _ => {}
+        }
+        match state {
+            State::Running | State::Paused => self.metrics.health.over(Wait::Start),
+            _ => self.metrics.health.clear(),
+        }
+        let (connector, task) = (self.connector.clone(), self.task);
+        let update = StatusUpdate { connector, task, state, trace, passing };
         if self.status.send(update).is_err() {
             // The worker is ending and nobody asks any more.
             tracing::debug!("[{}|task-{}] is {state:?}", self.connector, self.task);
+        }
+    }
+
+    fn count_start(&self, ok: bool) {
+        if !self.counted.swap(true, Ordering::Relaxed) {
+            self.worker.task_started(ok);
         }
     }
 }
 
 /// The driver runs in a tokio task of its own; a panic in it, or in connector code it calls, ends
 /// in FAILED like any other error.
-pub(super) fn start<D, F>(spawn: Spawn, drive: D) -> TaskHandle
+pub(super) fn start<D, F>(
+    tasks: &Tasks,
+    spawn: Spawn,
+    metrics: Arc<TaskMetrics>,
+    drive: D,
+) -> TaskHandle
 where
-    D: FnOnce(Context) -> F,
+    D: FnMut(Context) -> F + Send + 'static,
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let first = if spawn.paused { Target::Paused } else { Target::Running };
     let (target, wanted) = watch::channel(first);
     let topics = Topics::default();
-    let status =
-        Reporter { connector: spawn.connector.clone(), task: spawn.task, status: spawn.status };
-    let props: Arc<Props> = Arc::new(spawn.props);
+    let status = Reporter {
+        connector: spawn.connector.clone(),
+        task: spawn.task,
+        status: spawn.status,
+        metrics: metrics.clone(),
+        worker: tasks.metrics.clone(),
+        counted: Arc::default(),
+    };
+    // A wrong value fails the task in a moment, where all its settings are read.
+    let stall = settings::stall(&spawn.props, &tasks.worker).unwrap_or_default();
+    metrics.health.limit(u64::try_from(stall.as_millis()).unwrap_or(u64::MAX));
     let context = Context {
-        client: Client { connector: spawn.connector, task: spawn.task, props },
+        client: Client {
+            connector: spawn.connector,
+            task: spawn.task,
+            props: Arc::new(spawn.props),
+        },
         target: wanted.clone(),
         status: status.clone(),
         topics: topics.clone(),
+        metrics: metrics.clone(),
     };
-    let driving = AssertUnwindSafe(drive(context)).catch_unwind();
-    let driver = tokio::spawn(async move {
-        let result = driving.await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+    let who = context.who();
+    let span = tracing::error_span!(target: "context", "task", context = %who);
+    let watcher = Watcher {
+        who: who.clone(),
+        metrics: metrics.clone(),
+        over_kafka: tasks.worker.contains_key("bootstrap.servers"),
+        stalled: false,
+    };
+    let grace = grace(&tasks.worker);
+    let driver = async move {
+        let result = keep(context, drive, watcher, grace).await;
         let stopping = *wanted.borrow() == Target::Stopped;
-        let who = format!("{}|task-{}", status.connector, status.task);
         match result {
             Ok(()) => status.report(State::Unassigned, None),
             Err(error) if stopping => {
@@ -69,15 +147,129 @@ where
                 status.report(State::Unassigned, None);
             }
             Err(error) => {
-                let trace = error.trace();
                 tracing::error!(
-                    "[{who}] has failed and stays failed until it is restarted: {trace}"
+                    "[{who}] has failed and stays failed until it is restarted: {}",
+                    error.trace()
                 );
-                status.report(State::Failed, Some(trace));
+                status.fail(&error);
             }
         }
-    });
-    TaskHandle { target, driver, topics }
+    };
+    let driver = tokio::spawn(driver.instrument(span));
+    TaskHandle { target, driver, topics, metrics }
+}
+
+/// As in [`settings::Settings`], which the driver reads and complains about.
+fn grace(worker: &Props) -> Duration {
+    let given = worker.get("task.shutdown.graceful.timeout.ms");
+    let millis = given.and_then(|text| text.trim().parse().ok()).unwrap_or(5_000);
+    Duration::from_millis(millis)
+}
+
+/// Runs the driver, again and again while that is what a stalled task needs.
+async fn keep<D, F>(
+    context: Context,
+    mut drive: D,
+    mut watcher: Watcher,
+    grace: Duration,
+) -> Result<()>
+where
+    D: FnMut(Context) -> F,
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let mut wanted = context.target.clone();
+    let mut tick = interval(watcher.every());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let (target, own) = watch::channel(*wanted.borrow_and_update());
+        watcher.begin();
+        let mut driving = Box::pin(
+            AssertUnwindSafe(drive(Context { target: own, ..context.clone() })).catch_unwind(),
+        );
+        // When a driver that is to be made anew is given up.
+        let mut deadline: Option<Instant> = None;
+        let ended = loop {
+            tokio::select! {
+                result = &mut driving => break Some(result),
+                changed = wanted.changed() => match changed {
+                    Ok(()) if deadline.is_none() => drop(target.send_replace(*wanted.borrow_and_update())),
+                    Ok(()) => {}
+                    // The handle is gone, and so will this be.
+                    Err(_) => std::future::pending().await,
+                },
+                _ = tick.tick(), if deadline.is_none() => {
+                    if watcher.rebuild() {
+                        target.send_replace(Target::Stopped);
+                        deadline = Some(Instant::now() + grace);
+                    }
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break None,
+            }
+        };
+        // Aborts what is left of it.
+        drop(driving);
+        let stopping = *wanted.borrow() == Target::Stopped;
+        match ended {
+            Some(Ok(Ok(()))) | None if deadline.is_some() && !stopping => {}
+            Some(result) => return result.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Looks at a task's health from time to time.
+struct Watcher {
+    who: String,
+    metrics: Arc<TaskMetrics>,
+    /// Records go to a broker, which a new connection may reach better. Within a process they wait
+    /// for a sink, and would only be sent twice.
+    over_kafka: bool,
+    stalled: bool,
+}
+
+impl Watcher {
+    /// Often enough that a stall is noticed soon after its limit.
+    fn every(&self) -> Duration {
+        let limit = Duration::from_millis(self.metrics.health.limit_ms());
+        if limit.is_zero() {
+            // Never stalled; the timer has to be something.
+            return Duration::from_secs(3_600);
+        }
+        (limit / 10).clamp(Duration::from_millis(10), Duration::from_secs(10))
+    }
+
+    fn begin(&mut self) {
+        self.metrics.health.clear();
+        self.metrics.gauges.clear();
+        self.metrics.reset_active();
+        self.metrics.health.wait(Wait::Start);
+    }
+
+    /// Says in the log when the task stalls and when it goes on. Whether it is to be made anew.
+    fn rebuild(&mut self) -> bool {
+        let health = &self.metrics.health;
+        let Some(stall) = health.stall() else {
+            if std::mem::take(&mut self.stalled) {
+                tracing::info!("[{}] makes progress again", self.who);
+            }
+            return false;
+        };
+        if !std::mem::replace(&mut self.stalled, true) {
+            health.count_stall();
+            tracing::warn!(
+                "[{}] makes no progress: {} for {} s (task.stall.timeout.ms)",
+                self.who,
+                stall.reason,
+                stall.ms / 1_000
+            );
+        }
+        let helps = self.over_kafka || !matches!(stall.what, Some(Wait::Ack | Wait::Send));
+        let due = helps && health.rebuild_due();
+        if due {
+            tracing::warn!("[{}] is made anew, with new connections", self.who);
+        }
+        due
+    }
 }
 
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
@@ -95,7 +287,11 @@ impl Context {
         loop {
             let target = *self.target.borrow_and_update();
             match target {
-                Target::Running => return true,
+                Target::Running => {
+                    self.metrics.health.hold(false);
+                    self.metrics.health.wait(Wait::Start);
+                    return true;
+                }
                 Target::Stopped => return false,
                 Target::Paused => self.status.report(State::Paused, None),
             }

@@ -118,6 +118,8 @@ pub struct Ticket {
     outstanding: AtomicUsize,
     /// A record has failed for good, so this entry never completes.
     lost: AtomicBool,
+    /// Records given up under `errors.tolerance=all`.
+    skipped: AtomicUsize,
     deliveries: Arc<Deliveries>,
 }
 
@@ -137,6 +139,7 @@ impl Ticket {
         Arc::new(Self {
             outstanding: AtomicUsize::new(1),
             lost: AtomicBool::new(false),
+            skipped: AtomicUsize::new(0),
             deliveries: deliveries.clone(),
         })
     }
@@ -156,12 +159,18 @@ impl Ticket {
     /// never becomes done, so no offset passes it.
     pub fn failed(&self, topic: &str, cause: Error) {
         if self.deliveries.tolerant {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
             self.deliveries.skip(topic, &cause);
             self.done(1);
         } else {
             self.lost.store(true, Ordering::Release);
             self.deliveries.fail(cause);
         }
+    }
+
+    /// Records of this entry given up under `errors.tolerance=all`.
+    pub fn skipped(&self) -> usize {
+        self.skipped.load(Ordering::Relaxed)
     }
 
     pub fn lost(&self) -> bool {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, ConfigDef, ConfigInfos},
     error::{RecordError, Result},
+    figures::{Gauges, Progress},
     record::{Batch, Position, SinkRecord},
 };
 
@@ -55,6 +56,10 @@ pub struct Start {
     pub connector: Arc<str>,
     pub task: usize,
     pub offsets: Arc<dyn OffsetReader>,
+    /// Where the task may publish figures of its own.
+    pub gauges: Gauges,
+    /// Where the task may say that it waits for its system.
+    pub progress: Progress,
 }
 
 /// A source partition or a source offset, as stored: field order is kept.
@@ -115,6 +120,11 @@ impl Outbox {
     /// this LSN to its slot; confirming anything newer loses data.
     pub fn acked(&mut self) -> Option<Position> {
         self.acked.borrow_and_update().clone()
+    }
+
+    /// How many batches it would take now without waiting, and at most.
+    pub fn capacity(&self) -> (usize, usize) {
+        (self.batches.capacity(), self.batches.max_capacity())
     }
 
     /// Cancel-safe.

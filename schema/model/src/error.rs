@@ -91,6 +91,19 @@ impl Error {
         self.kind
     }
 
+    /// Whether what lies behind it may pass by itself: it is retriable, or an error of ours in its
+    /// chain is.
+    pub fn passing(&self) -> bool {
+        let mut at: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = at {
+            if error.downcast_ref::<Error>().is_some_and(|error| error.kind == Kind::Retriable) {
+                return true;
+            }
+            at = error.source();
+        }
+        false
+    }
+
     /// The whole chain, as the REST API shows it in a task's `trace`.
     pub fn trace(&self) -> String {
         let mut trace = self.to_string();

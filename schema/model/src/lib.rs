@@ -18,6 +18,7 @@ pub mod config;
 pub mod connector;
 pub mod convert;
 pub mod error;
+pub mod figures;
 pub mod java;
 pub mod record;
 pub mod row;

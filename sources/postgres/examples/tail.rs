@@ -32,7 +32,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let connector = riverrun_source_postgres::connector();
     let pairs = props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let config = connector.config().parse(pairs).map_err(|errors| errors.join("\n"))?;
-    let start = Start { connector: "tail".into(), task: 0, offsets: Arc::new(Fresh) };
+    let start = Start {
+        connector: "tail".into(),
+        task: 0,
+        offsets: Arc::new(Fresh),
+        gauges: Default::default(),
+        progress: Default::default(),
+    };
     let mut task = connector.start(config, start).await?;
     let (mut out, mut inbox) = outbox(2);
     let run = tokio::spawn(async move { task.run(&mut out).await });

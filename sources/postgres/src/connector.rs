@@ -54,7 +54,8 @@ impl SourceConnector for Connector {
     }
 
     async fn start(&self, config: Config, start: Start) -> Result<Box<dyn SourceTask>> {
-        let options = Arc::new(Options::read(&config, start.task)?);
+        let options = Arc::new(Options::read(&config, start.task, start.progress)?);
+        start.gauges.publish(options.figures.clone());
         Ok(Box::new(Task { options, offsets: start.offsets, position: None }))
     }
 }

@@ -6,6 +6,7 @@ mod cells;
 pub mod config;
 mod connector;
 mod defaults;
+mod figures;
 mod options;
 mod position;
 mod session;

@@ -8,6 +8,7 @@ use model::{
     config::Config,
     connector::Object,
     error::{Error, Result},
+    figures::Progress,
     record::{Data, Header, Headers, Position as StoredPosition},
     schema::{Kind, Schema},
     value::Value,
@@ -24,6 +25,7 @@ use relational::{
 use crate::{
     catalog::{Autocreate, Publication},
     config,
+    figures::Figures,
     position::Position,
     source_info::{self, Writer},
     tables::Capture,
@@ -59,6 +61,9 @@ pub(crate) struct Options {
     publish: Option<String>,
     pub(crate) status_interval: Duration,
     pub(crate) heartbeat: Option<(Duration, Heartbeat)>,
+    pub(crate) figures: Arc<Figures>,
+    /// Told when the server is asked for a sign of life, and when it gives one.
+    pub(crate) progress: Progress,
 }
 
 /// A batch is handed over at this size: above it latency and memory grow, below it the fixed cost of
@@ -66,7 +71,7 @@ pub(crate) struct Options {
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 impl Options {
-    pub(crate) fn read(config: &Config, task: usize) -> Result<Self> {
+    pub(crate) fn read(config: &Config, task: usize, progress: Progress) -> Result<Self> {
         let invalid = |error: String| Error::fatal(format!("read the configuration: {error}"));
         let list = |key: &model::config::Key<Vec<String>>| config.prop(key.spec.name);
         let filter = |include, exclude| Filter::new(list(include), list(exclude)).map_err(invalid);
@@ -143,6 +148,8 @@ impl Options {
                 let interval = Duration::from_millis(heartbeat_ms.unsigned_abs().into());
                 (interval, Heartbeat::new(&heartbeat_prefix, &delimiter, &prefix))
             }),
+            figures: Arc::new(Figures::new(prefix, u64::try_from(queue_bytes).unwrap_or(0))),
+            progress,
         })
     }
 

@@ -98,6 +98,7 @@ pub(crate) async fn run(
     };
     let moment = Arc::new(Moment { ts_us, tx_id: Some(tx_id), lsn_commit: None, origin: None });
     let chunks = chunks(options, &plan, &first).await?;
+    options.figures.begin(chunks.iter().map(|chunk| &chunk.table.id));
     let tables = chunks.len();
     let threads = options.snapshot_threads.min(tables.max(1));
     let position = Position {
@@ -137,6 +138,7 @@ pub(crate) async fn run(
             tracing::info!("snapshot goes on: {rows} rows so far");
             reported = std::time::Instant::now();
         }
+        options.figures.queue(out.capacity());
         let Some(room) = out.room().await else { return Ok(None) };
         room.send(batch);
     }
@@ -314,6 +316,8 @@ impl Reader {
         let mut stream = pin!(stream);
         let mut decoder = copy::Decoder::new();
         let mut first_in_table = true;
+        // Read and not told of yet.
+        let mut rows = 0;
         while let Some(bytes) = stream.next().await {
             decoder.push(bytes.map_err(failed)?);
             loop {
@@ -325,6 +329,7 @@ impl Reader {
                 }
                 if self.options.full(&self.batch) {
                     let batch = self.seal();
+                    self.options.figures.scanned(&table.id, std::mem::take(&mut rows), false);
                     if batches.send(batch).await.is_err() {
                         return Ok(false);
                     }
@@ -333,9 +338,11 @@ impl Reader {
                 let first_table = chunk.first_table;
                 self.held = Some(Held { table: table.clone(), row, first_in_table, first_table });
                 first_in_table = false;
+                rows += 1;
             }
         }
         decoder.finish().map_err(broken)?;
+        self.options.figures.scanned(&table.id, rows, true);
         Ok(true)
     }
 

@@ -35,6 +35,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::{
     catalog,
     cells::Scratch,
+    figures::Counts,
     options::Options,
     position::Position,
     session::Session,
@@ -98,7 +99,11 @@ async fn follow(
     );
     let types = catalog::types(session).await?;
     let mut reader = Reader::new(options, session, types, position.clone());
+    let connected = options.figures.connected();
     let result = reader.run(stream, position, out).await;
+    drop(connected);
+    options.figures.streamed(&mut reader.counts);
+    options.progress.heard();
     if result.is_ok() && options.slot_dropped_on_stop {
         drop_slot(options).await?;
     }
@@ -153,6 +158,8 @@ struct Reader<'a> {
     writer: Writer,
     moment: Moment,
     progress: Progress,
+    /// Since the figures were last told.
+    counts: Counts,
     /// Of this transaction the changes up to this LSN were done before the restart.
     done: Option<(i64, Lsn)>,
     received: Lsn,
@@ -187,6 +194,7 @@ impl<'a> Reader<'a> {
                 .as_ref()
                 .map(|(interval, _)| Instant::now() + *interval),
             progress: Progress::new(position),
+            counts: Counts::default(),
         }
     }
 
@@ -208,8 +216,16 @@ impl<'a> Reader<'a> {
                     return Ok(stream.finish().await?);
                 }
                 event = stream.next() => self.take(event?, &mut stream).await?,
-                _ = status.tick() => self.status(&mut stream).await?,
-                _ = look.tick() => self.look(&mut stream, out).await?,
+                _ = status.tick() => {
+                    // A server that lives answers at once, however little there is to send.
+                    self.options.progress.asked();
+                    self.status(&mut stream, Reply::Yes).await?;
+                }
+                _ = look.tick() => {
+                    self.options.figures.streamed(&mut self.counts);
+                    self.options.figures.queue(out.capacity());
+                    self.look(&mut stream, out).await?;
+                }
             }
             self.drain(&mut stream, sent, out).await?;
             if self.batch.is_empty() && !self.progress.held_back() && !self.heartbeat_due() {
@@ -245,6 +261,7 @@ impl<'a> Reader<'a> {
     }
 
     async fn take(&mut self, event: Event, stream: &mut Stream) -> Result<()> {
+        self.options.progress.heard();
         match event {
             Event::Data(data) => {
                 self.received = self.received.max(data.start).max(data.end);
@@ -252,14 +269,14 @@ impl<'a> Reader<'a> {
             }
             Event::Keepalive { end, reply_requested, .. } => {
                 self.received = self.received.max(end);
-                if reply_requested { self.status(stream).await } else { Ok(()) }
+                if reply_requested { self.status(stream, Reply::No).await } else { Ok(()) }
             }
         }
     }
 
-    async fn status(&mut self, stream: &mut Stream) -> Result<()> {
+    async fn status(&mut self, stream: &mut Stream, reply: Reply) -> Result<()> {
         // Invariant 1: flush and apply are what a stored offset covers, whatever was received.
-        Ok(stream.status_update(self.received, self.confirmed, self.confirmed, Reply::No).await?)
+        Ok(stream.status_update(self.received, self.confirmed, self.confirmed, reply).await?)
     }
 
     /// Tells the server at once when more is stored.
@@ -269,7 +286,7 @@ impl<'a> Reader<'a> {
         match confirmable {
             Some(lsn) if lsn > self.confirmed => {
                 self.confirmed = lsn;
-                self.status(stream).await
+                self.status(stream, Reply::No).await
             }
             _ => Ok(()),
         }
@@ -287,6 +304,10 @@ impl<'a> Reader<'a> {
         let collected = std::mem::replace(&mut self.batch, fresh);
         let mut batch = collected.seal(Some(self.options.position(&self.progress.whole)));
         self.add_heartbeat(&mut batch);
+        self.options.figures.streamed(&mut self.counts);
+        self.options.figures.queue(out.capacity());
+        // While there is no room nothing is read, so no answer is waited for.
+        self.options.progress.heard();
         let mut tick = interval(LOOK_EVERY);
         loop {
             tokio::select! {
@@ -300,7 +321,7 @@ impl<'a> Reader<'a> {
                 _ = tick.tick() => {}
             }
             self.look(stream, out).await?;
-            self.status(stream).await?;
+            self.status(stream, Reply::No).await?;
         }
     }
 
@@ -337,6 +358,7 @@ impl<'a> Reader<'a> {
                 self.moment.lsn_commit = Some(lsn);
                 self.moment.origin = None;
                 self.done = None;
+                self.counts.committed += 1;
                 self.progress.committed(self.moment.position(lsn, "COMMIT"));
             }
             Message::Relation(relation) => {
@@ -392,9 +414,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The table of a change that is to be sent; `None` when it is filtered out or was done before.
-    fn captured(&self, relation: u32, lsn: Lsn) -> Result<Option<Arc<Table>>> {
+    fn captured(&mut self, relation: u32, lsn: Lsn) -> Result<Option<Arc<Table>>> {
         let done = self.done.is_some_and(|(_, done)| lsn <= done);
-        Ok(self.relations.get(relation)?.filter(|_| !done).cloned())
+        let table = self.relations.get(relation)?;
+        self.counts.filtered += u64::from(table.is_none());
+        Ok(table.filter(|_| !done).cloned())
     }
 
     fn emit(
@@ -407,7 +431,10 @@ impl<'a> Reader<'a> {
         message_type: &'static str,
     ) {
         let source = self.writer.write(&mut self.batch.rows, &table.id, &self.moment, lsn, None);
-        let rows = Rows { op, before, old_key: before, after, source, ts_ns: crate::now_ns() };
+        let ts_ns = crate::now_ns();
+        let rows = Rows { op, before, old_key: before, after, source, ts_ns };
+        self.counts.count(op);
+        self.counts.behind_ms = Some(ts_ns / 1_000_000 - self.moment.ts_us / 1_000);
         self.options.emitter.emit(&mut self.batch, &table.schema, rows);
         self.progress.changed(lsn, self.moment.position(lsn, message_type));
     }

@@ -15,6 +15,7 @@ use relational::table::TableId;
 
 use crate::{
     catalog::{self, Server, Slot},
+    figures::Phase,
     options::Options,
     position::Position,
     session::Session,
@@ -154,6 +155,8 @@ impl Task {
                 // The publication may be gone, or lack a table, while the slot is there.
                 let tables = captured_tables(options, session).await?;
                 catalog::ensure_publication(session, &options.publication(&tables)).await?;
+                options.figures.captured(tables.len());
+                options.figures.enter(Phase::Skipped);
                 return Ok(Some(position));
             }
             _ => {}
@@ -162,6 +165,7 @@ impl Task {
             return Ok(None);
         }
         let tables = captured_tables(options, session).await?;
+        options.figures.captured(tables.len());
         if tables.is_empty() {
             tracing::warn!(
                 "no table of database {} matches the filters, so there is nothing to capture yet; check schema.include.list and table.include.list, whose names are schema.table",
@@ -176,15 +180,15 @@ impl Task {
             (current_lsn(session).await?, None, None)
         };
         if !reads_data {
+            options.figures.enter(Phase::Skipped);
             return Ok(Some(Position { lsn: Some(lsn), ..Position::default() }));
         }
         let tables = tables.into_iter().filter(|table| options.snapshots(table)).collect();
-        snapshot::run(
-            options,
-            Plan { tables, exported, lsn, ranges: server.version >= 140_000 },
-            out,
-        )
-        .await
+        let plan = Plan { tables, exported, lsn, ranges: server.version >= 140_000 };
+        let taken = snapshot::run(options, plan, out).await;
+        let complete = matches!(taken, Ok(Some(_)));
+        options.figures.enter(if complete { Phase::Completed } else { Phase::Aborted });
+        taken
     }
 }
 

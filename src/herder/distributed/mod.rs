@@ -27,6 +27,7 @@ use super::{
 use crate::{
     cli::logging::Loggers,
     group::{self, Owners},
+    metrics::Metrics,
     plugins::Plugin,
     runtime::{State, Tasks, Transport},
     storage::{ConfigStore, OffsetTopic, RestartRequest, Snapshot, Status, StatusStore},
@@ -89,16 +90,17 @@ pub struct Parts {
     pub url: String,
     pub transport: Arc<dyn Transport>,
     pub loggers: Arc<Loggers>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Distributed {
     /// Opens the three topics, and begins to take part in the group.
     pub async fn start(parts: Parts) -> Result<Self> {
-        let Parts { worker, group, worker_id, url, transport, loggers } = parts;
+        let Parts { worker, group, worker_id, url, transport, loggers, metrics } = parts;
         let (configs, changes) = ConfigStore::open(&worker.props).await?;
         let statuses = StatusStore::open(&worker.props).await?;
         let offsets = Arc::new(OffsetTopic::open(&worker.props).await?);
-        let tasks = Tasks { transport, offsets, worker: Arc::new(worker.props.clone()) };
+        let tasks = Tasks { transport, offsets, worker: Arc::new(worker.props.clone()), metrics };
         let member = group::Member::new(driver::settings(&worker, &group)?)?;
         let (standing, _) = watch::channel(Standing { generation: -1, ..Standing::default() });
         let shared = Arc::new(Shared {
@@ -122,6 +124,12 @@ impl Distributed {
         if let Some(id) = self.shared.tasks.transport.cluster_id().await {
             self.shared.cluster_id.get_or_init(|| id);
         }
+    }
+
+    /// What this worker knows beyond the status topic is told of its own tasks.
+    fn task_status_of(&self, connector: &str, id: usize, status: Status) -> TaskStatus {
+        let extra = self.shared.tasks.metrics.extra(connector, id);
+        TaskStatus { id, state: state_of(status), extra }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -265,7 +273,7 @@ impl Herder for Distributed {
         Ok(ConnectorStatus {
             name: name.to_owned(),
             connector: state_of(status),
-            tasks: tasks.map(|(id, status)| TaskStatus { id, state: state_of(status) }).collect(),
+            tasks: tasks.map(|(id, status)| self.task_status_of(name, id, status)).collect(),
             kind: config.map_or("unknown", |config| kind(&config)),
         })
     }
@@ -273,7 +281,7 @@ impl Herder for Distributed {
     async fn task_status(&self, name: &str, task: usize) -> Answer<TaskStatus> {
         let missing = || Refusal::new(404, format!("No status found for task {name}-{task}"));
         let status = self.shared.statuses.task(name, task).ok_or_else(missing)?;
-        Ok(TaskStatus { id: task, state: state_of(status) })
+        Ok(self.task_status_of(name, task, status))
     }
 
     async fn topics(&self, name: &str) -> Answer<Vec<Arc<str>>> {

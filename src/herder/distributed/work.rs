@@ -300,7 +300,7 @@ impl Running {
 
     /// Passes a task's state on to the status topic.
     pub(super) fn note(&self, update: StatusUpdate) {
-        let StatusUpdate { connector, task, state, trace } = update;
+        let StatusUpdate { connector, task, state, trace, .. } = update;
         let id = TaskId {
             connector: connector.to_string(),
             task: u32::try_from(task).unwrap_or(u32::MAX),

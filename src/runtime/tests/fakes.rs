@@ -26,6 +26,7 @@ use tokio::{
     time::Instant,
 };
 
+use crate::metrics::Metrics;
 use crate::runtime::{
     OffsetStore, Spawn, State, StatusUpdate, TaskHandle, Tasks, Transport,
     transport::{Chunk, Client, Consumer, Producer, Ticket},
@@ -61,7 +62,12 @@ pub(super) fn worker_with(transport: Arc<dyn Transport>, pairs: &[(&str, &str)])
     let store = Arc::new(Store::default());
     let (status, updates) = mpsc::unbounded_channel();
     Worker {
-        tasks: Tasks { transport, offsets: store.clone(), worker: Arc::new(worker) },
+        tasks: Tasks {
+            transport,
+            offsets: store.clone(),
+            worker: Arc::new(worker),
+            metrics: Metrics::new(&Props::new(), "w"),
+        },
         store,
         status,
         updates,

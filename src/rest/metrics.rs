@@ -1,0 +1,18 @@
+//! `GET /metrics`: the worker's figures, as Prometheus reads them.
+//!
+//! On the main listeners, where scrapers of other workers look. It tells names of connectors and
+//! topics and no more, as `GET /connectors` does, and is protected as that is.
+
+use axum::http::Method;
+
+use super::{Answer, Api, Call, Outcome, wrong_method};
+use crate::metrics::text::CONTENT_TYPE;
+
+pub(super) fn serve(api: &Api, call: &Call<'_>) -> Outcome {
+    match *call.method {
+        Method::GET | Method::HEAD => {
+            Ok(Answer::Text(CONTENT_TYPE, api.metrics.text().into_bytes()))
+        }
+        _ => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
+    }
+}
