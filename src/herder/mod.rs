@@ -113,6 +113,16 @@ pub trait Herder: Send + Sync {
         Ok(())
     }
 
+    /// Whether this worker is one of a group, and hears of changes through the group's topics.
+    fn grouped(&self) -> bool {
+        false
+    }
+
+    /// Answers when the herder does its work, for `GET /health`.
+    async fn check(&self) -> Answer<()> {
+        Ok(())
+    }
+
     /// Stops everything, all connectors at once, within the worker's grace.
     async fn shut_down(&self);
 }

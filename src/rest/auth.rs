@@ -14,8 +14,7 @@ use crate::herder::providers::read_properties;
 /// The one extension there is.
 const EXTENSION: &str =
     "org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension";
-const MODULE: &str =
-    "org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule";
+const MODULE: &str = "org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule";
 const ENTRY: &str = "KafkaConnect";
 const PROPERTY: &str = "java.security.auth.login.config";
 
@@ -24,7 +23,7 @@ pub(super) const REFUSED: &str = "User cannot access the resource.";
 
 /// Who may use the API. Passwords are kept as hashes, which also makes comparing them take as long
 /// for every password.
-pub struct Logins(Vec<BTreeMap<String, Hash>>);
+pub(super) struct Logins(Vec<BTreeMap<String, Hash>>);
 
 type Hash = [u8; 32];
 
@@ -207,7 +206,8 @@ fn password_files(jaas: &str) -> Result<Vec<String>, String> {
             ));
         }
         let file = options.get("file").filter(|file| !file.is_empty());
-        file.cloned().ok_or_else(|| format!("has no option file for the login module under {ENTRY}"))
+        file.cloned()
+            .ok_or_else(|| format!("has no option file for the login module under {ENTRY}"))
     };
     modules.into_iter().map(file).collect()
 }
@@ -340,7 +340,8 @@ mod tests {
         let named = |variable: &'static str, text: &'static str| {
             named_by(|name| (name == variable).then(|| text.to_owned()))
         };
-        let option = "-Xmx1g -Djava.security.auth.login.config=/a -Djava.security.auth.login.config=\"/b\"";
+        let option =
+            "-Xmx1g -Djava.security.auth.login.config=/a -Djava.security.auth.login.config=\"/b\"";
         assert_eq!(named("KAFKA_OPTS", option).as_deref(), Some("/b"));
         assert_eq!(named("JAVA_TOOL_OPTIONS", option).as_deref(), Some("/b"));
         assert_eq!(named("KAFKA_OPTS", "-Xmx1g"), None);

@@ -34,7 +34,7 @@ fn whole<T>(
     call.require_reader()?;
     let text = unicode(call.body);
     let mut reader = Reader::new(&text);
-    let mut parse = || -> Read<Option<T>> {
+    let parse = || -> Read<Option<T>> {
         let value = match reader.next()? {
             None => return Ok(None),
             Some(Token::Null) => None,
@@ -59,12 +59,13 @@ fn whole<T>(
 fn unicode(body: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     let read = |unit: fn([u8; 2]) -> u16| {
         let units = body.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-        let text: String = char::decode_utf16(units).map(|char| char.unwrap_or('\u{fffd}')).collect();
+        let text: String =
+            char::decode_utf16(units).map(|char| char.unwrap_or('\u{fffd}')).collect();
         text.trim_start_matches('\u{feff}').to_owned().into_bytes()
     };
     match *body {
-        [0, 1.., ..] | [0xfe, 0xff, ..] => read(u16::from_be_bytes).into(),
-        [1.., 0, ..] | [0xff, 0xfe, ..] if body.len() > 2 => read(u16::from_le_bytes).into(),
+        [0, 1..=0xff, ..] | [0xfe, 0xff, ..] => read(u16::from_be_bytes).into(),
+        [1..=0xff, 0, ..] | [0xff, 0xfe, ..] if body.len() > 2 => read(u16::from_le_bytes).into(),
         _ => body.into(),
     }
 }
@@ -189,8 +190,9 @@ fn fields(
         [one] => format!("one known property: {one}"),
         more => format!("{} known properties: {}", more.len(), more.join(", ")),
     };
-    let message =
-        format!("Unrecognized field \"{name}\" (class {class}), not marked as ignorable ({listed})");
+    let message = format!(
+        "Unrecognized field \"{name}\" (class {class}), not marked as ignorable ({listed})"
+    );
     Err(Fault::new(message, reader.behind()).under(format!("{class}[\"{name}\"]")))
 }
 

@@ -42,9 +42,9 @@ pub struct Client {
 
 impl Client {
     pub(super) fn new(props: &Props, prefix: &str) -> Self {
-        let tls = props.iter().filter(|(key, _)| {
-            key.strip_prefix(prefix).is_some_and(|key| key.starts_with("ssl."))
-        });
+        let tls = props
+            .iter()
+            .filter(|(key, _)| key.strip_prefix(prefix).is_some_and(|key| key.starts_with("ssl.")));
         Self {
             props: tls.map(|(key, value)| (key.clone(), value.clone())).collect(),
             prefix: prefix.to_owned(),
@@ -53,11 +53,10 @@ impl Client {
         }
     }
 
-    fn secured(
-        &self,
-    ) -> Result<&legacy::Client<HttpsConnector<HttpConnector>, Body>, String> {
+    fn secured(&self) -> Result<&legacy::Client<HttpsConnector<HttpConnector>, Body>, String> {
         let made = self.secured.get_or_init(|| {
-            let tls = tls::worker_client(&self.props, &self.prefix).map_err(|error| error.trace())?;
+            let tls =
+                tls::worker_client(&self.props, &self.prefix).map_err(|error| error.trace())?;
             let connector = HttpsConnectorBuilder::new()
                 .with_tls_config(tls.as_ref().clone())
                 .https_only()

@@ -105,8 +105,7 @@ impl RestConfig {
                     .to_owned(),
             );
         }
-        let listeners =
-            read_listeners("listeners", &given, props, main_prefix, &mut errors);
+        let listeners = read_listeners("listeners", &given, props, main_prefix, &mut errors);
         let admin = match config.find(&ADMIN_LISTENERS) {
             None => Admin::WithMain,
             Some(list) if list.iter().all(|listener| listener.trim().is_empty()) => Admin::Nowhere,
@@ -153,7 +152,8 @@ fn read_listeners(
 ) -> Vec<Listener> {
     let mut tls: Option<Arc<ServerConfig>> = None;
     let mut read = |text: &String| -> Result<Listener, String> {
-        let invalid = |wrong: &str| format!("Invalid value {text} for configuration {key}: {wrong}");
+        let invalid =
+            |wrong: &str| format!("Invalid value {text} for configuration {key}: {wrong}");
         let (scheme, host, port) = address(text).map_err(invalid)?;
         let secured = match scheme.as_str() {
             "http" => None,
@@ -278,11 +278,8 @@ mod tests {
 
     #[test]
     fn what_others_are_told() {
-        let plain = |host: Option<&str>| Listener {
-            host: host.map(str::to_owned),
-            port: 0,
-            tls: None,
-        };
+        let plain =
+            |host: Option<&str>| Listener { host: host.map(str::to_owned), port: 0, tls: None };
         let advertised = |host: Option<&str>, port| Advertised {
             scheme: "http".to_owned(),
             host: host.map(str::to_owned),

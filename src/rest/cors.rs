@@ -6,7 +6,7 @@ use fancy_regex::Regex;
 
 /// Whose pages may ask, and by which methods.
 #[derive(Debug)]
-pub struct Cors {
+pub(super) struct Cors {
     /// `None` for any.
     origins: Option<Vec<Regex>>,
     methods: HeaderValue,
@@ -40,9 +40,12 @@ impl Cors {
         };
         // A set in Java: each once, in the order of its hash table.
         let set = methods.split(',').map(|method| (method.to_owned(), ().into()));
-        let set: Vec<String> = model::java::hash_map(set).into_iter().map(|(name, _)| name).collect();
+        let set: Vec<String> =
+            model::java::hash_map(set).into_iter().map(|(name, _)| name).collect();
         let methods = HeaderValue::try_from(set.join(",")).map_err(|error| {
-            format!("Invalid value {methods} for configuration access.control.allow.methods: {error}")
+            format!(
+                "Invalid value {methods} for configuration access.control.allow.methods: {error}"
+            )
         })?;
         Ok(Some(Self { origins, methods }))
     }
@@ -66,7 +69,8 @@ impl Cors {
             return headers;
         }
         headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
-        if method == Method::OPTIONS && request.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        if method == Method::OPTIONS && request.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        {
             headers.extend([
                 (header::ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone()),
                 (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type")),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 #[derive(Debug)]
-pub struct Rule {
+pub(super) struct Rule {
     replaces: bool,
     name: HeaderName,
     value: Value,
@@ -141,11 +141,26 @@ mod tests {
             ("set x:1,", "x=1"),
             (r#"add x: 1, "set y: a, b""#, "x=0; x=1; y=a, b"),
             ("addDate when: 1000", "x=0"),
-            ("setx", "Invalid format of header config 'setx'. Expected: '[action] [header name]:[header value]'"),
-            ("put x:1", "Invalid header config action: 'put'. Expected one of [set, add, setDate, addDate]"),
-            ("set x", "Invalid format of header name and header value pair 'x'. Expected: '[header name]:[header value]'"),
-            ("set x:a:b", "Invalid format of header name and header value pair 'x:a:b'. Expected: '[header name]:[header value]'"),
-            ("set x y:1", "Invalid header name 'x y'. The '[header name]' cannot contain whitespace"),
+            (
+                "setx",
+                "Invalid format of header config 'setx'. Expected: '[action] [header name]:[header value]'",
+            ),
+            (
+                "put x:1",
+                "Invalid header config action: 'put'. Expected one of [set, add, setDate, addDate]",
+            ),
+            (
+                "set x",
+                "Invalid format of header name and header value pair 'x'. Expected: '[header name]:[header value]'",
+            ),
+            (
+                "set x:a:b",
+                "Invalid format of header name and header value pair 'x:a:b'. Expected: '[header name]:[header value]'",
+            ),
+            (
+                "set x y:1",
+                "Invalid header name 'x y'. The '[header name]' cannot contain whitespace",
+            ),
             ("set :1", "Invalid header name ''. The '[header name]' cannot contain whitespace"),
         ] {
             assert_eq!(check(config), wanted, "{config}");

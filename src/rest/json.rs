@@ -195,9 +195,8 @@ impl<'t> Reader<'t> {
                 (_, Some(close)) => {
                     let kind = if close == b'}' { "Object" } else { "Array" };
                     let close = char::from(close);
-                    let message = format!(
-                        "Unexpected close marker '{close}': no open {kind} to close"
-                    );
+                    let message =
+                        format!("Unexpected close marker '{close}': no open {kind} to close");
                     self.fault(message, self.at)
                 }
                 _ => self.value().map(Some),
@@ -441,7 +440,8 @@ impl<'t> Reader<'t> {
             Some(b'+') => {
                 let rest = " in numeric value: JSON spec does not allow numbers to have plus signs: \
                             enable `JsonReadFeature.ALLOW_LEADING_PLUS_SIGN_FOR_NUMBERS` to allow";
-                return self.fault(format!("Unexpected character ('+' (code 43)){rest}"), self.at + 1);
+                return self
+                    .fault(format!("Unexpected character ('+' (code 43)){rest}"), self.at + 1);
             }
             Some(b'/') => {
                 return self.unexpected(
@@ -486,8 +486,7 @@ impl<'t> Reader<'t> {
             self.at += 1;
             if self.digits() == 0 {
                 let at = if self.peek().is_none() { self.at - 1 } else { self.at };
-                return self
-                    .odd(" in numeric value: Decimal point not followed by a digit", at);
+                return self.odd(" in numeric value: Decimal point not followed by a digit", at);
             }
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
@@ -505,9 +504,7 @@ impl<'t> Reader<'t> {
             }
         }
         if self.levels.is_empty() && self.peek().is_some_and(|byte| byte > b' ') {
-            return self.unexpected(
-                "Expected space separating root-level values",
-            );
+            return self.unexpected("Expected space separating root-level values");
         }
         let text = self.text.get(start..self.at).unwrap_or_default();
         let text = String::from_utf8_lossy(text).into_owned();

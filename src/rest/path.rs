@@ -73,7 +73,8 @@ fn decode(part: &str) -> Result<String, Wrong> {
 }
 
 fn hex_byte(hex: &[u8]) -> Option<u8> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit =
+        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     match hex {
         [high, low] => Some(digit(high)? << 4 | digit(low)?),
         _ => None,

@@ -17,17 +17,15 @@ struct PluginInfo {
     version: &'static str,
 }
 
-pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
+/// Only validation needs the herder.
+pub(super) async fn serve(api: Option<&Api>, call: &Call<'_>) -> Outcome {
     let get = matches!(*call.method, Method::GET | Method::HEAD);
     match call.path.get(1..).unwrap_or_default() {
         [] if get => Ok(Answer::ok(&list(call.flag("connectorsOnly", true)))),
         [] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
         [class, "config"] if get => keys(call, class),
         [_, "config"] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
-        [class, "config", "validate"] if *call.method == Method::PUT => {
-            validate(api, call, class).await
-        }
-        [_, "config", "validate"] => Err(wrong_method(call, &["OPTIONS", "PUT"])),
+        [class, "config", "validate"] if let Some(api) = api => validate(api, call, class).await,
         _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
     }
 }
@@ -81,10 +79,7 @@ fn keys(call: &Call<'_>, class: &str) -> Outcome {
 }
 
 async fn validate(api: &Api, call: &Call<'_>, class: &str) -> Outcome {
-    let Some(config) = body::config(call)? else {
-        let text = "the request has no body; send the connector's configuration as a JSON object";
-        return Err(Refusal::new(500, text).into());
-    };
+    let config = body::some_config(call)?;
     if let Some(included) = config.get("connector.class")
         && !simple(included).ends_with(simple(class))
     {

@@ -36,7 +36,7 @@ fn route(part: Part, path: &[&str]) -> Option<Route> {
         ["admin", "loggers"] if admin => (READ, true),
         ["admin", "loggers", _] if admin => (&["HEAD", "GET", "OPTIONS", "PUT"][..], true),
         _ if part == Part::Admin => return None,
-        [] | ["health"] => (READ, false),
+        [] | ["health"] | ["metrics"] => (READ, false),
         ["connectors"] => (&["HEAD", "POST", "GET", "OPTIONS"][..], true),
         ["connectors", _] => (&["HEAD", "DELETE", "GET", "OPTIONS"][..], true),
         ["connectors", _, "config"] => (&["HEAD", "GET", "OPTIONS", "PUT", "PATCH"][..], true),
@@ -48,9 +48,7 @@ fn route(part: Part, path: &[&str]) -> Option<Route> {
         ["connectors", _, "pause" | "resume" | "stop"] | ["connectors", _, "topics", "reset"] => {
             (PUT, true)
         }
-        ["connectors", _, "offsets"] => {
-            (&["HEAD", "DELETE", "GET", "OPTIONS", "PATCH"][..], true)
-        }
+        ["connectors", _, "offsets"] => (&["HEAD", "DELETE", "GET", "OPTIONS", "PATCH"][..], true),
         ["connector-plugins"] | ["connector-plugins", _, "config"] => (READ, true),
         ["connector-plugins", _, "config", "validate"] => (PUT, true),
         _ => return None,
@@ -65,8 +63,7 @@ pub(super) fn find(
     path: &[&str],
     headers: &HeaderMap,
 ) -> Result<Route, Answer> {
-    let mut route =
-        route(part, path).ok_or(Answer::Unmatched(StatusCode::NOT_FOUND))?;
+    let mut route = route(part, path).ok_or(Answer::Unmatched(StatusCode::NOT_FOUND))?;
     route.internal = matches!(
         (method, path),
         (&Method::POST, ["connectors", _, "tasks"]) | (&Method::PUT, ["connectors", _, "fence"])
@@ -80,7 +77,8 @@ pub(super) fn find(
     if route.json_only && !route.internal && !consumed(headers) {
         return Err(Answer::Unmatched(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    if !acceptable(headers) {
+    // A scraper asks for the formats of Prometheus.
+    if !acceptable(headers) && path != ["metrics"] {
         return Err(Answer::Unmatched(StatusCode::NOT_ACCEPTABLE));
     }
     Ok(route)
@@ -100,7 +98,8 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
 
 fn consumed(headers: &HeaderMap) -> bool {
     let kinds = ["application/json", "application/*", "*/*"];
-    content_type(headers).is_none_or(|given| kinds.iter().any(|kind| given.eq_ignore_ascii_case(kind)))
+    content_type(headers)
+        .is_none_or(|given| kinds.iter().any(|kind| given.eq_ignore_ascii_case(kind)))
 }
 
 /// What a client would have, best first.
@@ -125,5 +124,7 @@ pub(super) fn wanted(headers: &HeaderMap) -> Vec<String> {
 fn acceptable(headers: &HeaderMap) -> bool {
     let wanted = wanted(headers);
     wanted.is_empty()
-        || wanted.iter().any(|kind| ["application/json", "application/*", "*/*"].contains(&kind.as_str()))
+        || wanted
+            .iter()
+            .any(|kind| ["application/json", "application/*", "*/*"].contains(&kind.as_str()))
 }

@@ -509,7 +509,11 @@ async fn post(
         headers.push(("X-Connect-Authorization", signature.as_str()));
         headers.push(("X-Connect-Request-Signature-Algorithm", keys::ALGORITHM));
     }
-    let reply = crate::rest::client::send(&axum::http::Method::POST, &url, &headers, body)
+    let reply = shared
+        .worker
+        .rest
+        .client
+        .send(&axum::http::Method::POST, &url, &headers, body)
         .await
         .map_err(failed)?;
     match reply.status.is_success() {

@@ -426,6 +426,10 @@ impl Herder for Distributed {
         self.shared.configs.put_logger(namespace, &level).await.map_err(failed)
     }
 
+    fn grouped(&self) -> bool {
+        true
+    }
+
     async fn shut_down(&self) {
         // An error says that the driver has ended before.
         drop(self.ask(|reply| Command::Shutdown { reply }).await);
