@@ -15,6 +15,7 @@ use serde::{
 use self::worker_config::WorkerConfig;
 use crate::{metrics::TaskExtra, runtime::State};
 
+mod aliases;
 mod base_keys;
 mod connector;
 pub mod distributed;
@@ -25,6 +26,7 @@ pub mod restart_policy;
 pub mod standalone;
 mod task_configs;
 pub mod validate;
+pub(crate) mod versions;
 pub mod worker_config;
 
 pub use distributed::Distributed;

@@ -11,7 +11,7 @@ use model::{
     connector::Props,
 };
 
-use super::{RawConfig, Refusal, base_keys, worker_config::WorkerConfig};
+use super::{RawConfig, Refusal, aliases, base_keys, versions::Range, worker_config::WorkerConfig};
 use crate::{
     plugins::{self, Plugin},
     runtime::transport::Transport,
@@ -30,12 +30,24 @@ pub async fn validate(
     let given = raw.props();
     let props = worker.providers.resolve(&given).map_err(|wrong| Refusal::new(500, wrong))?;
     let Some(class) = props.get("connector.class") else {
-        let text = format!("Connector config {raw} contains no connector type");
+        let text =
+            format!("Connector config {} contains no connector type", in_order_of_a_copy(raw));
         return Err(Refusal::new(400, text));
     };
     let plugin = find_plugin(class)?;
+    let wanted = props.get("connector.plugin.version").map(String::as_str);
+    if let Some(wrong) = missing_version(plugin.class(), wanted, plugin.version())
+        .map_err(|wrong| Refusal::new(400, wrong))?
+    {
+        return Ok(without_plugin(class, plugin, &props, &wrong));
+    }
 
     let mut base = base_infos(worker, plugin, &props);
+    for kind in [&aliases::TRANSFORMS, &aliases::PREDICATES] {
+        let infos = aliases::infos(kind, &props);
+        add_groups(&mut base.groups, groups_of(&infos));
+        base.configs.extend(infos);
+    }
     add_null_errors(raw, &mut base);
     if matches!(plugin, Plugin::Sink(_)) {
         check_topics(&props, &mut base);
@@ -76,6 +88,55 @@ fn add_own_keys(props: &Props, base: &mut ConfigInfos) {
         base.configs.extend(infos.configs);
         add_groups(&mut base.groups, infos.groups);
     }
+}
+
+/// What is said when there is no such version of the connector: its own keys are not known then.
+fn without_plugin(class: &str, plugin: Plugin, props: &Props, wrong: &str) -> ConfigInfos {
+    let mut infos = common_infos(plugin, props);
+    for config in &mut infos.configs {
+        if config.value.name.ends_with("converter.plugin.version") {
+            config.value.visible = false;
+        }
+    }
+    for key in ["connector.class", "connector.plugin.version"] {
+        if let Some(config) = entry(&mut infos, key) {
+            config.value.errors.push(wrong.to_owned());
+        }
+    }
+    set_version(&mut infos, "connector.plugin.version", Some(plugin.version()));
+    let error_count = infos.configs.iter().map(|config| config.value.errors.len()).sum();
+    ConfigInfos { name: class.to_owned(), error_count, ..infos }
+}
+
+/// Why no version of a class is one of those wanted. The error is about the range itself.
+fn missing_version(
+    class: &str,
+    wanted: Option<&str>,
+    version: &str,
+) -> Result<Option<String>, String> {
+    let Some(range) = wanted.map(Range::parse).transpose()?.flatten() else { return Ok(None) };
+    Ok((!range.has(version)).then(|| {
+        format!(
+            "Plugin {class} not found that matches the version range {range}, available versions: \
+             [{version}]"
+        )
+    }))
+}
+
+/// As the JVM prints the copy it makes of a configuration: a hash table just large enough.
+fn in_order_of_a_copy(raw: &RawConfig) -> RawConfig {
+    let entries: Vec<_> = raw.iter().collect();
+    let capacity = (entries.len() * 4 / 3 + 1).next_power_of_two();
+    let bucket = |name: &str| {
+        let hash = model::java::string_hash(name).cast_unsigned();
+        (hash ^ hash >> 16) as usize & (capacity - 1)
+    };
+    let mut ordered: Vec<_> = entries.into_iter().map(|entry| (bucket(entry.0), entry)).collect();
+    ordered.sort_by_key(|(bucket, _)| *bucket);
+    let owned = |(_, (name, value)): (usize, (&str, Option<&str>))| {
+        (name.to_owned(), value.map(str::to_owned))
+    };
+    ordered.into_iter().map(owned).collect()
 }
 
 fn add_groups(groups: &mut Vec<String>, more: Vec<String>) {
@@ -154,7 +215,7 @@ pub fn base_keys_of(plugin: Plugin) -> Vec<KeyInfo> {
     keys
 }
 
-fn base_infos(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> ConfigInfos {
+fn common_infos(plugin: Plugin, props: &Props) -> ConfigInfos {
     let mut infos = validate_def(&base_keys::COMMON, props);
     let more = match plugin {
         Plugin::Source(_) => &base_keys::SOURCE,
@@ -163,6 +224,11 @@ fn base_infos(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> ConfigInf
     let more = validate_def(more, props);
     infos.configs.extend(more.configs);
     add_groups(&mut infos.groups, more.groups);
+    infos
+}
+
+fn base_infos(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> ConfigInfos {
+    let mut infos = common_infos(plugin, props);
     enrich(worker, plugin, props, &mut infos);
     infos
 }
@@ -174,20 +240,6 @@ fn entry<'a>(infos: &'a mut ConfigInfos, name: &str) -> Option<&'a mut ConfigInf
 /// Defaults, versions and recommendations that come from the worker and its plugins.
 fn enrich(worker: &WorkerConfig, plugin: Plugin, props: &Props, infos: &mut ConfigInfos) {
     set_version(infos, "connector.plugin.version", Some(plugin.version()));
-    let wanted = props.get("connector.plugin.version").map(|text| text.trim());
-    if let Some(wanted) = wanted.filter(|wanted| !matches_version(wanted, plugin.version())) {
-        let wrong = format!(
-            "Plugin {} not found that matches the version range {}, available versions: [{}]",
-            plugin.class(),
-            range(wanted),
-            plugin.version()
-        );
-        for key in ["connector.class", "connector.plugin.version"] {
-            if let Some(config) = entry(infos, key) {
-                config.value.errors.push(wrong.clone());
-            }
-        }
-    }
     for (key, kind) in [
         ("key.converter", "converter"),
         ("value.converter", "converter"),
@@ -217,23 +269,46 @@ fn enrich(worker: &WorkerConfig, plugin: Plugin, props: &Props, infos: &mut Conf
                 ));
             }
         }
-        let class = match found {
-            Some(found) => found,
-            None => default.and_then(|default| plugins::converter(kind, default)),
-        };
-        set_version(infos, &format!("{key}.plugin.version"), class.map(|plugin| plugin.version));
+        check_converter_version(key, props, &found, default, kind, infos);
     }
 }
 
-/// Connect's version ranges: a plain version means just that one.
-fn matches_version(wanted: &str, version: &str) -> bool {
-    wanted == version || wanted == "latest" || wanted == format!("[{version}]")
-}
-
-fn range(wanted: &str) -> String {
-    match wanted.starts_with(['[', '(']) {
-        true => wanted.to_owned(),
-        false => format!("[{wanted},{wanted}]"),
+/// The version of a converter, and what is wrong with the one that is asked for.
+fn check_converter_version(
+    key: &str,
+    props: &Props,
+    found: &Option<Option<&'static codec::Plugin>>,
+    default: Option<&'static str>,
+    kind: &str,
+    infos: &mut ConfigInfos,
+) {
+    let version_key = format!("{key}.plugin.version");
+    let wanted = props.get(&version_key).map(String::as_str);
+    let class = match found {
+        Some(found) => *found,
+        None => default.and_then(|default| plugins::converter(kind, default)),
+    };
+    let mut errors = Vec::new();
+    // The worker's own converter is taken as it is.
+    let class_and_version =
+        found.as_ref().and_then(|found| Some((found.as_ref()?.class, found.as_ref()?.version)));
+    let checked = match class_and_version {
+        Some((class, version)) => missing_version(class, wanted, version),
+        None => wanted.map_or(Ok(None), |wanted| Range::parse(wanted).map(|_| None)),
+    };
+    match checked {
+        Ok(None) => {}
+        Ok(Some(wrong)) => {
+            if let Some(config) = entry(infos, key) {
+                config.value.errors.push(wrong.clone());
+            }
+            errors.push(wrong);
+        }
+        Err(wrong) => errors.push(wrong),
+    }
+    set_version(infos, &version_key, class.map(|plugin| plugin.version));
+    if let Some(config) = entry(infos, &version_key) {
+        config.value.errors.extend(errors);
     }
 }
 

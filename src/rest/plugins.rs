@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Answer, Api, Call, Outcome, body, wrong_method};
 use crate::{
-    herder::{Refusal, validate},
+    herder::{Refusal, validate, versions::Range},
     plugins,
 };
 
@@ -50,15 +50,21 @@ fn list(connectors_only: bool) -> Vec<PluginInfo> {
 /// The plugin's own keys, then those every connector has and it does not define itself.
 fn keys(call: &Call<'_>, class: &str) -> Outcome {
     let wanted = call.query.iter().find(|(key, _)| key == "version").map(|(_, value)| value);
-    let check_version = |class: &str, version: &str| match wanted {
-        Some(wanted) if wanted != version => Err(Answer::from(Refusal::new(
-            400,
-            format!(
-                "Plugin {class} not found that matches the version range [{wanted},{wanted}], \
-                 available versions: [{version}]"
-            ),
-        ))),
-        _ => Ok(()),
+    let check_version = |class: &str, version: &str| {
+        let Some(wanted) = wanted else { return Ok(()) };
+        let range = Range::parse(wanted).map_err(|_| {
+            Answer::from(Refusal::new(400, format!("Invalid version specification: {wanted}")))
+        })?;
+        match range {
+            Some(range) if !range.has(version) => Err(Answer::from(Refusal::new(
+                400,
+                format!(
+                    "Plugin {class} not found that matches the version range {range}, available \
+                     versions: [{version}]"
+                ),
+            ))),
+            _ => Ok(()),
+        }
     };
     if let Some(plugin) = plugins::connector(class) {
         check_version(plugin.class(), plugin.version())?;

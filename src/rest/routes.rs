@@ -74,6 +74,9 @@ pub(super) fn find(
     if method == Method::OPTIONS {
         return Ok(route);
     }
+    if content_type(headers).is_some_and(|kind| !kind.contains('/')) {
+        return Err(Answer::Unmatched(StatusCode::BAD_REQUEST));
+    }
     if route.json_only && !route.internal && !consumed(headers) {
         return Err(Answer::Unmatched(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
