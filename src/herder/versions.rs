@@ -131,6 +131,16 @@ enum Part {
     Number(u64),
 }
 
+impl Part {
+    /// What a missing part counts as beside this one.
+    fn nothing(&self) -> Self {
+        match self {
+            Part::Number(_) => Part::Number(0),
+            _ => Part::Release,
+        }
+    }
+}
+
 fn parts(version: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut rest = version;
@@ -171,8 +181,8 @@ fn compare(a: &str, b: &str) -> Ordering {
     for at in 0..a.len().max(b.len()) {
         let order = match (a.get(at), b.get(at)) {
             (Some(a), Some(b)) => a.cmp(b),
-            (Some(a), None) => a.cmp(&Part::Release),
-            (None, Some(b)) => Part::Release.cmp(b),
+            (Some(a), None) => a.cmp(&a.nothing()),
+            (None, Some(b)) => b.nothing().cmp(b),
             (None, None) => Ordering::Equal,
         };
         if order != Ordering::Equal {

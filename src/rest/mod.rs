@@ -43,6 +43,8 @@ mod respond;
 mod root;
 mod routes;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use path::encode as percent_encode;
 pub(crate) use root::{KAFKA_VERSION, build_version};
@@ -207,7 +209,9 @@ impl Server {
             path::parts(head.uri.path()).map_err(|wrong| Answer::from(Refusal::new(400, wrong)))?;
         let path: Vec<&str> = decoded.iter().map(String::as_str).collect();
         let route = routes::find(part, &head.method, &path, &head.headers)?;
-        if let (Some(logins), false) = (&self.rest.logins, route.internal()) {
+        // The JVM has no logins on a listener of its own for `/admin`.
+        let login_asked = part != Part::Admin && !route.internal();
+        if let (Some(logins), true) = (&self.rest.logins, login_asked) {
             let login = head.headers.get(header::AUTHORIZATION);
             let login = login.map(|login| String::from_utf8_lossy(login.as_bytes()));
             match logins.admits(login.as_deref()) {
@@ -274,7 +278,7 @@ impl Server {
     async fn route(&self, call: &Call<'_>) -> Outcome {
         match call.path {
             [] => Ok(root::info(self)),
-            ["health"] => root::health(self).await,
+            ["health"] => root::health(self, root::CHECK_MAX).await,
             ["metrics"] => metrics::serve(&self.metrics, call),
             ["connectors", ..] => Box::pin(connectors::serve(&self.api().await?, call)).await,
             ["connector-plugins", _, "config", "validate"] => {
@@ -300,14 +304,20 @@ fn check_size(head: &request::Parts) -> Result<(), Answer> {
 }
 
 async fn read_body(body: Body) -> Result<axum::body::Bytes, Answer> {
+    use axum::body::HttpBody as _;
+    let too_long = || {
+        let text =
+            format!("the request's body is not read: it has more than {BODY_BYTES_MAX} bytes");
+        Answer::from(Refusal::new(413, text))
+    };
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_long());
+    }
     let reading = axum::body::to_bytes(body, BODY_BYTES_MAX);
     match tokio::time::timeout(REQUEST_MAX, reading).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) => Err(Refusal::new(
-            413,
-            format!("the request's body is not read, at most {BODY_BYTES_MAX} bytes: {error}"),
-        )
-        .into()),
+        // It has turned out too long, or broken off, and then nobody hears the answer.
+        Ok(Err(_)) => Err(too_long()),
         Err(_) => Err(Refusal::new(
             408,
             format!("the request's body did not come within {} s", REQUEST_MAX.as_secs()),

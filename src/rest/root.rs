@@ -24,7 +24,7 @@ struct Health {
 }
 
 /// How long the check may take.
-const CHECK_MAX: Duration = Duration::from_secs(10);
+pub(super) const CHECK_MAX: Duration = Duration::from_secs(10);
 
 /// Our own version: the package's and the commit it was built from.
 pub(crate) fn build_version() -> String {
@@ -41,7 +41,7 @@ pub(super) fn info(server: &Server) -> Answer {
 }
 
 /// Healthy is a worker whose herder answers; the JVM waits as long for one that starts.
-pub(super) async fn health(server: &Server) -> Outcome {
+pub(super) async fn health(server: &Server, within: Duration) -> Outcome {
     let answer = |status: StatusCode, name: &'static str, message: String| {
         Ok(Answer::json(status, &Health { status: name, message }))
     };
@@ -49,7 +49,7 @@ pub(super) async fn health(server: &Server) -> Outcome {
         let api = server.api().await?;
         api.herder.check().await.map_err(Answer::from)
     };
-    match tokio::time::timeout(CHECK_MAX, check).await {
+    match tokio::time::timeout(within, check).await {
         Ok(Ok(())) => answer(
             StatusCode::OK,
             "healthy",
