@@ -241,7 +241,7 @@ static TOPIC_CREATION_GROUPS: Key<Vec<String>> = Key::list("topic.creation.group
     .width(Long)
     .display("Topic Creation Groups")
     .doc("Groups of topics with settings of their own at creation, the first that matches first.")
-    .check(Check::Unique);
+    .check(Check::With(unique_aliases));
 pub(super) static EXACTLY_ONCE_SUPPORT: Key<String> = Key::string("exactly.once.support")
     .default("requested")
     .width(Short)

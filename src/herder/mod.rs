@@ -17,6 +17,7 @@ use crate::{metrics::TaskExtra, runtime::State};
 
 mod aliases;
 mod base_keys;
+mod client_keys;
 mod connector;
 pub mod distributed;
 pub mod distributed_config;

@@ -11,7 +11,10 @@ use model::{
     connector::Props,
 };
 
-use super::{RawConfig, Refusal, aliases, base_keys, versions::Range, worker_config::WorkerConfig};
+use super::{
+    RawConfig, Refusal, aliases, base_keys, client_keys, versions::Range,
+    worker_config::WorkerConfig,
+};
 use crate::{
     plugins::{self, Plugin},
     runtime::transport::Transport,
@@ -51,6 +54,7 @@ pub async fn validate(
     add_null_errors(raw, &mut base);
     if matches!(plugin, Plugin::Sink(_)) {
         check_topics(&props, &mut base);
+        check_group(worker, &props, &mut base);
     }
     refuse_exactly_once(&props, &mut base);
     add_own_keys(&props, &mut base);
@@ -328,7 +332,16 @@ fn add_null_errors(raw: &RawConfig, infos: &mut ConfigInfos) {
     for name in raw.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {
         let error = "Null value can not be supplied as the configuration value.".to_owned();
         match entry(infos, name) {
-            Some(config) => config.value.errors.push(error),
+            Some(config) => {
+                config.value.value = None;
+                config.value.errors.retain(|error| !error.starts_with("Missing required"));
+                if name == base_keys::TASKS_MAX.spec.name {
+                    config.value.errors.push(format!(
+                        "Invalid value null for configuration {name}: Value must be non-null"
+                    ));
+                }
+                config.value.errors.push(error);
+            }
             None => infos.configs.push(ConfigInfo {
                 definition: None,
                 value: ValueInfo {
@@ -345,6 +358,9 @@ fn add_null_errors(raw: &RawConfig, infos: &mut ConfigInfos) {
 
 fn check_topics(props: &Props, infos: &mut ConfigInfos) {
     let given = |key: &str| props.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
+    if let Some(dlq) = given(base_keys::DLQ_TOPIC_NAME.spec.name) {
+        check_dlq(dlq, given("topics"), given("topics.regex"), infos);
+    }
     let wrong = match (given("topics"), given("topics.regex")) {
         (None, None) => "Must configure one of topics or topics.regex",
         (Some(_), Some(_)) => {
@@ -356,6 +372,48 @@ fn check_topics(props: &Props, infos: &mut ConfigInfos) {
         if let Some(config) = entry(infos, key) {
             config.value.errors.push(wrong.to_owned());
         }
+    }
+}
+
+/// A sink that reads what it could not write would go round in circles.
+fn check_dlq(dlq: &str, topics: Option<&str>, regex: Option<&str>, infos: &mut ConfigInfos) {
+    let topics: Vec<&str> = topics.unwrap_or_default().split(',').map(str::trim).collect();
+    if topics.contains(&dlq)
+        && let Some(config) = entry(infos, base_keys::TOPICS.spec.name)
+    {
+        config.value.errors.push(format!(
+            "The DLQ topic '{dlq}' may not be included in the list of topics ('topics=[{}]') \
+             consumed by the connector",
+            topics.join(", ")
+        ));
+    }
+    let matches = |pattern: &&str| {
+        let whole = fancy_regex::Regex::new(&format!("^(?:{pattern})$"));
+        whole.is_ok_and(|whole| whole.is_match(dlq).unwrap_or(false))
+    };
+    if let Some(pattern) = regex.filter(matches)
+        && let Some(config) = entry(infos, base_keys::TOPICS_REGEX.spec.name)
+    {
+        config.value.errors.push(format!(
+            "The DLQ topic '{dlq}' may not be matched by the regex for the topics \
+             ('topics.regex={pattern}') consumed by the connector"
+        ));
+    }
+}
+
+/// The group of a sink's consumers may not be that of the workers.
+fn check_group(worker: &WorkerConfig, props: &Props, infos: &mut ConfigInfos) {
+    let (Some(group), Some(name)) = (worker.props.get("group.id"), props.get("name")) else {
+        return;
+    };
+    if !props.contains_key("consumer.override.group.id")
+        && format!("connect-{name}") == *group
+        && let Some(config) = entry(infos, "name")
+    {
+        config.value.errors.push(format!(
+            "Consumer group for sink connector named {name} conflicts with Connect worker group \
+             {group}"
+        ));
     }
 }
 
@@ -414,23 +472,38 @@ fn client_overrides(
 ) -> Vec<ConfigInfo> {
     let refused: BTreeMap<String, String> = transport.refused_settings(props).into_iter().collect();
     let creates = props.keys().any(|key| key.starts_with("topic.creation."));
+    let given = |key: &str| props.get(key).is_some_and(|value| !value.trim().is_empty());
+    let dlq = given(base_keys::DLQ_TOPIC_NAME.spec.name);
+    // A source with an offsets topic of its own reads and makes it, where there is a group.
+    let offsets = given("offsets.storage.topic") && worker.props.contains_key("group.id");
+    let (producer, consumer, admin) =
+        ("producer.override.", "consumer.override.", "admin.override.");
     let prefixes: &[&str] = match plugin {
-        Plugin::Source(_) if creates => &["producer.override.", "admin.override."],
-        Plugin::Source(_) => &["producer.override."],
-        Plugin::Sink(_) => &["consumer.override."],
+        Plugin::Source(_) if offsets => &[producer, consumer, admin],
+        Plugin::Source(_) if creates => &[producer, admin],
+        Plugin::Source(_) => &[producer],
+        Plugin::Sink(_) if dlq => &[producer, consumer, admin],
+        Plugin::Sink(_) => &[consumer],
     };
     let mut configs = Vec::new();
     for prefix in prefixes {
+        let client = prefix.chars().next().unwrap_or_default();
         for (name, value) in props {
             let Some(key) = name.strip_prefix(prefix) else { continue };
+            let clash = (worker.props.get("group.id"))
+                .filter(|group| name == "consumer.override.group.id" && *group == value)
+                .map(|group| {
+                    format!("Consumer group {value} conflicts with Connect worker group {group}")
+                });
             configs.push(ConfigInfo {
-                definition: None,
+                definition: client_keys::definition(client, key, name),
                 value: ValueInfo {
                     name: name.clone(),
                     value: Some(if secret(key) { "[hidden]".to_owned() } else { value.clone() }),
                     recommended_values: Vec::new(),
                     errors: (worker.override_policy.refuses(key).into_iter())
                         .chain(refused.get(name).cloned())
+                        .chain(clash)
                         .collect(),
                     visible: true,
                 },
