@@ -300,10 +300,7 @@ impl<'t> Reader<'t> {
     /// The byte there is not what it should be. Jackson reads a character of its own there, which
     /// may be cut.
     fn odd<T>(&self, rest: &str, at: usize) -> Read<T> {
-        let char = match self.char_at(at) {
-            Ok(char) => char,
-            Err(fault) => return Err(fault),
-        };
+        let char = self.char_at(at)?;
         self.fault(format!("Unexpected character ({}){rest}", described(char)), at)
     }
 
