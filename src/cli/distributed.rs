@@ -1,18 +1,18 @@
 //! `riverrun connect-distributed`: one worker of a group; ends on SIGINT or SIGTERM.
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use super::{
     BAD_CONFIG, NOT_STARTED,
     logging::{Loggers, Wanted},
-    worker::{self, Failure, Signals},
+    worker::{self, Failure, Rest, Signals},
 };
 use crate::{
     herder::{
         Distributed, Herder as _, distributed::Parts, providers::read_properties,
         worker_config::WorkerConfig,
     },
-    rest::{self, Api, Stop, server},
+    rest::server,
     runtime::transport,
 };
 
@@ -36,21 +36,16 @@ async fn work(loggers: Arc<Loggers>, worker_file: &str) -> Result<(), Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let bound = server::bind(&config).await.map_err(not_started)?;
+    let bound = server::bind(&config.rest).await.map_err(not_started)?;
     let transport =
         transport::open(&config.props).map_err(|error| Failure(BAD_CONFIG, error.trace()))?;
     let servers = config.props.get("bootstrap.servers").cloned().unwrap_or_default();
     tracing::info!("joining group {} of Kafka at {servers}", group.group_id);
     let metrics = worker::metrics(&config, &bound.worker_id);
-    let parts = Parts {
-        worker: config,
-        group,
-        worker_id: bound.worker_id.clone(),
-        url: format!("http://{}/", bound.worker_id),
-        transport,
-        loggers: loggers.clone(),
-        metrics: metrics.clone(),
-    };
+    let worker_id = bound.worker_id.clone();
+    let url = bound.url.clone();
+    let rest = Rest::serve(bound, &config, loggers.clone(), metrics.clone());
+    let parts = Parts { worker: config, group, worker_id, url, transport, loggers, metrics };
     // A signal ends a start that waits for Kafka, too.
     let herder = tokio::select! {
         started = Distributed::start(parts) => {
@@ -59,11 +54,7 @@ async fn work(loggers: Arc<Loggers>, worker_file: &str) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
 
-    let urls = bound.urls().join(" and ");
-    let stop = Stop::new();
-    let router = rest::router(Api { herder: Arc::new(herder.clone()), loggers, metrics });
-    let serving = tokio::spawn(bound.serve(router, stop.clone()));
-    tracing::info!("{} listens on {urls}", rest::build_version());
+    rest.started(herder.clone());
     tokio::spawn(herder.clone().meet_kafka());
 
     let ended = tokio::select! {
@@ -72,9 +63,7 @@ async fn work(loggers: Arc<Loggers>, worker_file: &str) -> Result<(), Failure> {
     };
     tracing::info!("stopping");
     signals.or_at_once(herder.shut_down()).await?;
-    stop.cancel();
-    // Keep-alive connections would hold the server open; what matters has been answered.
-    drop(tokio::time::timeout(Duration::from_millis(500), serving).await);
+    rest.stop().await;
     tracing::info!("stopped");
     ended
 }

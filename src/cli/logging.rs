@@ -159,6 +159,11 @@ impl Loggers {
         })
     }
 
+    /// Whether a text names a level.
+    pub fn is_level(text: &str) -> bool {
+        Level::parse(text).is_some()
+    }
+
     /// Sets a logger and all below it. Answers the names whose level that changes, sorted, as the JVM
     /// does: a logger that has the level already is not among them, but for OFF. `None` for an
     /// unknown level.

@@ -1,18 +1,18 @@
 //! `riverrun connect-standalone`: REST first, then connectors; ends on SIGINT or SIGTERM.
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use super::{
     BAD_CONFIG, NOT_STARTED, connector_file,
     logging::{Loggers, Wanted},
-    worker::{self, Failure, Signals},
+    worker::{self, Failure, Rest, Signals},
 };
 use crate::{
     herder::{
         Herder as _, Standalone, offset_file::OffsetFile, providers::read_properties,
         worker_config::WorkerConfig,
     },
-    rest::{self, Api, Stop, server},
+    rest::server,
     runtime::{Tasks, transport},
 };
 
@@ -37,7 +37,7 @@ async fn work(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let bound = server::bind(&config).await.map_err(not_started)?;
+    let bound = server::bind(&config.rest).await.map_err(not_started)?;
     let offsets = OffsetFile::open(&config.offset_file).map_err(not_started)?;
     let transport =
         transport::open(&config.props).map_err(|error| Failure(BAD_CONFIG, error.trace()))?;
@@ -49,13 +49,10 @@ async fn work(
         worker: Arc::new(config.props.clone()),
         metrics: metrics.clone(),
     };
-    let herder = Standalone::new(config, bound.worker_id.clone(), tasks);
-
-    let urls = bound.urls().join(" and ");
-    let stop = Stop::new();
-    let router = rest::router(Api { herder: Arc::new(herder.clone()), loggers, metrics });
-    let serving = tokio::spawn(bound.serve(router, stop.clone()));
-    tracing::info!("{} listens on {urls}", rest::build_version());
+    let worker_id = bound.worker_id.clone();
+    let rest = Rest::serve(bound, &config, loggers, metrics);
+    let herder = Standalone::new(config, worker_id, tasks);
+    rest.started(herder.clone());
     match &kafka {
         Some(servers) => {
             tracing::info!("records go through Kafka at {servers}");
@@ -77,9 +74,7 @@ async fn work(
     }
     tracing::info!("stopping");
     signals.or_at_once(herder.shut_down()).await?;
-    stop.cancel();
-    // Keep-alive connections would hold the server open; what matters has been answered.
-    drop(tokio::time::timeout(Duration::from_millis(500), serving).await);
+    rest.stop().await;
     tracing::info!("stopped");
     started
 }

@@ -2,13 +2,21 @@
 
 use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+};
 
 use super::{
     NOT_STARTED, WRONG_USAGE,
     logging::{self, Loggers, Wanted},
 };
-use crate::{herder::worker_config::WorkerConfig, metrics::Metrics};
+use crate::{
+    herder::{Herder, worker_config::WorkerConfig},
+    metrics::Metrics,
+    rest::{self, Stop, server::Bound},
+};
 
 /// Of the process when a second signal ends it at once, as shells count it.
 const INTERRUPTED: u8 = 130;
@@ -55,6 +63,46 @@ pub(super) fn metrics(config: &WorkerConfig, worker_id: &str) -> Arc<Metrics> {
     let given = config.props.get("client.id").map(|id| id.trim()).filter(|id| !id.is_empty());
     let client_id = given.map_or_else(|| format!("connect-{worker_id}"), str::to_owned);
     Metrics::new(&config.props, &client_id)
+}
+
+/// The REST API while the worker runs.
+pub(super) struct Rest {
+    herder: watch::Sender<Option<Arc<dyn Herder>>>,
+    stop: Stop,
+    serving: JoinHandle<()>,
+}
+
+impl Rest {
+    /// Serves from now on, though the herder is yet to start: what needs it waits.
+    pub(super) fn serve(
+        bound: Bound,
+        config: &WorkerConfig,
+        loggers: Arc<Loggers>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (herder, started) = watch::channel(None);
+        let stop = Stop::new();
+        tracing::info!("{} listens on {}", rest::build_version(), bound.urls().join(" and "));
+        let server = rest::Server {
+            rest: config.rest.clone(),
+            herder: started,
+            loggers,
+            metrics,
+            since: chrono::Utc::now(),
+        };
+        let serving = tokio::spawn(bound.serve(server, stop.clone()));
+        Self { herder, stop, serving }
+    }
+
+    pub(super) fn started(&self, herder: impl Herder + 'static) {
+        self.herder.send_replace(Some(Arc::new(herder)));
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        // Keep-alive connections would hold the server open; what matters has been answered.
+        drop(tokio::time::timeout(Duration::from_millis(500), self.serving).await);
+    }
 }
 
 /// SIGINT and SIGTERM.

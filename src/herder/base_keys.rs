@@ -179,7 +179,7 @@ static TRANSFORMS: Key<Vec<String>> = Key::list("transforms")
     .display("Transforms")
     .order(12)
     .doc("Names of the transforms records go through, in order.")
-    .check(Check::With(no_transforms));
+    .check(Check::With(unique_aliases));
 static PREDICATES: Key<Vec<String>> = Key::list("predicates")
     .default("")
     .importance(Low)
@@ -187,19 +187,15 @@ static PREDICATES: Key<Vec<String>> = Key::list("predicates")
     .display("Predicates")
     .order(13)
     .doc("Names of the predicates that transforms use.")
-    .check(Check::With(no_predicates));
+    .check(Check::With(unique_aliases));
 
-fn no_transforms(value: &model::config::Parsed) -> Result<(), String> {
-    none(value, "this version has no transforms; remove the key")
-}
-
-fn no_predicates(value: &model::config::Parsed) -> Result<(), String> {
-    none(value, "this version has no predicates; remove the key")
-}
-
-fn none(value: &model::config::Parsed, refusal: &str) -> Result<(), String> {
+fn unique_aliases(value: &model::config::Parsed) -> Result<(), String> {
     match value {
-        model::config::Parsed::List(items) if !items.is_empty() => Err(refusal.to_owned()),
+        model::config::Parsed::List(aliases)
+            if (1..aliases.len()).any(|at| aliases[..at].contains(&aliases[at])) =>
+        {
+            Err("Duplicate alias provided.".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -245,7 +241,7 @@ static TOPIC_CREATION_GROUPS: Key<Vec<String>> = Key::list("topic.creation.group
     .width(Long)
     .display("Topic Creation Groups")
     .doc("Groups of topics with settings of their own at creation, the first that matches first.")
-    .check(Check::Unique);
+    .check(Check::With(unique_aliases));
 pub(super) static EXACTLY_ONCE_SUPPORT: Key<String> = Key::string("exactly.once.support")
     .default("requested")
     .width(Short)

@@ -15,7 +15,9 @@ use serde::{
 use self::worker_config::WorkerConfig;
 use crate::{metrics::TaskExtra, runtime::State};
 
+mod aliases;
 mod base_keys;
+mod client_keys;
 mod connector;
 pub mod distributed;
 pub mod distributed_config;
@@ -28,6 +30,7 @@ mod sink_offsets;
 pub mod standalone;
 mod task_configs;
 pub mod validate;
+pub(crate) mod versions;
 pub mod worker_config;
 
 pub use distributed::Distributed;
@@ -123,6 +126,16 @@ pub trait Herder: Send + Sync {
 
     /// Tells all workers of the group what level a logger is to have; this one has it already.
     async fn set_loggers(&self, _namespace: &str, _level: &str) -> Answer<()> {
+        Ok(())
+    }
+
+    /// Whether this worker is one of a group, and hears of changes through the group's topics.
+    fn grouped(&self) -> bool {
+        false
+    }
+
+    /// Answers when the herder does its work, for `GET /health`.
+    async fn check(&self) -> Answer<()> {
         Ok(())
     }
 

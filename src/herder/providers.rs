@@ -1,7 +1,11 @@
 //! Config providers: `${file:/path:key}`, `${directory:/path:name}`, `${env:NAME}` in worker and
 //! connector configurations, resolved when they are used and stored as written.
 
-use std::{collections::BTreeMap, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    path::{Component, Path, PathBuf},
+};
 
 use model::connector::Props;
 
@@ -16,25 +20,47 @@ enum Provider {
 }
 
 /// `allowed.paths`: everything when it is not set.
-struct Allowed(Vec<String>);
+struct Allowed(Vec<PathBuf>);
 
 impl Allowed {
     fn new(list: Option<&String>) -> Result<Self, String> {
-        let paths: Vec<String> =
-            list.map_or("", String::as_str).split(',').map(str::trim).map(str::to_owned).collect();
-        let paths: Vec<String> = paths.into_iter().filter(|path| !path.is_empty()).collect();
-        match paths.iter().find(|path| !Path::new(path).is_absolute()) {
-            Some(path) => Err(format!("Path {path} is not absolute")),
-            None => Ok(Self(paths)),
+        let given = list.map_or("", String::as_str);
+        if given.is_empty() {
+            return Ok(Self(Vec::new()));
         }
+        let path = |text: &str| {
+            let path = normal(Path::new(text));
+            match (path.is_absolute(), path.exists()) {
+                (false, _) => Err(format!("Path {} is not absolute", path.display())),
+                (true, false) => Err(format!("Path {} does not exist", path.display())),
+                (true, true) => Ok(path),
+            }
+        };
+        Ok(Self(given.split(',').map(path).collect::<Result<_, _>>()?))
     }
 
-    /// `..` is not followed out of an allowed directory: the path is compared as it really is.
+    /// `..` is not followed out of an allowed directory. Links are, as in the JVM: mounted secrets
+    /// commonly are links.
     fn allows(&self, path: &str) -> bool {
-        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
-        let real_of = |allowed: &String| std::fs::canonicalize(allowed).unwrap_or(allowed.into());
-        self.0.is_empty() || self.0.iter().any(|allowed| real.starts_with(real_of(allowed)))
+        let path = normal(Path::new(path));
+        self.0.is_empty() || self.0.iter().any(|allowed| path.starts_with(allowed))
     }
+}
+
+/// Without `.` and `..`, by the path's text alone.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                // Above the root is the root.
+                normal.pop();
+            }
+            part => normal.push(part),
+        }
+    }
+    normal
 }
 
 const PREFIX: &str = "org.apache.kafka.common.config.provider.";
@@ -133,15 +159,17 @@ fn file(path: &str, key: &str, allowed: &Allowed) -> Result<Option<String>, Stri
         return Ok(None);
     }
     if !allowed.allows(path) {
-        tracing::warn!("The path {path} is not permitted to be accessed");
+        tracing::warn!("The path {path} is not allowed to be accessed");
         return Ok(None);
     }
     let read = || -> Result<BTreeMap<String, String>, String> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         parse_properties(&text)
     };
-    let properties =
-        read().map_err(|error| format!("Could not read properties from file {path}: {error}"))?;
+    let properties = read().map_err(|error| {
+        tracing::error!("could not read properties from file {path}: {error}");
+        format!("Could not read properties from file {path}")
+    })?;
     Ok(properties.get(key).cloned())
 }
 
@@ -151,8 +179,12 @@ fn directory(path: &str, key: &str, allowed: &Allowed) -> Result<Option<String>,
     if path.is_empty() || key.is_empty() || key.contains('/') || key == ".." {
         return Ok(None);
     }
-    if !allowed.allows(path) || !dir.is_dir() {
-        tracing::warn!("The path {path} is not a directory that may be accessed");
+    if !allowed.allows(path) {
+        tracing::warn!("The path {path} is not allowed to be accessed");
+        return Ok(None);
+    }
+    if !dir.is_dir() {
+        tracing::warn!("The path {path} is not a directory");
         return Ok(None);
     }
     let file = dir.join(key);
@@ -160,7 +192,8 @@ fn directory(path: &str, key: &str, allowed: &Allowed) -> Result<Option<String>,
         return Ok(None);
     }
     std::fs::read_to_string(&file).map(Some).map_err(|error| {
-        format!("Could not read file {} for property {key}: {error}", file.display())
+        tracing::error!("could not read {}: {error}", file.display());
+        format!("Could not read file {} for property {key}", file.display())
     })
 }
 
@@ -219,6 +252,32 @@ mod tests {
     }
 
     #[test]
+    fn paths_that_are_allowed() {
+        let folder = std::env::temp_dir().join(format!("riverrun-allowed-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("in")).unwrap();
+        let (inside, above) =
+            (folder.join("in").display().to_string(), folder.display().to_string());
+        let allowed = Allowed::new(Some(&format!("{inside},/etc/."))).unwrap();
+        for (path, wanted) in [
+            (format!("{inside}/a"), true),
+            (format!("{inside}/b/../c"), true),
+            (inside.clone(), true),
+            ("/etc/hosts".to_owned(), true),
+            (format!("{inside}/../a"), false),
+            (format!("{inside}side/a"), false),
+            (format!("{above}/a"), false),
+            ("in/a".to_owned(), false),
+        ] {
+            assert_eq!(allowed.allows(&path), wanted, "{path}");
+        }
+        let wrong = |list: &str| Allowed::new(Some(&list.to_owned())).err().unwrap_or_default();
+        assert_eq!(wrong("a"), "Path a is not absolute");
+        assert_eq!(wrong("/no/such"), "Path /no/such does not exist");
+        assert!(Allowed::new(None).unwrap().allows("/anything"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn references_are_resolved_once() {
         let dir = std::env::temp_dir().join(format!("riverrun-providers-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
@@ -254,7 +313,9 @@ mod tests {
             assert_eq!(providers.resolve_text(&given).unwrap(), wanted, "{given}");
         }
         let wrong = providers.resolve_text("${file:/no/such:k}").unwrap_err();
-        assert!(wrong.starts_with("Could not read properties from file /no/such"), "{wrong}");
+        assert_eq!(wrong, "Could not read properties from file /no/such");
+        let wrong = providers.resolve_text("${env:x:PATH}").unwrap_err();
+        assert_eq!(wrong, "Path is not supported for EnvVarConfigProvider, invalid value 'x'");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -11,7 +11,10 @@ use model::{
     connector::Props,
 };
 
-use super::{RawConfig, Refusal, base_keys, isolated, worker_config::WorkerConfig};
+use super::{
+    RawConfig, Refusal, aliases, base_keys, client_keys, isolated, versions::Range,
+    worker_config::WorkerConfig,
+};
 use crate::{
     plugins::{self, Plugin},
     runtime::transport::Transport,
@@ -30,15 +33,28 @@ pub async fn validate(
     let given = raw.props();
     let props = worker.providers.resolve(&given).map_err(|wrong| Refusal::new(500, wrong))?;
     let Some(class) = props.get("connector.class") else {
-        let text = format!("Connector config {raw} contains no connector type");
+        let text =
+            format!("Connector config {} contains no connector type", in_order_of_a_copy(raw));
         return Err(Refusal::new(400, text));
     };
     let plugin = find_plugin(class)?;
+    let wanted = props.get("connector.plugin.version").map(String::as_str);
+    if let Some(wrong) = missing_version(plugin.class(), wanted, plugin.version())
+        .map_err(|wrong| Refusal::new(400, wrong))?
+    {
+        return Ok(without_plugin(class, plugin, &props, &wrong));
+    }
 
     let mut base = base_infos(worker, plugin, &props);
+    for kind in [&aliases::TRANSFORMS, &aliases::PREDICATES] {
+        let infos = aliases::infos(kind, &props);
+        add_groups(&mut base.groups, groups_of(&infos));
+        base.configs.extend(infos);
+    }
     add_null_errors(raw, &mut base);
     if matches!(plugin, Plugin::Sink(_)) {
         check_topics(&props, &mut base);
+        check_group(worker, &props, &mut base);
     }
     refuse_exactly_once(&props, &mut base);
     add_own_keys(&props, &mut base);
@@ -76,6 +92,55 @@ fn add_own_keys(props: &Props, base: &mut ConfigInfos) {
         base.configs.extend(infos.configs);
         add_groups(&mut base.groups, infos.groups);
     }
+}
+
+/// What is said when there is no such version of the connector: its own keys are not known then.
+fn without_plugin(class: &str, plugin: Plugin, props: &Props, wrong: &str) -> ConfigInfos {
+    let mut infos = common_infos(plugin, props);
+    for config in &mut infos.configs {
+        if config.value.name.ends_with("converter.plugin.version") {
+            config.value.visible = false;
+        }
+    }
+    for key in ["connector.class", "connector.plugin.version"] {
+        if let Some(config) = entry(&mut infos, key) {
+            config.value.errors.push(wrong.to_owned());
+        }
+    }
+    set_version(&mut infos, "connector.plugin.version", Some(plugin.version()));
+    let error_count = infos.configs.iter().map(|config| config.value.errors.len()).sum();
+    ConfigInfos { name: class.to_owned(), error_count, ..infos }
+}
+
+/// Why no version of a class is one of those wanted. The error is about the range itself.
+fn missing_version(
+    class: &str,
+    wanted: Option<&str>,
+    version: &str,
+) -> Result<Option<String>, String> {
+    let Some(range) = wanted.map(Range::parse).transpose()?.flatten() else { return Ok(None) };
+    Ok((!range.has(version)).then(|| {
+        format!(
+            "Plugin {class} not found that matches the version range {range}, available versions: \
+             [{version}]"
+        )
+    }))
+}
+
+/// As the JVM prints the copy it makes of a configuration: a hash table just large enough.
+fn in_order_of_a_copy(raw: &RawConfig) -> RawConfig {
+    let entries: Vec<_> = raw.iter().collect();
+    let capacity = (entries.len() * 4 / 3 + 1).next_power_of_two();
+    let bucket = |name: &str| {
+        let hash = model::java::string_hash(name).cast_unsigned();
+        (hash ^ hash >> 16) as usize & (capacity - 1)
+    };
+    let mut ordered: Vec<_> = entries.into_iter().map(|entry| (bucket(entry.0), entry)).collect();
+    ordered.sort_by_key(|(bucket, _)| *bucket);
+    let owned = |(_, (name, value)): (usize, (&str, Option<&str>))| {
+        (name.to_owned(), value.map(str::to_owned))
+    };
+    ordered.into_iter().map(owned).collect()
 }
 
 fn add_groups(groups: &mut Vec<String>, more: Vec<String>) {
@@ -154,7 +219,7 @@ pub fn base_keys_of(plugin: Plugin) -> Vec<KeyInfo> {
     keys
 }
 
-fn base_infos(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> ConfigInfos {
+fn common_infos(plugin: Plugin, props: &Props) -> ConfigInfos {
     let mut infos = validate_def(&base_keys::COMMON, props);
     let more = match plugin {
         Plugin::Source(_) => &base_keys::SOURCE,
@@ -163,6 +228,11 @@ fn base_infos(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> ConfigInf
     let more = validate_def(more, props);
     infos.configs.extend(more.configs);
     add_groups(&mut infos.groups, more.groups);
+    infos
+}
+
+fn base_infos(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> ConfigInfos {
+    let mut infos = common_infos(plugin, props);
     enrich(worker, plugin, props, &mut infos);
     infos
 }
@@ -174,20 +244,6 @@ fn entry<'a>(infos: &'a mut ConfigInfos, name: &str) -> Option<&'a mut ConfigInf
 /// Defaults, versions and recommendations that come from the worker and its plugins.
 fn enrich(worker: &WorkerConfig, plugin: Plugin, props: &Props, infos: &mut ConfigInfos) {
     set_version(infos, "connector.plugin.version", Some(plugin.version()));
-    let wanted = props.get("connector.plugin.version").map(|text| text.trim());
-    if let Some(wanted) = wanted.filter(|wanted| !matches_version(wanted, plugin.version())) {
-        let wrong = format!(
-            "Plugin {} not found that matches the version range {}, available versions: [{}]",
-            plugin.class(),
-            range(wanted),
-            plugin.version()
-        );
-        for key in ["connector.class", "connector.plugin.version"] {
-            if let Some(config) = entry(infos, key) {
-                config.value.errors.push(wrong.clone());
-            }
-        }
-    }
     for (key, kind) in [
         ("key.converter", "converter"),
         ("value.converter", "converter"),
@@ -217,23 +273,46 @@ fn enrich(worker: &WorkerConfig, plugin: Plugin, props: &Props, infos: &mut Conf
                 ));
             }
         }
-        let class = match found {
-            Some(found) => found,
-            None => default.and_then(|default| plugins::converter(kind, default)),
-        };
-        set_version(infos, &format!("{key}.plugin.version"), class.map(|plugin| plugin.version));
+        check_converter_version(key, props, &found, default, kind, infos);
     }
 }
 
-/// Connect's version ranges: a plain version means just that one.
-fn matches_version(wanted: &str, version: &str) -> bool {
-    wanted == version || wanted == "latest" || wanted == format!("[{version}]")
-}
-
-fn range(wanted: &str) -> String {
-    match wanted.starts_with(['[', '(']) {
-        true => wanted.to_owned(),
-        false => format!("[{wanted},{wanted}]"),
+/// The version of a converter, and what is wrong with the one that is asked for.
+fn check_converter_version(
+    key: &str,
+    props: &Props,
+    found: &Option<Option<&'static codec::Plugin>>,
+    default: Option<&'static str>,
+    kind: &str,
+    infos: &mut ConfigInfos,
+) {
+    let version_key = format!("{key}.plugin.version");
+    let wanted = props.get(&version_key).map(String::as_str);
+    let class = match found {
+        Some(found) => *found,
+        None => default.and_then(|default| plugins::converter(kind, default)),
+    };
+    let mut errors = Vec::new();
+    // The worker's own converter is taken as it is.
+    let class_and_version =
+        found.as_ref().and_then(|found| Some((found.as_ref()?.class, found.as_ref()?.version)));
+    let checked = match class_and_version {
+        Some((class, version)) => missing_version(class, wanted, version),
+        None => wanted.map_or(Ok(None), |wanted| Range::parse(wanted).map(|_| None)),
+    };
+    match checked {
+        Ok(None) => {}
+        Ok(Some(wrong)) => {
+            if let Some(config) = entry(infos, key) {
+                config.value.errors.push(wrong.clone());
+            }
+            errors.push(wrong);
+        }
+        Err(wrong) => errors.push(wrong),
+    }
+    set_version(infos, &version_key, class.map(|plugin| plugin.version));
+    if let Some(config) = entry(infos, &version_key) {
+        config.value.errors.extend(errors);
     }
 }
 
@@ -253,7 +332,16 @@ fn add_null_errors(raw: &RawConfig, infos: &mut ConfigInfos) {
     for name in raw.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {
         let error = "Null value can not be supplied as the configuration value.".to_owned();
         match entry(infos, name) {
-            Some(config) => config.value.errors.push(error),
+            Some(config) => {
+                config.value.value = None;
+                config.value.errors.retain(|error| !error.starts_with("Missing required"));
+                if name == base_keys::TASKS_MAX.spec.name {
+                    config.value.errors.push(format!(
+                        "Invalid value null for configuration {name}: Value must be non-null"
+                    ));
+                }
+                config.value.errors.push(error);
+            }
             None => infos.configs.push(ConfigInfo {
                 definition: None,
                 value: ValueInfo {
@@ -270,6 +358,9 @@ fn add_null_errors(raw: &RawConfig, infos: &mut ConfigInfos) {
 
 fn check_topics(props: &Props, infos: &mut ConfigInfos) {
     let given = |key: &str| props.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
+    if let Some(dlq) = given(base_keys::DLQ_TOPIC_NAME.spec.name) {
+        check_dlq(dlq, given("topics"), given("topics.regex"), infos);
+    }
     let wrong = match (given("topics"), given("topics.regex")) {
         (None, None) => "Must configure one of topics or topics.regex",
         (Some(_), Some(_)) => {
@@ -281,6 +372,48 @@ fn check_topics(props: &Props, infos: &mut ConfigInfos) {
         if let Some(config) = entry(infos, key) {
             config.value.errors.push(wrong.to_owned());
         }
+    }
+}
+
+/// A sink that reads what it could not write would go round in circles.
+fn check_dlq(dlq: &str, topics: Option<&str>, regex: Option<&str>, infos: &mut ConfigInfos) {
+    let topics: Vec<&str> = topics.unwrap_or_default().split(',').map(str::trim).collect();
+    if topics.contains(&dlq)
+        && let Some(config) = entry(infos, base_keys::TOPICS.spec.name)
+    {
+        config.value.errors.push(format!(
+            "The DLQ topic '{dlq}' may not be included in the list of topics ('topics=[{}]') \
+             consumed by the connector",
+            topics.join(", ")
+        ));
+    }
+    let matches = |pattern: &&str| {
+        let whole = fancy_regex::Regex::new(&format!("^(?:{pattern})$"));
+        whole.is_ok_and(|whole| whole.is_match(dlq).unwrap_or(false))
+    };
+    if let Some(pattern) = regex.filter(matches)
+        && let Some(config) = entry(infos, base_keys::TOPICS_REGEX.spec.name)
+    {
+        config.value.errors.push(format!(
+            "The DLQ topic '{dlq}' may not be matched by the regex for the topics \
+             ('topics.regex={pattern}') consumed by the connector"
+        ));
+    }
+}
+
+/// The group of a sink's consumers may not be that of the workers.
+fn check_group(worker: &WorkerConfig, props: &Props, infos: &mut ConfigInfos) {
+    let (Some(group), Some(name)) = (worker.props.get("group.id"), props.get("name")) else {
+        return;
+    };
+    if !props.contains_key("consumer.override.group.id")
+        && format!("connect-{name}") == *group
+        && let Some(config) = entry(infos, "name")
+    {
+        config.value.errors.push(format!(
+            "Consumer group for sink connector named {name} conflicts with Connect worker group \
+             {group}"
+        ));
     }
 }
 
@@ -331,27 +464,38 @@ fn client_overrides(
 ) -> Vec<ConfigInfo> {
     let refused: BTreeMap<String, String> = transport.refused_settings(props).into_iter().collect();
     let creates = props.keys().any(|key| key.starts_with("topic.creation."));
-    let letters = props.get("errors.deadletterqueue.topic.name").is_some_and(|it| !it.is_empty());
+    let given = |key: &str| props.get(key).is_some_and(|value| !value.trim().is_empty());
+    let dlq = given(base_keys::DLQ_TOPIC_NAME.spec.name);
+    // A source with an offsets topic of its own reads and makes it, where there is a group.
+    let offsets = given("offsets.storage.topic") && worker.props.contains_key("group.id");
+    let (producer, consumer, admin) =
+        ("producer.override.", "consumer.override.", "admin.override.");
     let prefixes: &[&str] = match plugin {
-        Plugin::Source(_) if creates => &["producer.override.", "admin.override."],
-        Plugin::Source(_) => &["producer.override."],
-        Plugin::Sink(_) if letters => {
-            &["producer.override.", "admin.override.", "consumer.override."]
-        }
-        Plugin::Sink(_) => &["consumer.override."],
+        Plugin::Source(_) if offsets => &[producer, consumer, admin],
+        Plugin::Source(_) if creates => &[producer, admin],
+        Plugin::Source(_) => &[producer],
+        Plugin::Sink(_) if dlq => &[producer, consumer, admin],
+        Plugin::Sink(_) => &[consumer],
     };
     let mut configs = Vec::new();
     for prefix in prefixes {
+        let client = prefix.chars().next().unwrap_or_default();
         for (name, value) in props {
             let Some(key) = name.strip_prefix(prefix) else { continue };
+            let clash = (worker.props.get("group.id"))
+                .filter(|group| name == "consumer.override.group.id" && *group == value)
+                .map(|group| {
+                    format!("Consumer group {value} conflicts with Connect worker group {group}")
+                });
             configs.push(ConfigInfo {
-                definition: None,
+                definition: client_keys::definition(client, key, name),
                 value: ValueInfo {
                     name: name.clone(),
                     value: Some(if secret(key) { "[hidden]".to_owned() } else { value.clone() }),
                     recommended_values: Vec::new(),
                     errors: (worker.override_policy.refuses(key).into_iter())
                         .chain(refused.get(name).cloned())
+                        .chain(clash)
                         .collect(),
                     visible: true,
                 },

@@ -6,7 +6,7 @@
 //! so that no setting is ignored in silence. Two exceptions are only warned of, because they say
 //! where Java classes lie and every file written for the JVM has them: see [`IGNORED`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use model::{
     config::{
@@ -22,17 +22,17 @@ use super::{
     providers::Providers,
     restart_policy,
 };
-use crate::runtime::settings;
+use crate::{
+    rest::{self, config::RestConfig},
+    runtime::settings,
+};
 
 /// A worker's configuration, checked.
 pub struct WorkerConfig {
     /// As given, `${…}` resolved.
     pub props: Props,
     pub providers: Providers,
-    pub listeners: Vec<Listener>,
-    pub advertised_host: Option<String>,
-    pub advertised_port: Option<u16>,
-    pub admin: bool,
+    pub rest: Arc<RestConfig>,
     /// Of a standalone worker.
     pub offset_file: String,
     pub stop_grace: Duration,
@@ -41,13 +41,6 @@ pub struct WorkerConfig {
     pub override_policy: Policy,
     /// Remarks for the log, once it is open.
     pub warnings: Vec<String>,
-}
-
-/// Where REST listens. No host means all interfaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    pub host: Option<String>,
-    pub port: u16,
 }
 
 /// `connector.client.config.override.policy`.
@@ -82,22 +75,13 @@ const COMMON: Group = Group {
         &METRICS_SAMPLES.spec,
         &METRICS_LEVEL.spec,
         &METRIC_REPORTERS.spec,
-        &LISTENERS.spec,
-        &ADVERTISED_HOST.spec,
-        &ADVERTISED_PORT.spec,
-        &ADVERTISED_LISTENER.spec,
-        &CORS_ORIGIN.spec,
-        &CORS_METHODS.spec,
-        &RESPONSE_HEADERS.spec,
-        &ADMIN_LISTENERS.spec,
-        &REST_EXTENSIONS.spec,
-        &CLIENT_AUTH.spec,
         &EXACTLY_ONCE.spec,
     ],
 };
 
-static STANDALONE: ConfigDef = ConfigDef(&[COMMON, Group { name: "", keys: &[&OFFSET_FILE.spec] }]);
-static DISTRIBUTED: ConfigDef = ConfigDef(&[COMMON, distributed_config::KEYS]);
+static STANDALONE: ConfigDef =
+    ConfigDef(&[COMMON, rest::config::KEYS, Group { name: "", keys: &[&OFFSET_FILE.spec] }]);
+static DISTRIBUTED: ConfigDef = ConfigDef(&[COMMON, rest::config::KEYS, distributed_config::KEYS]);
 
 /// Where the JVM looks for connectors. Here they are built in.
 const IGNORED: &[&str] = &["plugin.path", "plugin.discovery"];
@@ -140,22 +124,6 @@ static METRICS_LEVEL: Key<String> =
 static METRIC_REPORTERS: Key<Vec<String>> = Key::list("metric.reporters")
     .default("org.apache.kafka.common.metrics.JmxReporter")
     .unsupported();
-static LISTENERS: Key<Vec<String>> = Key::list("listeners").default("http://:8083");
-static ADVERTISED_HOST: Key<String> = Key::string("rest.advertised.host.name").default_null();
-static ADVERTISED_PORT: Key<i32> = Key::int("rest.advertised.port").default_null();
-static ADVERTISED_LISTENER: Key<String> = Key::string("rest.advertised.listener")
-    .default_null()
-    .check(Check::OneOfAnyCase(&["http", "https"]));
-static CORS_ORIGIN: Key<String> =
-    Key::string("access.control.allow.origin").default("").unsupported();
-static CORS_METHODS: Key<String> =
-    Key::string("access.control.allow.methods").default("").unsupported();
-static RESPONSE_HEADERS: Key<String> =
-    Key::string("response.http.headers.config").default("").unsupported();
-static ADMIN_LISTENERS: Key<Vec<String>> = Key::list("admin.listeners").default_null();
-static REST_EXTENSIONS: Key<Vec<String>> =
-    Key::list("rest.extension.classes").default("").unsupported();
-static CLIENT_AUTH: Key<String> = Key::string("ssl.client.auth").default("none").unsupported();
 static OFFSET_FILE: Key<String> = Key::string("offset.storage.file.filename")
     .importance(Medium)
     .doc("File that keeps the offsets of sources.");
@@ -214,11 +182,8 @@ impl WorkerConfig {
                 ));
             }
         }
-        let listeners = config.get(&LISTENERS);
-        if listeners.is_empty() {
-            errors.push("Invalid value for configuration listeners: the list is empty".to_owned());
-        }
-        let listeners = collect(listeners.iter().map(|text| listener(text)), &mut errors);
+        let rest =
+            RestConfig::read(&config, &props).map(Arc::new).map_err(|wrong| errors.extend(wrong));
         let policy = policy(&config).unwrap_or_else(|wrong| {
             errors.push(wrong);
             Policy::All
@@ -241,33 +206,7 @@ impl WorkerConfig {
         let wrong = restart_policy::Policy::read(&own, &props).err().unwrap_or_default();
         errors.extend(wrong.into_iter().map(|(_, text)| text));
         errors.extend(settings::stall(&own, &props).err().map(|error| error.to_string()));
-        let advertised_port = config.find(&ADVERTISED_PORT).and_then(|port| {
-            let checked = u16::try_from(port).ok().filter(|port| *port > 0);
-            if checked.is_none() {
-                errors.push(format!(
-                    "Invalid value {port} for configuration rest.advertised.port: not a TCP port"
-                ));
-            }
-            checked
-        });
-        if config
-            .find(&ADVERTISED_LISTENER)
-            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
-        {
-            errors.push(
-                "Invalid value https for configuration rest.advertised.listener: this version \
-                 serves http only"
-                    .to_owned(),
-            );
-        }
-        let admin_listeners = config.find(&ADMIN_LISTENERS);
-        if admin_listeners.as_ref().is_some_and(|list| !list.is_empty()) {
-            errors.push(
-                "Invalid value for configuration admin.listeners: this version serves /admin on \
-                 the main listeners only; remove the key, or leave it empty to switch /admin off"
-                    .to_owned(),
-            );
-        }
+        let Ok(rest) = rest else { return Err(errors.join("\n")) };
         if !errors.is_empty() {
             return Err(errors.join("\n"));
         }
@@ -277,10 +216,7 @@ impl WorkerConfig {
             .map(|key| format!("{key} has no effect: connectors and converters are built in"))
             .collect();
         let worker = Self {
-            listeners,
-            advertised_host: config.find(&ADVERTISED_HOST).filter(|host| !host.is_empty()),
-            advertised_port,
-            admin: admin_listeners.is_none(),
+            rest,
             offset_file: String::new(),
             stop_grace,
             topic_tracking: config.get(&TOPIC_TRACKING),
@@ -292,31 +228,6 @@ impl WorkerConfig {
         };
         Ok((worker, config))
     }
-}
-
-fn collect<T>(
-    results: impl Iterator<Item = Result<T, String>>,
-    errors: &mut Vec<String>,
-) -> Vec<T> {
-    results.filter_map(|result| result.map_err(|wrong| errors.push(wrong)).ok()).collect()
-}
-
-/// `protocol://host:port`; an IPv6 address stands in brackets.
-fn listener(text: &str) -> Result<Listener, String> {
-    let invalid =
-        |wrong: &str| format!("Invalid value {text} for configuration listeners: {wrong}");
-    let form = "Listener doesn't have the right format (protocol://hostname:port).";
-    let (scheme, rest) = text.split_once("://").ok_or_else(|| invalid(form))?;
-    let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(|| invalid(form))?;
-    let port = port.parse::<u16>().map_err(|_| invalid(form))?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => return Err(invalid("this version serves http only; put a TLS proxy before it")),
-        _ => return Err(invalid("Listener protocol must be http or https.")),
-    }
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let host = Some(host.to_owned()).filter(|host| !host.is_empty());
-    Ok(Listener { host, port })
 }
 
 fn policy(config: &Config) -> Result<Policy, String> {
@@ -379,8 +290,13 @@ mod tests {
         for (key, value, wanted) in [
             ("rest.extension.classes", "x.Y", "rest.extension.classes"),
             ("exactly.once.source.support", "enabled", "exactly.once.source.support"),
-            ("listeners", "https://:8443", "serves http only"),
+            ("listeners", "https://:8443", "an https listener has no certificate"),
             ("listeners", "http:8443", "right format"),
+            ("ssl.client.auth", "required", ""),
+            ("response.http.headers.config", "put x:1", "Invalid header config action: 'put'"),
+            ("access.control.allow.origin", "(", "access.control.allow.origin"),
+            ("rest.advertised.listener", "ftp", "rest.advertised.listener"),
+            ("rest.advertised.port", "0", "rest.advertised.port"),
             ("listeners", "http://:8083,http://[::1]:0", ""),
             ("metrics.num.samples", "0", "metrics.num.samples"),
             ("metrics.num.samples", "3", ""),
@@ -389,7 +305,8 @@ mod tests {
             ("errors.restart.policy", "always", ""),
             ("task.stall.timeout.ms", "-5", "task.stall.timeout.ms"),
             ("admin.listeners", "", ""),
-            ("admin.listeners", "http://:1", "admin.listeners"),
+            ("admin.listeners", "http://:1", ""),
+            ("admin.listeners", "http:1", "admin.listeners"),
             ("plugin.path", "/x", ""),
             ("security.protocol", "SSL", ""),
             ("offset.flush.interval.ms", "soon", "Not a number of type LONG"),

@@ -1,66 +1,213 @@
-//! Request bodies. What does not parse is answered with 500, as Connect does.
+//! Request bodies. What does not parse is answered with 500, as Connect does, in the words of its
+//! parser ([`super::json`]) and with the names of its classes.
 
 use model::connector::Object;
 use serde_json::Value;
 
-use super::{Answer, Call};
+use super::{
+    Answer, Call,
+    json::{Fault, Place, Reader, Token},
+};
 use crate::herder::{RawConfig, Refusal, Target};
+
+type Read<T> = Result<T, Fault>;
+
+const ENTITIES: &str = "org.apache.kafka.connect.runtime.rest.entities.";
+const TEXTS: &str = "java.util.LinkedHashMap<java.lang.String,java.lang.String>";
+const OBJECTS: &str = "java.util.LinkedHashMap<java.lang.String,java.lang.Object>";
 
 fn wrong(message: impl Into<String>) -> Answer {
     Refusal::new(500, message).into()
 }
 
-/// The name Java has for what a value is, as it stands in parse errors.
-fn mismatch(wanted: &str, value: &Value, at: &str) -> Answer {
-    let (kind, token) = match value {
-        Value::Array(_) => ("Array value", "START_ARRAY"),
-        Value::Object(_) => ("Object value", "START_OBJECT"),
-        Value::String(_) => ("String value", "VALUE_STRING"),
-        Value::Number(_) => ("Integer value", "VALUE_NUMBER_INT"),
-        Value::Bool(true) => ("Boolean value", "VALUE_TRUE"),
-        Value::Bool(false) => ("Boolean value", "VALUE_FALSE"),
-        Value::Null => ("Null value", "VALUE_NULL"),
-    };
-    wrong(format!(
-        "Cannot deserialize value of type `{wanted}` from {kind} (token `JsonToken.{token}`) in \
-         {at}"
-    ))
+/// What the JVM says when a body is missing or null: its own variable's name is part of it.
+fn missing(call: &str, variable: &str) -> Answer {
+    wrong(format!("Cannot invoke \"{call}\" because \"{variable}\" is null"))
 }
 
-const MAP: &str = "java.util.LinkedHashMap<java.lang.String,java.lang.String>";
-const CREATE: &str = "org.apache.kafka.connect.runtime.rest.entities.CreateConnectorRequest";
+/// Reads a whole body. `None` when there is none, or null.
+fn whole<T>(
+    call: &Call<'_>,
+    bound: &str,
+    read: impl FnOnce(&mut Reader<'_>, Token) -> Read<T>,
+) -> Result<Option<T>, Answer> {
+    call.require_reader()?;
+    let text = unicode(call.body);
+    let mut reader = Reader::new(&text);
+    let parse = || -> Read<Option<T>> {
+        let value = match reader.next()? {
+            None => return Ok(None),
+            Some(Token::Null) => None,
+            Some(first) => Some(read(&mut reader, first)?),
+        };
+        match reader.next()? {
+            None => Ok(value),
+            Some(token) => {
+                let message = format!(
+                    "Trailing token (of type {}) found after value (bound as `{bound}`): not \
+                     allowed as per `DeserializationFeature.FAIL_ON_TRAILING_TOKENS`",
+                    token.name()
+                );
+                Err(Fault::new(message, reader.place()))
+            }
+        }
+    };
+    parse().map_err(|fault| wrong(fault.show()))
+}
 
-/// The body as JSON; `None` when there is none, or null.
-fn json(call: &Call<'_>) -> Result<Option<Value>, Answer> {
-    call.require_json()?;
-    if call.body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(None);
+/// A body may be UTF-16, which shows in its first bytes: JSON begins with an ASCII character.
+fn unicode(body: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let read = |unit: fn([u8; 2]) -> u16| {
+        let units = body.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+        let text: String =
+            char::decode_utf16(units).map(|char| char.unwrap_or('\u{fffd}')).collect();
+        text.trim_start_matches('\u{feff}').to_owned().into_bytes()
+    };
+    match *body {
+        [0, 1..=0xff, ..] | [0xfe, 0xff, ..] => read(u16::from_be_bytes).into(),
+        [1..=0xff, 0, ..] | [0xff, 0xfe, ..] if body.len() > 2 => read(u16::from_le_bytes).into(),
+        _ => body.into(),
     }
-    match serde_json::from_slice(call.body) {
-        Ok(Value::Null) => Ok(None),
-        Ok(value) => Ok(Some(value)),
-        Err(error) => Err(wrong(format!("malformed JSON in the request's body: {error}"))),
+}
+
+/// The token as it stands in a message: its kind, and its name.
+fn kind(token: &Token) -> (&'static str, &'static str) {
+    let kind = match token {
+        Token::StartArray | Token::EndArray => "Array value",
+        Token::StartObject | Token::EndObject | Token::Field(_) => "Object value",
+        Token::Text(_) => "String value",
+        Token::Integer(_) => "Integer value",
+        Token::Float(_) => "Floating-point value",
+        Token::True | Token::False => "Boolean value",
+        Token::Null => "Null value",
+    };
+    (kind, token.name())
+}
+
+fn mismatch<T>(wanted: &str, token: &Token, place: Place) -> Read<T> {
+    let (kind, name) = kind(token);
+    let message = format!(
+        "Cannot deserialize value of type `{wanted}` from {kind} (token `JsonToken.{name}`)"
+    );
+    Err(Fault::new(message, place))
+}
+
+/// A single value where an object of this class belongs.
+fn no_object<T>(class: &str, token: &Token, place: Place) -> Read<T> {
+    let (argument, value) = match token {
+        Token::Text(text) => ("String", format!("String value ('{text}')")),
+        Token::Integer(text) if text.parse::<i32>().is_ok() => {
+            ("int/Int", format!("Number value ({text})"))
+        }
+        Token::Integer(text) if text.parse::<i64>().is_ok() => {
+            ("long/Long", format!("Number value ({text})"))
+        }
+        Token::Integer(text) => ("BigInteger", format!("Number value ({text})")),
+        Token::Float(text) => ("double/Double", format!("Number value ({text})")),
+        Token::True => ("boolean/Boolean", "boolean value (true)".to_owned()),
+        Token::False => ("boolean/Boolean", "boolean value (false)".to_owned()),
+        other => return mismatch(class, other, place),
+    };
+    let message = format!(
+        "Cannot construct instance of `{class}` (although at least one Creator exists): no \
+         {argument}-argument constructor/factory method to deserialize from {value}"
+    );
+    Err(Fault::new(message, place))
+}
+
+/// What a map of this type says of something else.
+fn no_map<T>(wanted: &str, token: &Token, place: Place) -> Read<T> {
+    match token {
+        Token::Text(text) if text.is_empty() => {
+            let message = "Cannot coerce empty String (\"\") to element of \
+                           `java.util.LinkedHashMap` (but could if coercion was enabled using \
+                           `CoercionConfig`)";
+            Err(Fault::new(message, place))
+        }
+        Token::Text(_) => no_object("java.util.LinkedHashMap", token, place),
+        other => mismatch(wanted, other, place),
+    }
+}
+
+fn text(reader: &Reader<'_>, token: Token) -> Read<Option<String>> {
+    match token {
+        Token::Text(text) | Token::Integer(text) | Token::Float(text) => Ok(Some(text)),
+        Token::True => Ok(Some("true".to_owned())),
+        Token::False => Ok(Some("false".to_owned())),
+        Token::Null => Ok(None),
+        other => mismatch("java.lang.String", &other, reader.place()),
     }
 }
 
 /// A flat map of texts. Numbers and booleans are taken as they are written.
-pub(super) fn config(call: &Call<'_>) -> Result<Option<RawConfig>, Answer> {
-    json(call)?.map(|value| flat("the request's body", &value)).transpose()
+fn texts(reader: &mut Reader<'_>, first: Token) -> Read<RawConfig> {
+    if first != Token::StartObject {
+        return no_map(TEXTS, &first, reader.place());
+    }
+    let mut entries = Vec::new();
+    while let Some(Token::Field(name)) = reader.next()? {
+        let Some(token) = reader.next()? else { break };
+        let step = || format!("java.util.LinkedHashMap[\"{name}\"]");
+        let value = text(reader, token).map_err(|fault| fault.under(step()))?;
+        entries.push((name, value));
+    }
+    Ok(entries.into_iter().collect())
 }
 
-fn flat(at: &str, value: &Value) -> Result<RawConfig, Answer> {
-    let Value::Object(fields) = value else { return Err(mismatch(MAP, value, at)) };
-    let text = |(key, value): (&String, &Value)| {
-        let text = match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Bool(bool) => Some(bool.to_string()),
-            Value::Null => None,
-            other => return Err(mismatch("java.lang.String", other, &format!("{at}[\"{key}\"]"))),
+/// Goes through an object of one of Connect's classes; faults within a field are told with its name.
+fn fields(
+    reader: &mut Reader<'_>,
+    first: &Token,
+    class: &str,
+    known: &[&str],
+    mut take: impl FnMut(&mut Reader<'_>, &str, Token) -> Read<()>,
+) -> Read<()> {
+    let class = format!("{ENTITIES}{class}");
+    if *first != Token::StartObject {
+        return match first {
+            Token::StartArray => mismatch(&class, first, reader.place()),
+            _ => no_object(&class, first, reader.place()),
         };
-        Ok((key.clone(), text))
+    }
+    let mut odd: Option<String> = None;
+    while let Some(Token::Field(name)) = reader.next()? {
+        let step = || format!("{class}[\"{name}\"]");
+        let token = reader.next().map_err(|fault| match fault.within_text {
+            true => fault.under(step()),
+            false => fault,
+        })?;
+        let Some(token) = token else { break };
+        if known.contains(&name.as_str()) {
+            take(reader, &name, token).map_err(|fault| fault.under(step()))?;
+        } else {
+            reader.skip(&token)?;
+            odd.get_or_insert(name);
+        }
+    }
+    let Some(name) = odd else { return Ok(()) };
+    let listed: Vec<String> = known.iter().map(|name| format!("\"{name}\"")).collect();
+    let listed = match listed.as_slice() {
+        [one] => format!("one known property: {one}"),
+        more => format!("{} known properties: {}", more.len(), more.join(", ")),
     };
-    fields.iter().map(text).collect()
+    let message = format!(
+        "Unrecognized field \"{name}\" (class {class}), not marked as ignorable ({listed})"
+    );
+    Err(Fault::new(message, reader.behind()).under(format!("{class}[\"{name}\"]")))
+}
+
+/// A configuration in the body; the JVM's variable that would be null without one.
+pub(super) fn config(call: &Call<'_>) -> Result<Option<RawConfig>, Answer> {
+    whole(call, "java.util.Map", texts)
+}
+
+/// The same, where there must be one.
+pub(super) fn some_config(call: &Call<'_>) -> Result<RawConfig, Answer> {
+    config(call)?.ok_or_else(no_config)
+}
+
+fn no_config() -> Answer {
+    missing("java.util.Map.get(Object)", "connectorConfig")
 }
 
 /// The body of `POST /connectors`.
@@ -71,56 +218,62 @@ pub(super) struct Create {
 }
 
 pub(super) fn create(call: &Call<'_>) -> Result<Create, Answer> {
-    let Some(value) = json(call)? else {
-        return Err(wrong(
-            "the request has no body; send {\"name\": …, \"config\": {…}} as application/json",
-        ));
-    };
-    let Value::Object(fields) = &value else {
-        return Err(mismatch(CREATE, &value, "the request's body"));
-    };
-    let (mut name, mut config, mut initial) = (String::new(), None, None);
-    for (key, value) in fields {
-        match (key.as_str(), value) {
-            ("name" | "config" | "initial_state", Value::Null) => {}
-            ("name", Value::String(text)) => name = text.trim().to_owned(),
-            ("name", Value::Number(number)) => name = number.to_string(),
-            ("name", Value::Bool(bool)) => name = bool.to_string(),
-            ("name", other) => return Err(mismatch("java.lang.String", other, "\"name\"")),
-            ("config", value) => config = Some(flat("\"config\"", value)?),
-            ("initial_state", value) => initial = Some(initial_state(value)?),
-            _ => {
-                return Err(wrong(format!(
-                    "Unrecognized field \"{key}\" (class {CREATE}), not marked as ignorable (3 \
-                     known properties: \"config\", \"name\", \"initial_state\")"
-                )));
+    const CLASS: &str = "CreateConnectorRequest";
+    let bound = format!("{ENTITIES}{CLASS}");
+    let read = |reader: &mut Reader<'_>, first: Token| {
+        let (mut name, mut config, mut initial) = (None, None, None);
+        let known = ["config", "name", "initial_state"];
+        fields(reader, &first, CLASS, &known, |reader, field, token| {
+            match (field, token) {
+                ("name", token) => name = text(reader, token)?,
+                ("config", Token::Null) => config = None,
+                ("config", token) => config = Some(texts(reader, token)?),
+                (_, Token::Null) => initial = None,
+                (_, token) => initial = Some(initial_state(reader, token)?),
             }
-        }
-    }
-    let Some(config) = config else {
-        return Err(wrong("the request has no \"config\": send the connector's configuration"));
+            Ok(())
+        })?;
+        Ok((name, config, initial))
     };
-    Ok(Create { name, config, initial })
+    let Some((name, config, initial)) = whole(call, &bound, read)? else {
+        return Err(missing(&format!("{bound}.name()"), "createRequest"));
+    };
+    let name = name.unwrap_or_default();
+    // Java's `trim` takes off every control character.
+    let name = name.trim_matches(|char| char <= ' ').to_owned();
+    Ok(Create { name, config: config.ok_or_else(no_config)?, initial })
 }
 
-fn initial_state(value: &Value) -> Result<Target, Answer> {
-    let text = value.as_str().unwrap_or_default().to_ascii_uppercase();
-    match text.as_str() {
+fn initial_state(reader: &Reader<'_>, token: Token) -> Read<Target> {
+    let class = format!("{ENTITIES}CreateConnectorRequest");
+    if matches!(token, Token::StartArray | Token::StartObject) {
+        let (kind, name) = kind(&token);
+        let message = format!(
+            "Input mismatch reading Enum `{class}$InitialState`: properties-based `@JsonCreator` \
+             ([method {class}$InitialState#forValue(java.lang.String)]) expects String Value, got \
+             {kind} (`JsonToken.{name}`)"
+        );
+        return Err(Fault::new(message, reader.place()));
+    }
+    let given = text(reader, token)?.unwrap_or_default().to_uppercase();
+    match given.as_str() {
         "RUNNING" => Ok(Target::Running),
         "PAUSED" => Ok(Target::Paused),
         "STOPPED" => Ok(Target::Stopped),
-        _ => Err(wrong(format!(
-            "Cannot construct instance of `{CREATE}$InitialState`, problem: No enum constant \
-             {}.InitialState.{text}",
-            CREATE
-        ))),
+        _ => {
+            let message = format!(
+                "Cannot construct instance of `{class}$InitialState`, problem: No enum constant \
+                 {class}.InitialState.{given}"
+            );
+            Err(Fault::new(message, reader.place()))
+        }
     }
 }
 
 /// The level in the body of `PUT /admin/loggers/{name}`.
 pub(super) fn level(call: &Call<'_>) -> Result<String, Answer> {
     let Some(map) = config(call)? else {
-        return Err(wrong("the request has no body; send {\"level\": \"DEBUG\"}"));
+        return Err(missing("java.util.Map.get(Object)", "levelMap"));
     };
     match map.get("level") {
         Some(level) => Ok(level.to_owned()),
@@ -131,26 +284,134 @@ pub(super) fn level(call: &Call<'_>) -> Result<String, Answer> {
     }
 }
 
+/// Refuses a body of task configurations that is none; who takes them reads them again.
+pub(super) fn tasks(call: &Call<'_>) -> Result<(), Answer> {
+    let bound = "java.util.ArrayList<java.util.Map<java.lang.String,java.lang.String>>";
+    let text = unicode(call.body);
+    let mut reader = Reader::new(&text);
+    let mut parse = || -> Read<()> {
+        match reader.next()? {
+            None => {
+                // The one body that is read without a parser of web requests around it.
+                let line = Fault::new("No content to map due to end-of-input", reader.behind());
+                return Err(line);
+            }
+            Some(Token::Null) => {}
+            Some(Token::StartArray) => {
+                let mut index = 0;
+                while let Some(token) = reader.next()? {
+                    if token == Token::EndArray {
+                        break;
+                    }
+                    let step = || format!("java.util.ArrayList[{index}]");
+                    if token != Token::Null {
+                        texts(&mut reader, token).map_err(|fault| fault.under(step()))?;
+                    }
+                    index += 1;
+                }
+            }
+            Some(other) => return mismatch(bound, &other, reader.place()),
+        }
+        Ok(())
+    };
+    parse().map_err(|fault| wrong(fault.show()))
+}
+
 /// A partition with its offset, either of which may be null.
 pub(super) type OffsetChange = (Option<Object>, Option<Object>);
 
 /// The body of `PATCH /connectors/{name}/offsets`.
 pub(super) fn offsets(call: &Call<'_>) -> Result<Vec<OffsetChange>, Answer> {
-    let body = json(call)?;
-    let items = match body.as_ref().and_then(|body| body.get("offsets")) {
-        Some(Value::Array(items)) if !items.is_empty() => items,
-        Some(other) if !other.is_array() && !other.is_null() => {
-            return Err(mismatch("java.util.ArrayList", other, "\"offsets\""));
-        }
-        _ => {
-            let text = "Partitions / offsets need to be provided for an alter offsets request";
-            return Err(Refusal::new(400, text).into());
-        }
+    const CLASS: &str = "ConnectorOffsets";
+    let bound = format!("{ENTITIES}{CLASS}");
+    let read = |reader: &mut Reader<'_>, first: Token| {
+        let mut offsets = Vec::new();
+        fields(reader, &first, CLASS, &["offsets"], |reader, _, token| {
+            offsets = match token {
+                Token::Null => Vec::new(),
+                token => offset_list(reader, &token)?,
+            };
+            Ok(())
+        })?;
+        Ok(offsets)
     };
-    let object = |item: &Value, field: &str| match item.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(object)) => Ok(Some(object.clone())),
-        Some(other) => Err(mismatch("java.util.LinkedHashMap", other, &format!("\"{field}\""))),
+    let Some(offsets) = whole(call, &bound, read)? else {
+        return Err(missing(&format!("{bound}.offsets()"), "offsets"));
     };
-    items.iter().map(|item| Ok((object(item, "partition")?, object(item, "offset")?))).collect()
+    if offsets.is_empty() {
+        let text = "Partitions / offsets need to be provided for an alter offsets request";
+        return Err(Refusal::new(400, text).into());
+    }
+    let missing = || missing(&format!("{ENTITIES}ConnectorOffset.partition()"), "offset");
+    offsets.into_iter().map(|offset| offset.ok_or_else(missing)).collect()
+}
+
+fn offset_list(reader: &mut Reader<'_>, first: &Token) -> Read<Vec<Option<OffsetChange>>> {
+    const CLASS: &str = "ConnectorOffset";
+    if *first != Token::StartArray {
+        let list = format!("java.util.ArrayList<{ENTITIES}{CLASS}>");
+        return mismatch(&list, first, reader.place());
+    }
+    let mut list = Vec::new();
+    while let Some(token) = reader.next()? {
+        let step = || format!("java.util.ArrayList[{}]", list.len());
+        let item = match token {
+            Token::EndArray => break,
+            Token::Null => None,
+            token => {
+                let (mut partition, mut offset) = (None, None);
+                let known = ["partition", "offset"];
+                fields(reader, &token, CLASS, &known, |reader, field, token| {
+                    let read = match token {
+                        Token::Null => None,
+                        Token::StartObject => Some(object(reader)?),
+                        other => return no_map(OBJECTS, &other, reader.place()),
+                    };
+                    match field {
+                        "partition" => partition = read,
+                        _ => offset = read,
+                    }
+                    Ok(())
+                })
+                .map_err(|fault| fault.under(step()))?;
+                Some((partition, offset))
+            }
+        };
+        list.push(item);
+    }
+    Ok(list)
+}
+
+/// The rest of an object, of any values.
+fn object(reader: &mut Reader<'_>) -> Read<Object> {
+    let mut object = Object::new();
+    while let Some(Token::Field(name)) = reader.next()? {
+        let Some(token) = reader.next()? else { break };
+        object.insert(name, value(reader, token)?);
+    }
+    Ok(object)
+}
+
+fn value(reader: &mut Reader<'_>, token: Token) -> Read<Value> {
+    Ok(match token {
+        Token::StartObject => Value::Object(object(reader)?),
+        Token::StartArray => {
+            let mut items = Vec::new();
+            while let Some(token) = reader.next()? {
+                if token == Token::EndArray {
+                    break;
+                }
+                items.push(value(reader, token)?);
+            }
+            Value::Array(items)
+        }
+        Token::Text(text) => Value::String(text),
+        // As written: what is made of it is the connector's affair.
+        Token::Integer(text) => serde_json::from_str(&text).unwrap_or(Value::Null),
+        // Java reads a double.
+        Token::Float(text) => text.parse::<f64>().map_or(Value::Null, Value::from),
+        Token::True => Value::Bool(true),
+        Token::False => Value::Bool(false),
+        Token::Null | Token::EndArray | Token::EndObject | Token::Field(_) => Value::Null,
+    })
 }

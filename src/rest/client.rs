@@ -1,15 +1,25 @@
 //! Requests from worker to worker: forwarded ones, and task configurations for the leader.
 
-use std::time::Duration;
+use std::{error::Error as _, sync::OnceLock, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use model::connector::Props;
+
+use crate::tls;
 
 /// As long as Connect gives a request.
 const REQUEST_MAX: Duration = Duration::from_secs(90);
+
+/// A worker that is gone shall not hold up what asks it.
+const CONNECT_MAX: Duration = Duration::from_secs(15);
 
 /// More than any answer needs.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -21,33 +31,91 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
 }
 
-/// Sends a request. The error says what was tried and why it failed.
-pub(crate) async fn send(
-    method: &Method,
-    url: &str,
-    headers: &[(&str, &str)],
-    body: Vec<u8>,
-) -> Result<Reply, String> {
-    let failed = |why: &dyn std::fmt::Display| format!("{method} {url}: {why}");
-    let mut request =
-        Request::builder().method(method).uri(url).header(header::CONTENT_TYPE, "application/json");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
+/// Sends requests to other workers, over TLS with the certificates of this one's listeners.
+pub struct Client {
+    /// The keys of TLS: read when the first request needs them, as groups without TLS set none.
+    props: Props,
+    prefix: String,
+    plain: legacy::Client<HttpConnector, Body>,
+    secured: OnceLock<Result<legacy::Client<HttpsConnector<HttpConnector>, Body>, String>>,
+}
+
+impl Client {
+    pub(super) fn new(props: &Props, prefix: &str) -> Self {
+        let tls = props
+            .iter()
+            .filter(|(key, _)| key.strip_prefix(prefix).is_some_and(|key| key.starts_with("ssl.")));
+        Self {
+            props: tls.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            prefix: prefix.to_owned(),
+            plain: legacy::Client::builder(TokioExecutor::new()).build(connector()),
+            secured: OnceLock::new(),
+        }
     }
-    let request = request.body(Body::from(body)).map_err(|error| failed(&error))?;
-    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
-    let work = async {
-        let response = client.request(request).await.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            failed(&format!("{error}: {}", cause.unwrap_or_default()))
-        })?;
-        let (head, body) = response.into_parts();
-        let body = to_bytes(Body::new(body), BODY_BYTES_MAX).await;
-        let body = body.map_err(|error| failed(&error))?.to_vec();
-        Ok(Reply { status: head.status, headers: head.headers, body })
-    };
-    match tokio::time::timeout(REQUEST_MAX, work).await {
-        Ok(done) => done,
-        Err(_) => Err(failed(&format!("no answer within {} s", REQUEST_MAX.as_secs()))),
+
+    fn secured(&self) -> Result<&legacy::Client<HttpsConnector<HttpConnector>, Body>, String> {
+        let made = self.secured.get_or_init(|| {
+            let tls =
+                tls::worker_client(&self.props, &self.prefix).map_err(|error| error.trace())?;
+            let connector = HttpsConnectorBuilder::new()
+                .with_tls_config(tls.as_ref().clone())
+                .https_only()
+                .enable_http1()
+                .wrap_connector(connector());
+            Ok(legacy::Client::builder(TokioExecutor::new()).build(connector))
+        });
+        made.as_ref().map_err(|wrong| format!("Failed to start RestClient: {wrong}"))
     }
+
+    /// Sends a request. The error says what was tried and why it failed.
+    pub(crate) async fn send(
+        &self,
+        method: &Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Reply, String> {
+        let failed = |why: &dyn std::fmt::Display| format!("{method} {url}: {why}");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, "kafka-connect");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body)).map_err(|error| failed(&error))?;
+        let secured = request.uri().scheme_str() == Some("https");
+        let work = async {
+            let sent = match secured {
+                true => self.secured()?.request(request).await,
+                false => self.plain.request(request).await,
+            };
+            let response = sent.map_err(|error| {
+                let mut why = error.to_string();
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    why.push_str(&format!(": {error}"));
+                    cause = error.source();
+                }
+                failed(&why)
+            })?;
+            let (head, body) = response.into_parts();
+            let body = to_bytes(Body::new(body), BODY_BYTES_MAX).await;
+            let body = body.map_err(|error| failed(&error))?.to_vec();
+            Ok(Reply { status: head.status, headers: head.headers, body })
+        };
+        match tokio::time::timeout(REQUEST_MAX, work).await {
+            Ok(done) => done,
+            Err(_) => Err(failed(&format!("no answer within {} s", REQUEST_MAX.as_secs()))),
+        }
+    }
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT_MAX));
+    connector.enforce_http(false);
+    connector
 }

@@ -36,6 +36,7 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
 
         ([name, "tasks"], _) if get => Ok(Answer::ok(&herder.tasks(name).await?)),
         ([name, "tasks"], &Method::POST) => {
+            body::tasks(call)?;
             herder.put_tasks(name, signature(call)).await?;
             Ok(Answer::Empty(StatusCode::NO_CONTENT))
         }
@@ -47,22 +48,29 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
         ([_, "fence"], _) => Err(wrong_method(call, &["OPTIONS", "PUT"])),
 
         ([name, "tasks", task, "status"], _) if get => {
-            Ok(Answer::ok(&herder.task_status(name, number(task)?).await?))
+            let task = number(task)?;
+            match usize::try_from(task) {
+                Ok(id) => Ok(Answer::ok(&herder.task_status(name, id).await?)),
+                Err(_) => {
+                    let text = format!("No status found for task {name}-{task}");
+                    Err(Refusal::new(404, text).into())
+                }
+            }
         }
         ([_, "tasks", _, "status"], _) => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
         ([name, "tasks", task, "restart"], &Method::POST) => {
-            call.require_json()?;
-            herder.restart_task(name, number(task)?).await?;
+            let task = number(task)?;
+            // A task below none is one that no connector has.
+            herder.restart_task(name, usize::try_from(task).unwrap_or(usize::MAX)).await?;
             Ok(Answer::Empty(StatusCode::NO_CONTENT))
         }
         ([_, "tasks", _, "restart"], _) => Err(wrong_method(call, &["POST", "OPTIONS"])),
 
         ([name, "restart"], &Method::POST) => restart(api, call, name).await,
         ([_, "restart"], _) => Err(wrong_method(call, &["POST", "OPTIONS"])),
-        ([name, "pause"], &Method::PUT) => aim(api, call, name, Target::Paused).await,
-        ([name, "resume"], &Method::PUT) => aim(api, call, name, Target::Running).await,
+        ([name, "pause"], &Method::PUT) => aim(api, name, Target::Paused).await,
+        ([name, "resume"], &Method::PUT) => aim(api, name, Target::Running).await,
         ([name, "stop"], &Method::PUT) => {
-            call.require_json()?;
             herder.stop(name).await?;
             Ok(Answer::Empty(StatusCode::NO_CONTENT))
         }
@@ -77,7 +85,6 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
         }
         ([_, "topics"], _) => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
         ([name, "topics", "reset"], &Method::PUT) => {
-            call.require_json()?;
             herder.reset_topics(name).await?;
             Ok(Answer::Empty(StatusCode::ACCEPTED))
         }
@@ -99,7 +106,7 @@ fn signature<'c>(call: &Call<'c>) -> Signature<'c> {
 }
 
 /// The id of a task. A path without a number there does not exist.
-fn number(text: &str) -> Result<usize, Answer> {
+fn number(text: &str) -> Result<i32, Answer> {
     text.parse().map_err(|_| Refusal::new(404, "HTTP 404 Not Found").into())
 }
 
@@ -144,10 +151,7 @@ async fn create(api: &Api, call: &Call<'_>) -> Outcome {
 }
 
 async fn put_config(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
-    let Some(config) = body::config(call)? else {
-        let text = "the request has no body; send the connector's configuration as a JSON object";
-        return Err(Refusal::new(500, text).into());
-    };
+    let config = body::some_config(call)?;
     let config = named(config, name)?;
     let (new, info) = api.herder.put(name, config, None, true).await?;
     if new { created(name.to_owned(), &info) } else { Ok(Answer::ok(&info)) }
@@ -180,7 +184,6 @@ fn named(mut config: RawConfig, name: &str) -> Result<RawConfig, Answer> {
 }
 
 async fn restart(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
-    call.require_json()?;
     let include_tasks = call.flag("includeTasks", false);
     let only_failed = call.flag("onlyFailed", false);
     if !include_tasks && !only_failed {
@@ -191,8 +194,7 @@ async fn restart(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
     Ok(Answer::json(StatusCode::ACCEPTED, &plan))
 }
 
-async fn aim(api: &Api, call: &Call<'_>, name: &str, target: Target) -> Outcome {
-    call.require_json()?;
+async fn aim(api: &Api, name: &str, target: Target) -> Outcome {
     api.herder.aim(name, target).await?;
     Ok(Answer::Empty(StatusCode::ACCEPTED))
 }

@@ -5,14 +5,12 @@
 
 use axum::http::Method;
 
-use super::{Answer, Api, Call, Outcome, wrong_method};
-use crate::metrics::text::CONTENT_TYPE;
+use super::{Answer, Call, Outcome, wrong_method};
+use crate::metrics::{Metrics, text::CONTENT_TYPE};
 
-pub(super) fn serve(api: &Api, call: &Call<'_>) -> Outcome {
+pub(super) fn serve(metrics: &Metrics, call: &Call<'_>) -> Outcome {
     match *call.method {
-        Method::GET | Method::HEAD => {
-            Ok(Answer::Text(CONTENT_TYPE, api.metrics.text().into_bytes()))
-        }
+        Method::GET | Method::HEAD => Ok(Answer::Text(CONTENT_TYPE, metrics.text().into_bytes())),
         _ => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
     }
 }

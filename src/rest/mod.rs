@@ -1,17 +1,22 @@
 //! The Connect REST API: paths, statuses and texts of Kafka Connect 4.3, one file per resource.
 //!
 //! Requests are matched by hand instead of by a router's rules, because what Connect answers to
-//! wrong methods, types and paths is part of the contract.
+//! wrong methods, types and paths is part of the contract. A request goes through
+//!
+//! 1. limits of its line and headers, and what a path may hold ([`path`]),
+//! 2. the table of paths, methods and types ([`routes`]),
+//! 3. the login ([`auth`]), unless another worker sends it, which signs it,
+//! 4. its resource, or another worker that can do it ([`forward`]),
+//! 5. headers for pages from elsewhere ([`cors`]) and those that were configured ([`headers`]).
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
-    extract::State,
-    http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header},
+    http::{HeaderMap, Method, Request, Response, StatusCode, header, request},
 };
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,23 +25,56 @@ use crate::{
     metrics::Metrics,
 };
 
+mod auth;
 mod body;
-pub(crate) mod client;
+mod client;
+pub mod config;
 mod connectors;
+mod cors;
+mod forward;
+mod headers;
+mod json;
 mod loggers;
 mod metrics;
 mod offsets;
+mod path;
 mod plugins;
+mod respond;
 mod root;
+mod routes;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use path::encode as percent_encode;
 pub(crate) use root::{KAFKA_VERSION, build_version};
+
+use self::{
+    config::RestConfig,
+    respond::{Asked, respond},
+    routes::Part,
+};
 
 /// As long as Connect gives a request.
 const REQUEST_MAX: Duration = Duration::from_secs(90);
 
 /// More than any configuration needs: the largest are some ten thousand table names.
 const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// Of a request's line, and of that with all headers; the JVM's too.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// What the server works on. The herder comes later, when it has read its topics: until then a
+/// request that needs it waits.
+#[derive(Clone)]
+pub struct Server {
+    pub rest: Arc<RestConfig>,
+    pub herder: watch::Receiver<Option<Arc<dyn Herder>>>,
+    pub loggers: Arc<Loggers>,
+    pub metrics: Arc<Metrics>,
+    /// When the start began, for those that have to wait.
+    pub since: chrono::DateTime<chrono::Utc>,
+}
 
 /// What the resources work on.
 #[derive(Clone)]
@@ -67,8 +105,8 @@ pub(crate) enum Answer {
     Options(&'static [&'static str]),
     /// Another worker has to do it.
     Elsewhere(String),
-    /// What another worker answered.
-    Forwarded(Box<client::Reply>),
+    /// A plain text under the type that was asked for.
+    Plain(StatusCode, &'static str),
 }
 
 impl Answer {
@@ -77,7 +115,7 @@ impl Answer {
     }
 
     pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Self {
-        match serde_json::to_vec(value) {
+        match respond::json(value) {
             Ok(body) => Answer::Json(status, body),
             Err(error) => refuse(&Refusal::new(500, error.to_string())),
         }
@@ -117,118 +155,174 @@ impl Call<'_> {
         }
     }
 
-    /// Refuses bodies that are not JSON by their type.
-    pub(crate) fn require_json(&self) -> Result<(), Answer> {
-        let Some(content) = self.headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-        let kind = content.to_str().unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        match kind.eq_ignore_ascii_case("application/json") || kind == "*/*" {
+    /// Refuses a body for whose type there is no reader.
+    pub(crate) fn require_reader(&self) -> Result<(), Answer> {
+        let json = routes::content_type(self.headers)
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+        match json || self.body.is_empty() {
             true => Ok(()),
-            false => Err(Answer::Unmatched(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+            false => Err(Refusal::new(415, "HTTP 415 Unsupported Media Type").into()),
         }
     }
 }
 
-/// All paths.
-pub fn router(api: Api) -> Router {
-    Router::new().fallback(handle).with_state(api)
-}
-
-async fn handle(State(api): State<Api>, request: Request<Body>) -> Response<Body> {
-    let started = std::time::Instant::now();
-    let method = request.method().clone();
-    let uri = request.uri().clone();
-    let host = request.headers().get(header::HOST).cloned();
-    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let json_wanted = accept.is_some_and(|accept| accept.contains("application/json"));
-    let answer = serve(api, request).await;
-    let response = respond(answer, &method, host, json_wanted);
-    tracing::debug!(
-        target: "riverrun::rest::access",
-        "\"{method} {uri}\" {} {} ms",
-        response.status().as_u16(),
-        started.elapsed().as_millis()
-    );
-    response
-}
-
-async fn serve(api: Api, request: Request<Body>) -> Answer {
-    let (head, body) = request.into_parts();
-    let Some(decoded) = decode_path(head.uri.path()) else {
-        return refuse(&Refusal::new(400, "HTTP 400 Bad Request"));
-    };
-    let body = match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(error) => {
-            return refuse(&Refusal::new(
-                413,
-                format!("the request's body is not read, at most {BODY_BYTES_MAX} bytes: {error}"),
-            ));
-        }
-    };
-    // On a task of its own, so that what a request has begun is ended even when the client is gone.
-    let work = tokio::spawn(async move {
-        let path: Vec<&str> = decoded.iter().map(String::as_str).collect();
-        let call = Call {
-            method: &head.method,
-            path: &path,
-            query: parse_query(head.uri.query().unwrap_or_default()),
-            headers: &head.headers,
-            body: &body,
+impl Server {
+    async fn handle<B>(
+        &self,
+        part: Part,
+        scheme: &'static str,
+        request: Request<B>,
+    ) -> Response<Body>
+    where
+        B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let started = std::time::Instant::now();
+        let (head, body) = request.into_parts();
+        let asked = Asked::new(&head, scheme);
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        let cors = match (&self.rest.cors, part) {
+            (Some(cors), Part::Main { .. }) => cors.headers(&head.method, &head.headers),
+            _ => Vec::new(),
         };
-        // A scraper asks for the formats of Prometheus.
-        if !acceptable(&head.headers) && path != ["metrics"] {
-            return Answer::Unmatched(StatusCode::NOT_ACCEPTABLE);
+        let answer =
+            self.serve(part, head, Body::new(body)).await.unwrap_or_else(|refused| refused);
+        let mut response = respond(answer, &asked);
+        for (name, value) in cors {
+            response.headers_mut().append(name, value);
         }
-        match route(&api, &call).await.unwrap_or_else(|refused| refused) {
-            Answer::Elsewhere(url) => forward(&url, &head.uri, &call).await,
-            answer => answer,
+        if let Part::Main { .. } = part {
+            headers::apply(&self.rest.headers, response.headers_mut());
         }
-    });
-    match tokio::time::timeout(REQUEST_MAX, work).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(panic)) => refuse(&Refusal::new(500, format!("the request failed: {panic}"))),
-        Err(_) => refuse(&Refusal::new(500, "Request timed out")),
+        tracing::debug!(
+            target: "riverrun::rest::access",
+            "\"{method} {uri}\" {} {} ms",
+            response.status().as_u16(),
+            started.elapsed().as_millis()
+        );
+        response
+    }
+
+    async fn serve(&self, part: Part, head: request::Parts, body: Body) -> Outcome {
+        check_size(&head)?;
+        let decoded =
+            path::parts(head.uri.path()).map_err(|wrong| Answer::from(Refusal::new(400, wrong)))?;
+        let path: Vec<&str> = decoded.iter().map(String::as_str).collect();
+        let route = routes::find(part, &head.method, &path, &head.headers)?;
+        // The JVM has no logins on a listener of its own for `/admin`.
+        let login_asked = part != Part::Admin && !route.internal();
+        if let (Some(logins), true) = (&self.rest.logins, login_asked) {
+            let login = head.headers.get(header::AUTHORIZATION);
+            let login = login.map(|login| String::from_utf8_lossy(login.as_bytes()));
+            match logins.admits(login.as_deref()) {
+                Ok(true) => {}
+                Ok(false) => return Err(Answer::Plain(StatusCode::UNAUTHORIZED, auth::REFUSED)),
+                Err(wrong) => return Err(Refusal::new(500, wrong).into()),
+            }
+        }
+        if head.method == Method::OPTIONS {
+            return Ok(Answer::Options(route.methods));
+        }
+        let body = read_body(body).await?;
+        // On a task of its own, so that what a request has begun is ended even when the client is
+        // gone.
+        let server = self.clone();
+        let work = tokio::spawn(async move {
+            let path: Vec<&str> = decoded.iter().map(String::as_str).collect();
+            let call = Call {
+                method: &head.method,
+                path: &path,
+                query: path::query(head.uri.query().unwrap_or_default()),
+                headers: &head.headers,
+                body: &body,
+            };
+            match server.route(&call).await {
+                Ok(Answer::Elsewhere(url)) | Err(Answer::Elsewhere(url)) => {
+                    forward::forward(&server.rest.client, &url, head.uri.path(), &call).await
+                }
+                answered => answered,
+            }
+        });
+        match tokio::time::timeout(REQUEST_MAX, work).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(panic)) => Err(Refusal::new(500, format!("the request failed: {panic}")).into()),
+            Err(_) => {
+                let starting = self.herder.borrow().is_none();
+                let stage = if starting { format!(". {}", self.stage()) } else { String::new() };
+                Err(Refusal::new(500, format!("Request timed out{stage}")).into())
+            }
+        }
+    }
+
+    /// What the worker does before its herder has started, as the JVM says it.
+    fn stage(&self) -> String {
+        format!(
+            "The worker is currently initializing and reading to the end of internal topics, which \
+             began at {}.",
+            self.since.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+        )
+    }
+
+    /// The herder, as soon as there is one.
+    async fn api(&self) -> Result<Api, Answer> {
+        let mut herder = self.herder.clone();
+        let started = herder.wait_for(Option::is_some).await.ok().and_then(|herder| herder.clone());
+        match started {
+            Some(herder) => {
+                Ok(Api { herder, loggers: self.loggers.clone(), metrics: self.metrics.clone() })
+            }
+            None => Err(Refusal::new(503, "the worker is stopping").into()),
+        }
+    }
+
+    async fn route(&self, call: &Call<'_>) -> Outcome {
+        match call.path {
+            [] => Ok(root::info(self)),
+            ["health"] => root::health(self, root::CHECK_MAX).await,
+            ["metrics"] => metrics::serve(&self.metrics, call),
+            ["connectors", ..] => Box::pin(connectors::serve(&self.api().await?, call)).await,
+            ["connector-plugins", _, "config", "validate"] => {
+                Box::pin(plugins::serve(Some(&self.api().await?), call)).await
+            }
+            ["connector-plugins", ..] => Box::pin(plugins::serve(None, call)).await,
+            ["admin", "loggers", ..] => loggers::serve(self, call).await,
+            _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
+        }
     }
 }
 
-/// Sends a request on to the worker that can do it: from the first to the leader, and from there to
-/// the owner, but no further, as workers that disagree would send it round for ever.
-async fn forward(to: &str, uri: &axum::http::Uri, call: &Call<'_>) -> Answer {
-    let hop = call.query.iter().find(|(key, _)| key == "forward").map(|(_, value)| value.as_str());
-    if to.is_empty() {
-        let text = "Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway.";
-        return refuse(&Refusal::new(409, text));
+fn check_size(head: &request::Parts) -> Result<(), Answer> {
+    let line = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if line > HEAD_BYTES_MAX {
+        return Err(Refusal::new(414, "URI Too Long").into());
     }
-    if hop.is_some_and(|hop| !hop.eq_ignore_ascii_case("true")) {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    match line + fields.sum::<usize>() > HEAD_BYTES_MAX {
+        true => Err(Refusal::new(431, "Request Header Fields Too Large").into()),
+        false => Ok(()),
+    }
+}
+
+async fn read_body(body: Body) -> Result<axum::body::Bytes, Answer> {
+    use axum::body::HttpBody as _;
+    let too_long = || {
         let text =
-            "Cannot complete request because of a conflicting operation (e.g. worker rebalance)";
-        return refuse(&Refusal::new(409, text));
+            format!("the request's body is not read: it has more than {BODY_BYTES_MAX} bytes");
+        Answer::from(Refusal::new(413, text))
+    };
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_long());
     }
-    let given = uri.query().unwrap_or_default().split('&');
-    let mut query: Vec<&str> =
-        given.filter(|pair| !pair.is_empty() && !pair.starts_with("forward=")).collect();
-    query.push(if hop.is_none() { "forward=true" } else { "forward=false" });
-    let url = format!("{}{}?{}", to.trim_end_matches('/'), uri.path(), query.join("&"));
-    let login = call.headers.get(header::AUTHORIZATION).and_then(|login| login.to_str().ok());
-    let headers: Vec<_> = login.map(|login| ("authorization", login)).into_iter().collect();
-    tracing::debug!("forwarding {} {uri} to {to}", call.method);
-    match client::send(call.method, &url, &headers, call.body.to_vec()).await {
-        Ok(reply) => Answer::Forwarded(Box::new(reply)),
-        Err(why) => {
-            refuse(&Refusal::new(500, format!("IO Error trying to forward REST request: {why}")))
-        }
-    }
-}
-
-async fn route(api: &Api, call: &Call<'_>) -> Outcome {
-    match call.path {
-        [] | ["health"] => root::serve(api, call),
-        ["metrics"] => metrics::serve(api, call),
-        ["connectors", ..] => Box::pin(connectors::serve(api, call)).await,
-        ["connector-plugins", ..] => Box::pin(plugins::serve(api, call)).await,
-        ["admin", "loggers", ..] if api.herder.worker().admin => loggers::serve(api, call).await,
-        _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
+    let reading = axum::body::to_bytes(body, BODY_BYTES_MAX);
+    match tokio::time::timeout(REQUEST_MAX, reading).await {
+        Ok(Ok(body)) => Ok(body),
+        // It has turned out too long, or broken off, and then nobody hears the answer.
+        Ok(Err(_)) => Err(too_long()),
+        Err(_) => Err(Refusal::new(
+            408,
+            format!("the request's body did not come within {} s", REQUEST_MAX.as_secs()),
+        )
+        .into()),
     }
 }
 
@@ -238,144 +332,6 @@ pub(crate) fn wrong_method(call: &Call<'_>, allowed: &'static [&'static str]) ->
         Method::OPTIONS => Answer::Options(allowed),
         _ => Answer::Unmatched(StatusCode::METHOD_NOT_ALLOWED),
     }
-}
-
-fn acceptable(headers: &HeaderMap) -> bool {
-    let mut kinds = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|kind| kind.split(';').next().unwrap_or_default().trim())
-        .peekable();
-    kinds.peek().is_none()
-        || kinds.any(|kind| ["application/json", "application/*", "*/*"].contains(&kind))
-}
-
-/// The parts of a path: no empty ones at the end, percent signs decoded, path parameters cut off.
-fn decode_path(path: &str) -> Option<Vec<String>> {
-    let parts: Vec<&str> = path.split('/').skip(1).collect();
-    let parts = match parts.split_last() {
-        Some((&"", rest)) => rest,
-        _ => &parts[..],
-    };
-    let decode = |part: &&str| match part.split(';').next().unwrap_or_default() {
-        "" => None,
-        part => percent_decode(part, false),
-    };
-    parts.iter().map(decode).collect()
-}
-
-fn parse_query(query: &str) -> Vec<(String, String)> {
-    let pair = |pair: &str| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((percent_decode(key, true)?, percent_decode(value, true)?))
-    };
-    query.split('&').filter(|text| !text.is_empty()).filter_map(pair).collect()
-}
-
-fn percent_decode(text: &str, plus: bool) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte == b'%' {
-            let (hex, tail) = rest.split_at_checked(2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?);
-            rest = tail;
-        } else {
-            bytes.push(if plus && byte == b'+' { b' ' } else { byte });
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-pub(crate) fn percent_encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => out.push(char::from(byte)),
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+'
-            | b',' | b';' | b'=' | b':' | b'@' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
-fn respond(
-    answer: Answer,
-    method: &Method,
-    host: Option<HeaderValue>,
-    json_wanted: bool,
-) -> Response<Body> {
-    let mut response = Response::builder();
-    let body = match answer {
-        Answer::Json(status, body) => {
-            response = response.status(status).header(header::CONTENT_TYPE, "application/json");
-            body
-        }
-        Answer::Text(kind, body) => {
-            response = response.header(header::CONTENT_TYPE, kind);
-            body
-        }
-        Answer::Created(name, body) => {
-            let host = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
-            let location = format!("http://{host}/connectors/{}", percent_encode(&name));
-            response = response
-                .status(StatusCode::CREATED)
-                .header(header::LOCATION, location)
-                .header(header::CONTENT_TYPE, "application/json");
-            body
-        }
-        Answer::Empty(status) => {
-            response = response.status(status);
-            Vec::new()
-        }
-        // Answered by `serve`, which knows the request.
-        Answer::Elsewhere(_) => {
-            response = response.status(StatusCode::SERVICE_UNAVAILABLE);
-            Vec::new()
-        }
-        Answer::Forwarded(reply) => {
-            response = response.status(reply.status);
-            for name in [header::CONTENT_TYPE, header::LOCATION] {
-                if let Some(value) = reply.headers.get(&name) {
-                    response = response.header(name, value);
-                }
-            }
-            reply.body
-        }
-        Answer::Unmatched(status) => {
-            response = response.status(status);
-            let reason = status.canonical_reason().unwrap_or_default();
-            let message = format!("HTTP {} {reason}", status.as_u16());
-            let message = ErrorMessage { error_code: status.as_u16(), message: &message };
-            serde_json::to_vec(&message).unwrap_or_default()
-        }
-        Answer::Options(allowed) => {
-            response = response.header(header::ALLOW, allowed.join(",")).header(
-                header::CONTENT_TYPE,
-                if json_wanted { "application/json" } else { "text/plain" },
-            );
-            // A client that wants JSON gets the header alone.
-            if json_wanted { Vec::new() } else { allowed.join(", ").into_bytes() }
-        }
-    };
-    if *method == Method::HEAD {
-        response = response.header(header::CONTENT_LENGTH, body.len());
-        return finish(response.body(Body::empty()));
-    }
-    finish(response.body(Body::from(body)))
-}
-
-fn finish(built: Result<Response<Body>, axum::http::Error>) -> Response<Body> {
-    built.unwrap_or_else(|error| {
-        tracing::error!("an answer could not be built: {error}");
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        response
-    })
 }
 
 /// Ends the servers.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Answer, Api, Call, Outcome, body, wrong_method};
 use crate::{
-    herder::{Refusal, validate},
+    herder::{Refusal, validate, versions::Range},
     plugins,
 };
 
@@ -17,17 +17,15 @@ struct PluginInfo {
     version: &'static str,
 }
 
-pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
+/// Only validation needs the herder.
+pub(super) async fn serve(api: Option<&Api>, call: &Call<'_>) -> Outcome {
     let get = matches!(*call.method, Method::GET | Method::HEAD);
     match call.path.get(1..).unwrap_or_default() {
         [] if get => Ok(Answer::ok(&list(call.flag("connectorsOnly", true)))),
         [] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
         [class, "config"] if get => keys(call, class),
         [_, "config"] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
-        [class, "config", "validate"] if *call.method == Method::PUT => {
-            validate(api, call, class).await
-        }
-        [_, "config", "validate"] => Err(wrong_method(call, &["OPTIONS", "PUT"])),
+        [class, "config", "validate"] if let Some(api) = api => validate(api, call, class).await,
         _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
     }
 }
@@ -52,15 +50,21 @@ fn list(connectors_only: bool) -> Vec<PluginInfo> {
 /// The plugin's own keys, then those every connector has and it does not define itself.
 fn keys(call: &Call<'_>, class: &str) -> Outcome {
     let wanted = call.query.iter().find(|(key, _)| key == "version").map(|(_, value)| value);
-    let check_version = |class: &str, version: &str| match wanted {
-        Some(wanted) if wanted != version => Err(Answer::from(Refusal::new(
-            400,
-            format!(
-                "Plugin {class} not found that matches the version range [{wanted},{wanted}], \
-                 available versions: [{version}]"
-            ),
-        ))),
-        _ => Ok(()),
+    let check_version = |class: &str, version: &str| {
+        let Some(wanted) = wanted else { return Ok(()) };
+        let range = Range::parse(wanted).map_err(|_| {
+            Answer::from(Refusal::new(400, format!("Invalid version specification: {wanted}")))
+        })?;
+        match range {
+            Some(range) if !range.has(version) => Err(Answer::from(Refusal::new(
+                400,
+                format!(
+                    "Plugin {class} not found that matches the version range {range}, available \
+                     versions: [{version}]"
+                ),
+            ))),
+            _ => Ok(()),
+        }
     };
     if let Some(plugin) = plugins::connector(class) {
         check_version(plugin.class(), plugin.version())?;
@@ -81,10 +85,7 @@ fn keys(call: &Call<'_>, class: &str) -> Outcome {
 }
 
 async fn validate(api: &Api, call: &Call<'_>, class: &str) -> Outcome {
-    let Some(config) = body::config(call)? else {
-        let text = "the request has no body; send the connector's configuration as a JSON object";
-        return Err(Refusal::new(500, text).into());
-    };
+    let config = body::some_config(call)?;
     if let Some(included) = config.get("connector.class")
         && !simple(included).ends_with(simple(class))
     {

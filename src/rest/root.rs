@@ -1,9 +1,11 @@
 //! `GET /` and `GET /health`.
 
-use axum::http::{Method, StatusCode};
+use std::time::Duration;
+
+use axum::http::StatusCode;
 use serde::Serialize;
 
-use super::{Answer, Api, Call, Outcome, wrong_method};
+use super::{Answer, Outcome, Server};
 
 /// The version of Kafka Connect whose API this is; clients look at it.
 pub(crate) const KAFKA_VERSION: &str = "4.3.1";
@@ -18,8 +20,11 @@ struct ServerInfo {
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
-    message: &'static str,
+    message: String,
 }
+
+/// How long the check may take.
+pub(super) const CHECK_MAX: Duration = Duration::from_secs(10);
 
 /// Our own version: the package's and the commit it was built from.
 pub(crate) fn build_version() -> String {
@@ -27,22 +32,39 @@ pub(crate) fn build_version() -> String {
     format!("riverrun-{}-{commit}", env!("CARGO_PKG_VERSION"))
 }
 
-pub(super) fn serve(api: &Api, call: &Call<'_>) -> Outcome {
-    if !matches!(*call.method, Method::GET | Method::HEAD) {
-        return Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"]));
-    }
-    Ok(match call.path {
-        ["health"] => Answer::json(
-            StatusCode::OK,
-            &Health {
-                status: "healthy",
-                message: "Worker has completed startup and is ready to handle requests.",
-            },
-        ),
-        _ => Answer::ok(&ServerInfo {
-            version: KAFKA_VERSION,
-            commit: build_version(),
-            kafka_cluster_id: api.herder.cluster_id(),
-        }),
+pub(super) fn info(server: &Server) -> Answer {
+    Answer::ok(&ServerInfo {
+        version: KAFKA_VERSION,
+        commit: build_version(),
+        kafka_cluster_id: server.herder.borrow().as_ref().and_then(|herder| herder.cluster_id()),
     })
+}
+
+/// Healthy is a worker whose herder answers; the JVM waits as long for one that starts.
+pub(super) async fn health(server: &Server, within: Duration) -> Outcome {
+    let answer = |status: StatusCode, name: &'static str, message: String| {
+        Ok(Answer::json(status, &Health { status: name, message }))
+    };
+    let check = async {
+        let api = server.api().await?;
+        api.herder.check().await.map_err(Answer::from)
+    };
+    match tokio::time::timeout(within, check).await {
+        Ok(Ok(())) => answer(
+            StatusCode::OK,
+            "healthy",
+            "Worker has completed startup and is ready to handle requests.".to_owned(),
+        ),
+        _ if server.herder.borrow().is_none() => answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting",
+            format!("Worker is still starting up. {}", server.stage()),
+        ),
+        _ => answer(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "unhealthy",
+            "Worker was unable to handle this request and may be unable to handle other requests."
+                .to_owned(),
+        ),
+    }
 }

@@ -451,6 +451,10 @@ impl Herder for Distributed {
         self.shared.configs.put_logger(namespace, &level).await.map_err(failed)
     }
 
+    fn grouped(&self) -> bool {
+        true
+    }
+
     async fn shut_down(&self) {
         self.shared.stopping.cancel();
         self.shared.stopped.cancelled().await;

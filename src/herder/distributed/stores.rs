@@ -180,9 +180,9 @@ impl Store {
             headers.push(("X-Connect-Authorization", signature.as_str()));
             headers.push(("X-Connect-Request-Signature-Algorithm", keys::ALGORITHM));
         }
-        let reply = crate::rest::client::send(&axum::http::Method::POST, &url, &headers, body)
-            .await
-            .map_err(now)?;
+        let client = &shared.worker.rest.client;
+        let reply =
+            client.send(&axum::http::Method::POST, &url, &headers, body).await.map_err(now)?;
         match reply.status.is_success() {
             true => Ok(()),
             false => Err(Failed::Now {
