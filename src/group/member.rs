@@ -150,6 +150,8 @@ pub struct Member {
     last: Option<Assignment>,
     /// Beats from a join to the next.
     heart: Option<Heart>,
+    /// Where a round is waited for. A broker takes no other request from a connection meanwhile.
+    waiting: Option<Connection>,
 }
 
 /// What comes of one attempt to join.
@@ -182,6 +184,7 @@ impl Member {
             completed: NO_GENERATION,
             last: None,
             heart: None,
+            waiting: None,
         })
     }
 
@@ -198,6 +201,7 @@ impl Member {
         assign: &mut dyn LeaderAssign,
     ) -> Result<Round> {
         self.heart = None;
+        self.stop_waiting();
         let joined = self.join_until_settled(joining, assign).await;
         if joined.is_err() {
             self.heart = None;
@@ -257,6 +261,7 @@ impl Member {
     /// Leaves the group. The member may join again, as a new one.
     pub async fn leave(&mut self, reason: &str) -> Result<()> {
         self.heart = None;
+        self.stop_waiting();
         let id = std::mem::take(&mut self.id);
         if id == NO_MEMBER_ID {
             return Ok(());
@@ -285,6 +290,13 @@ impl Member {
         }
     }
 
+    /// After a join that was dropped.
+    fn stop_waiting(&mut self) {
+        if let Some(connection) = self.waiting.take() {
+            self.coordinator.forget(&connection);
+        }
+    }
+
     fn group(&self) -> GroupId {
         GroupId(StrBytes::from_string(self.settings.group_id.clone()))
     }
@@ -297,7 +309,10 @@ impl Member {
     ) -> Result<Attempt> {
         let request = self.join_request(joining)?;
         let limit = self.settings.request_timeout.max(self.settings.rebalance_timeout + JOIN_GRACE);
-        let joined = match connection.call(&request, limit).await {
+        self.waiting = Some(connection.clone());
+        let joined = connection.call(&request, limit).await;
+        self.waiting = None;
+        let joined = match joined {
             Ok(joined) => joined,
             Err(error) => return failed(error),
         };
@@ -341,7 +356,10 @@ impl Member {
             members = Some(urls.collect());
         }
         let request = self.sync_request(generation, version, &assignments)?;
-        let synced = match connection.call(&request, limit).await {
+        self.waiting = Some(connection.clone());
+        let synced = connection.call(&request, limit).await;
+        self.waiting = None;
+        let synced = match synced {
             Ok(synced) => synced,
             Err(error) => return failed(error),
         };
