@@ -9,3 +9,4 @@ pub mod plugins;
 pub mod rest;
 pub mod runtime;
 pub mod storage;
+pub mod tls;

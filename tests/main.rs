@@ -3,6 +3,7 @@
 //! Tests that need a server run when its address is in the environment, as `./test` sets it, and
 //! say on standard error that they were skipped when it is not.
 
+mod chaos;
 mod crash;
 mod differential;
 mod distributed;
@@ -13,4 +14,6 @@ mod harness;
 mod quickstart;
 mod rest;
 mod resume;
+mod security;
+mod sinks;
 mod tidy;

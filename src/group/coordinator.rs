@@ -114,15 +114,20 @@ impl Coordinator {
             }
         };
         drop(asked);
-        let connection = Connection::open(&found, &self.settings.client_id, limit).await?;
+        let connection = self.open(&found, limit).await?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(connection)
     }
 
+    async fn open(&self, address: &str, limit: Duration) -> Result<Connection> {
+        let Settings { client_id, security, .. } = &*self.settings;
+        Connection::open(address, client_id, security, limit).await
+    }
+
     /// Where the coordinator is, as the broker at `address` knows.
     async fn ask(&self, address: &str, limit: Duration) -> Result<String> {
-        let Settings { client_id, group_id, .. } = &*self.settings;
-        let connection = Connection::open(address, client_id, limit).await?;
+        let group_id = &self.settings.group_id;
+        let connection = self.open(address, limit).await?;
         let key = StrBytes::from_string(group_id.clone());
         // From version 4 on several groups can be asked for at once.
         let request = FindCoordinatorRequest::default().with_key_type(KEY_TYPE_GROUP);

@@ -41,6 +41,7 @@ use super::{
     coordinator::{Coordinator, refused},
     heartbeat::Heart,
     leader::Election,
+    security::Security,
     wire::{Assignment, Metadata, Protocol, Version, Work},
 };
 
@@ -59,8 +60,8 @@ const NO_GENERATION: i32 = -1;
 pub struct Settings {
     /// `bootstrap.servers`, each `host:port`.
     pub bootstrap_servers: Vec<String>,
-    /// `security.protocol`.
-    pub security_protocol: String,
+    /// `security.protocol`, with what belongs to it.
+    pub security: Security,
     /// `group.id`.
     pub group_id: String,
     /// `client.id`.
@@ -168,16 +169,9 @@ enum Attempt {
 }
 
 impl Member {
-    pub fn new(settings: Settings) -> Result<Self> {
-        let protocol = settings.security_protocol.to_ascii_uppercase();
-        if protocol != "PLAINTEXT" {
-            return Err(Error::fatal(format!(
-                "security.protocol is {protocol}, which membership in a Connect group does not \
-                 have in this version; use a PLAINTEXT listener"
-            )));
-        }
+    pub fn new(settings: Settings) -> Self {
         let settings = Arc::new(settings);
-        Ok(Self {
+        Self {
             coordinator: Coordinator::new(Arc::clone(&settings)),
             settings,
             id: NO_MEMBER_ID.to_owned(),
@@ -185,7 +179,13 @@ impl Member {
             last: None,
             heart: None,
             waiting: None,
-        })
+        }
+    }
+
+    /// Looks for the group's coordinator and logs in there, as the first join would. Fatal is what a
+    /// person must mend.
+    pub async fn meet(&self) -> Result<()> {
+        self.coordinator.reach().await.map(drop)
     }
 
     /// Takes part in the next round and waits for its end.

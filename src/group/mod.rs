@@ -4,7 +4,8 @@
 //! * [`wire`]: what members tell the leader and the leader answers, in bytes.
 //! * [`eager`], [`cooperative`]: who gets which work; state machines without a clock or a network.
 //! * [`leader`]: what the elected worker does with them.
-//! * [`connection`]: requests to one broker.
+//! * [`connection`]: requests to one broker; `frames`: the bytes of its socket.
+//! * [`security`]: TLS on a connection; `sasl`: the login, `scram`: the words of one.
 //! * `coordinator`: the broker that keeps the group.
 //! * [`member`]: joining and leaving; `heartbeat`: staying.
 
@@ -12,13 +13,18 @@ pub mod connection;
 pub mod cooperative;
 mod coordinator;
 pub mod eager;
+mod frames;
 mod heartbeat;
 pub mod leader;
 pub mod member;
+mod sasl;
+mod scram;
+pub mod security;
 #[cfg(test)]
 mod tests;
 pub mod wire;
 
 pub use leader::{Configured, Election, Leader, Outcome, Owners};
 pub use member::{Event, Joining, LeaderAssign, Member, Round, Settings};
+pub use security::Security;
 pub use wire::{Assignment, Metadata, Protocol, TaskId, Version, Work};

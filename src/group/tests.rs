@@ -24,6 +24,8 @@ use uuid::Uuid;
 
 use super::{connection::Connection, *};
 
+mod secure;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_millis(300);
 
@@ -39,7 +41,7 @@ fn kafka(test: &str) -> Option<String> {
 fn settings(broker: &str, group: &str, protocol: Protocol) -> Settings {
     Settings {
         bootstrap_servers: vec![broker.to_owned()],
-        security_protocol: "PLAINTEXT".into(),
+        security: Security::none(),
         group_id: group.to_owned(),
         client_id: "connect-test".into(),
         protocol,
@@ -81,7 +83,7 @@ impl Worker {
     fn new(broker: &str, group: &str, name: &str, protocol: Protocol) -> Self {
         let tasks = BTreeMap::from([("a".to_owned(), 4), ("b".to_owned(), 4)]);
         Self {
-            member: Member::new(settings(broker, group, protocol)).unwrap(),
+            member: Member::new(settings(broker, group, protocol)),
             assigner: Assigner {
                 leader: Leader::new(Duration::ZERO),
                 configured: Configured { offset: 7, tasks },
@@ -280,7 +282,7 @@ async fn a_member_that_was_removed_hears_of_it() {
     let mut worker = Worker::new(&broker, &group, "w1", Protocol::Sessioned);
     let before = worker.join().await;
     // There is one broker, so it is the coordinator.
-    let other = Connection::open(&broker, "test", PATIENCE).await.unwrap();
+    let other = Connection::open(&broker, "test", &Security::none(), PATIENCE).await.unwrap();
     let identity =
         MemberIdentity::default().with_member_id(StrBytes::from_string(before.member_id.clone()));
     let request = LeaveGroupRequest::default()
@@ -300,7 +302,7 @@ async fn a_group_of_consumers_is_refused() {
     let Some(broker) = kafka("a_group_of_consumers_is_refused") else { return };
     let group = group_name();
     // As the first and only member, a consumer.
-    let other = Connection::open(&broker, "test", PATIENCE).await.unwrap();
+    let other = Connection::open(&broker, "test", &Security::none(), PATIENCE).await.unwrap();
     let range = JoinGroupRequestProtocol::default().with_name(StrBytes::from_static_str("range"));
     let mut request = JoinGroupRequest::default()
         .with_group_id(GroupId(StrBytes::from_string(group.clone())))
@@ -314,15 +316,4 @@ async fn a_group_of_consumers_is_refused() {
     let error = worker.try_join().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Fatal);
     assert!(error.to_string().contains("choose another group.id"), "{error}");
-}
-
-#[test]
-fn only_plain_text_yet() {
-    let secured = Settings {
-        security_protocol: "SASL_SSL".into(),
-        ..settings("127.0.0.1:9", "g", Protocol::Sessioned)
-    };
-    let error = Member::new(secured).map(|_| ()).unwrap_err();
-    assert_eq!(error.kind(), Kind::Fatal);
-    assert!(error.to_string().contains("security.protocol is SASL_SSL"), "{error}");
 }

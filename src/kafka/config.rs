@@ -3,8 +3,8 @@
 //! Later layers win: Connect's defaults for a source's producer, the worker's `producer.*`, the
 //! connector's `producer.override.*`; for admin clients the worker's own client keys, `admin.*` and
 //! `admin.override.*`. A key that neither side knows is passed over with one warning; a key whose
-//! meaning cannot be kept (a JKS store, Kerberos) is refused, because a connection that is less
-//! protected than asked for is worse than none.
+//! meaning cannot be kept (Kerberos, a list of cipher suites) is refused, because a connection that
+//! is less protected than asked for is worse than none.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -90,11 +90,17 @@ pub(super) fn connector_admin(
     client_id: String,
     props: &Props,
 ) -> Result<Settings> {
-    let mut layers = client_keys(worker);
+    let mut layers = connector_admin_keys(worker, props);
     layers.insert("client.id".into(), client_id);
+    build(Kind::Admin, layers)
+}
+
+/// The same in Java's keys.
+pub(super) fn connector_admin_keys(worker: &Props, props: &Props) -> BTreeMap<String, String> {
+    let mut layers = client_keys(worker);
     layers.extend(under(worker, "admin."));
     layers.extend(under(props, "admin.override."));
-    build(Kind::Admin, layers)
+    layers
 }
 
 /// The worker's own client, for the cluster's id and whether Kafka answers.
@@ -291,8 +297,37 @@ fn action(kind: Kind, key: &str) -> Option<Action> {
         | "security.providers"
         | "metadata.max.idle.ms" => Ignore,
         "interceptor.classes" => Refuse("Java classes cannot be loaded here; remove it"),
-        _ if key.starts_with("ssl.") || key.starts_with("sasl.") || key == "security.protocol" => {
-            Special
+        "security.protocol"
+        | "ssl.keystore.location"
+        | "ssl.keystore.password"
+        | "ssl.keystore.type"
+        | "ssl.keystore.key"
+        | "ssl.keystore.certificate.chain"
+        | "ssl.key.password"
+        | "ssl.truststore.location"
+        | "ssl.truststore.password"
+        | "ssl.truststore.type"
+        | "ssl.truststore.certificates"
+        | "ssl.endpoint.identification.algorithm"
+        | "ssl.enabled.protocols"
+        | "ssl.cipher.suites"
+        | "ssl.provider"
+        | "ssl.engine.factory.class"
+        | "sasl.mechanism"
+        | "sasl.jaas.config"
+        | "sasl.client.callback.handler.class"
+        | "sasl.login.callback.handler.class"
+        | "sasl.login.class" => Special,
+        "ssl.protocol"
+        | "ssl.keymanager.algorithm"
+        | "ssl.trustmanager.algorithm"
+        | "ssl.secure.random.implementation" => Ignore,
+        // Of mechanisms that are refused by name, or of a login that is not renewed by its age.
+        _ if ["sasl.kerberos.", "sasl.oauthbearer.", "sasl.login."]
+            .iter()
+            .any(|mechanism| key.starts_with(mechanism)) =>
+        {
+            Ignore
         }
         _ if kind != Kind::Producer => return None,
         "acks" => To("acks"),
@@ -500,6 +535,7 @@ mod tests {
     #[test]
     fn producer_properties() {
         type Lines<'a> = &'a [(&'a str, &'a str)];
+        let authority = include_str!("../tls/testdata/worker.crt").replace('\r', "");
         let cases: &[(Lines<'_>, Lines<'_>, Lines<'_>)] = &[
             (
                 &[],
@@ -552,7 +588,7 @@ mod tests {
                         "org.apache.kafka.common.security.plain.PlainLoginModule required \
                  username=\"u\" password=\"p\";",
                     ),
-                    ("producer.ssl.truststore.location", "/ca.pem"),
+                    ("producer.ssl.truststore.certificates", &authority),
                     ("producer.ssl.truststore.type", "PEM"),
                     ("producer.ssl.endpoint.identification.algorithm", ""),
                 ],
@@ -562,7 +598,7 @@ mod tests {
                     ("sasl.mechanism", "PLAIN"),
                     ("sasl.username", "u"),
                     ("sasl.password", "p"),
-                    ("ssl.ca.location", "/ca.pem"),
+                    ("ssl.ca.pem", &authority),
                     ("ssl.endpoint.identification.algorithm", "none"),
                 ],
             ),
@@ -618,10 +654,10 @@ mod tests {
             let message = error.map(|error| error.to_string()).unwrap_or_default();
             assert!(message.starts_with(answer), "{key}={value}: {message}");
         }
-        let jks =
+        let lost =
             [("producer.security.protocol", "SSL"), ("producer.ssl.keystore.location", "/k.jks")];
-        let error = producer(&props(&jks), "c", 0, &Props::new()).err().unwrap().to_string();
-        assert!(error.contains("keytool -importkeystore -srckeystore /k.jks"), "{error}");
+        let error = producer(&props(&lost), "c", 0, &Props::new()).err().unwrap().to_string();
+        assert!(error.contains("ssl.keystore.location"), "{error}");
         let error = producer(&Props::new(), "c", 0, &Props::new()).err().unwrap().to_string();
         assert!(error.starts_with("bootstrap.servers is not set"), "{error}");
     }

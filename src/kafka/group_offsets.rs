@@ -29,7 +29,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Context, config};
 use crate::{
-    group::connection::Connection,
+    group::{Security, connection::Connection},
     runtime::transport::{ChangeError, OffsetChange},
 };
 
@@ -163,16 +163,6 @@ impl Group {
 
     /// The error codes of the answer.
     async fn delete_offsets(&self, partitions: &[TopicPartition]) -> Result<Vec<i16>> {
-        let settings =
-            config::connector_admin(&self.worker, admin_name(&self.connector), &self.props)?;
-        let security = settings.client.get("security.protocol").unwrap_or("plaintext");
-        if !security.eq_ignore_ascii_case("plaintext") {
-            return Err(Error::fatal(format!(
-                "this version forgets the offsets of single partitions over plain connections only, \
-                 and security.protocol is {security}; give a number in place of null, or reset all \
-                 offsets"
-            )));
-        }
         let coordinator = self.coordinator().await?;
         let mut topics: Vec<OffsetDeleteRequestTopic> = Vec::new();
         for place in partitions {
@@ -202,9 +192,10 @@ impl Group {
     /// A connection to the group's coordinator, by the first broker that answers.
     async fn coordinator(&self) -> Result<Connection> {
         let client_id = admin_name(&self.connector);
+        let security = Security::read(&config::connector_admin_keys(&self.worker, &self.props))?;
         let mut failure = None;
         for address in self.servers.split(',').map(str::trim).filter(|one| !one.is_empty()) {
-            match self.coordinator_by(address, &client_id).await {
+            match self.coordinator_by(address, &client_id, &security).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failure = Some(error),
             }
@@ -212,8 +203,13 @@ impl Group {
         Err(failure.unwrap_or_else(|| Error::fatal("bootstrap.servers names no broker")))
     }
 
-    async fn coordinator_by(&self, address: &str, client_id: &str) -> Result<Connection> {
-        let connection = Connection::open(address, client_id, QUESTION).await?;
+    async fn coordinator_by(
+        &self,
+        address: &str,
+        client_id: &str,
+        security: &Security,
+    ) -> Result<Connection> {
+        let connection = Connection::open(address, client_id, security, QUESTION).await?;
         let key = StrBytes::from_string(self.name.clone());
         // From version 4 on several groups can be asked for at once.
         let request = FindCoordinatorRequest::default();
@@ -234,7 +230,7 @@ impl Group {
         // An IPv6 address stands in brackets before a port.
         let found =
             if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        Connection::open(&found, client_id, QUESTION).await
+        Connection::open(&found, client_id, security, QUESTION).await
     }
 
     /// Deletes the group, and with it all its offsets.

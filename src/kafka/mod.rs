@@ -5,6 +5,8 @@ mod config;
 mod consumer;
 mod dead_letters;
 mod group_offsets;
+mod jaas;
+mod login;
 mod producer;
 mod security;
 
@@ -34,6 +36,8 @@ use crate::runtime::{
 };
 
 pub(crate) use config::own_topic;
+pub(crate) use login::{Login, Mechanism};
+pub(crate) use security::Protocol;
 
 /// A Kafka cluster, as the worker's properties name it.
 pub struct Kafka {
@@ -119,13 +123,19 @@ impl Transport for Kafka {
         if self.ask(within).await.is_some() {
             return Ok(());
         }
-        let error = Error::retriable(format!(
-            "Kafka at {} did not answer within {} s; check bootstrap.servers, the network and \
-             security.protocol",
-            self.servers,
-            within.as_secs()
-        ));
-        Err(match self.client.context().last_error() {
+        let context = self.client.context();
+        let error = match context.refused() {
+            Some(hint) => {
+                Error::fatal(format!("Kafka at {} refused a client: {hint}", self.servers))
+            }
+            None => Error::retriable(format!(
+                "Kafka at {} did not answer within {} s; check bootstrap.servers, the network and \
+                 security.protocol",
+                self.servers,
+                within.as_secs()
+            )),
+        };
+        Err(match context.last_error() {
             Some(last) => error.caused_by(last),
             None => error,
         })
@@ -159,7 +169,7 @@ impl Kafka {
 /// Sends what librdkafka says to the log, under the name of the task it works for.
 pub(crate) struct Context {
     who: String,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<(Option<RDKafkaErrorCode>, String)>>,
     complaints: Complaints,
 }
 
@@ -170,7 +180,26 @@ impl Context {
 
     /// What the client complained of last.
     pub(crate) fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|(_, reason)| reason.clone())
+    }
+
+    /// What a person has to mend, where the last complaint was about TLS or the login.
+    fn refused(&self) -> Option<&'static str> {
+        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.as_ref()?.0? {
+            RDKafkaErrorCode::Authentication => Some(
+                "check the user and password in sasl.jaas.config, and sasl.mechanism; \
+                 security.protocol has to be of the listener's type",
+            ),
+            RDKafkaErrorCode::SSL => Some(
+                "check ssl.truststore.location (the authority that signed the broker's \
+                 certificate), bootstrap.servers (a name that is in it), ssl.keystore.location \
+                 (where brokers ask for a client's certificate), and that security.protocol is of \
+                 the listener's type",
+            ),
+            _ => None,
+        }
     }
 }
 
@@ -188,7 +217,7 @@ impl ClientContext for Context {
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         // That all brokers are down says less than why one of them is.
         if last.is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *last = Some(reason.to_owned());
+            *last = Some((error.rdkafka_error_code(), reason.to_owned()));
         }
     }
 }

@@ -2,29 +2,71 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use model::error::{Error, Result};
 use rdkafka::ClientConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::Login;
+use crate::tls::{self, Identity};
 
 type Layers = BTreeMap<String, String>;
 
-pub(super) fn translate(layers: &Layers, client: &mut ClientConfig) -> Result<()> {
-    let protocol = layers.get("security.protocol").map_or("PLAINTEXT", String::as_str);
-    match protocol.to_ascii_uppercase().as_str() {
-        "PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL" => {}
-        _ => {
-            return Err(Error::fatal(format!(
-                "client property security.protocol is {protocol:?}; it can be PLAINTEXT, SSL, \
-                 SASL_PLAINTEXT or SASL_SSL"
-            )));
+/// `security.protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Plaintext,
+    Ssl,
+    SaslPlaintext,
+    SaslSsl,
+}
+
+impl Protocol {
+    pub(crate) fn read(layers: &Layers) -> Result<Self> {
+        let text = get(layers, "security.protocol").unwrap_or("PLAINTEXT");
+        Ok(match text.to_ascii_uppercase().as_str() {
+            "PLAINTEXT" => Protocol::Plaintext,
+            "SSL" => Protocol::Ssl,
+            "SASL_PLAINTEXT" => Protocol::SaslPlaintext,
+            "SASL_SSL" => Protocol::SaslSsl,
+            _ => {
+                return Err(Error::fatal(format!(
+                    "client property security.protocol is {text:?}; it can be PLAINTEXT, SSL, \
+                     SASL_PLAINTEXT or SASL_SSL"
+                )));
+            }
+        })
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn tls(self) -> bool {
+        matches!(self, Protocol::Ssl | Protocol::SaslSsl)
+    }
+
+    /// Whether clients log in.
+    pub(crate) fn sasl(self) -> bool {
+        matches!(self, Protocol::SaslPlaintext | Protocol::SaslSsl)
+    }
+
+    /// As librdkafka calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Protocol::Plaintext => "plaintext",
+            Protocol::Ssl => "ssl",
+            Protocol::SaslPlaintext => "sasl_plaintext",
+            Protocol::SaslSsl => "sasl_ssl",
         }
     }
-    let protocol = protocol.to_ascii_lowercase();
-    client.set("security.protocol", &protocol);
+}
+
+pub(super) fn translate(layers: &Layers, client: &mut ClientConfig) -> Result<()> {
+    let protocol = Protocol::read(layers)?;
+    client.set("security.protocol", protocol.name());
     // Java reads stores only when the protocol needs them, and workers often name them anyway.
-    if protocol.ends_with("ssl") {
+    if protocol.tls() {
         tls(layers, client)?;
     }
-    if protocol.starts_with("sasl") {
+    if protocol.sasl() {
         sasl(layers, client)?;
     }
     Ok(())
@@ -34,199 +76,132 @@ fn get<'l>(layers: &'l Layers, key: &str) -> Option<&'l str> {
     layers.get(key).map(String::as_str).filter(|value| !value.is_empty())
 }
 
+/// Stores are read as for every other connection and handed over as PEM: librdkafka knows neither
+/// Java's stores nor a trust store in PKCS12.
 fn tls(layers: &Layers, client: &mut ClientConfig) -> Result<()> {
-    for key in ["ssl.engine.factory.class", "ssl.provider", "ssl.cipher.suites"] {
+    for key in ["ssl.engine.factory.class", "ssl.provider"] {
         if get(layers, key).is_some() {
             return Err(Error::fatal(format!(
                 "client property {key} is refused: it names a part of the JVM; remove it"
             )));
         }
     }
+    if get(layers, "ssl.cipher.suites").is_some() {
+        return Err(Error::fatal(
+            "client property ssl.cipher.suites is refused: producers and consumers of this \
+             version offer OpenSSL's list of suites and no other; remove it",
+        ));
+    }
+    let versions = get(layers, "ssl.enabled.protocols").unwrap_or("TLSv1.2,TLSv1.3");
+    if !versions.split(',').any(|version| version.trim() == "TLSv1.2") {
+        return Err(Error::fatal(format!(
+            "client property ssl.enabled.protocols is {versions}, but producers and consumers of \
+             this version take TLSv1.2 too; add it, and leave it out on the brokers"
+        )));
+    }
     if let Some(check) = layers.get("ssl.endpoint.identification.algorithm") {
-        let check = if check.is_empty() { "none" } else { check.as_str() };
+        let check = if check.is_empty() { "none".to_owned() } else { check.to_ascii_lowercase() };
         client.set("ssl.endpoint.identification.algorithm", check);
     }
-    if let Some(password) = get(layers, "ssl.key.password") {
-        client.set("ssl.key.password", password);
+    if let Some(Identity { chain, key }) = tls::identity(layers, "")? {
+        let kind = match key {
+            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+            _ => "PRIVATE KEY",
+        };
+        client.set("ssl.key.pem", pem(kind, key.secret_der()));
+        client.set("ssl.certificate.pem", certificates(&chain));
     }
-    match (store(layers, "keystore")?, get(layers, "ssl.keystore.location")) {
-        (Store::Pem, Some(path)) => {
-            client.set("ssl.certificate.location", path);
-            client.set("ssl.key.location", path);
-        }
-        (Store::Pkcs12, Some(path)) => {
-            client.set("ssl.keystore.location", path);
-            if let Some(password) = get(layers, "ssl.keystore.password") {
-                client.set("ssl.keystore.password", password);
-            }
-        }
-        (_, None) => {
-            if let Some(key) = get(layers, "ssl.keystore.key") {
-                client.set("ssl.key.pem", key);
-            }
-            if let Some(chain) = get(layers, "ssl.keystore.certificate.chain") {
-                client.set("ssl.certificate.pem", chain);
-            }
-        }
-    }
-    match (store(layers, "truststore")?, get(layers, "ssl.truststore.location")) {
-        (Store::Pem, Some(path)) => {
-            client.set("ssl.ca.location", path);
-        }
-        (Store::Pkcs12, Some(path)) => {
-            return Err(Error::fatal(format!(
-                "client property ssl.truststore.location names {path}, a PKCS12 store, which is \
-                 not read here; write its certificates to a file with `openssl pkcs12 -in {path} \
-                 -nokeys -out ca.pem` and set ssl.truststore.type=PEM"
-            )));
-        }
-        (_, None) => {
-            if let Some(certificates) = get(layers, "ssl.truststore.certificates") {
-                client.set("ssl.ca.pem", certificates);
-            }
-        }
+    if let Some(trusted) = tls::trust_store(layers, "")? {
+        client.set("ssl.ca.pem", certificates(&trusted));
     }
     Ok(())
 }
 
-enum Store {
-    Pem,
-    Pkcs12,
+fn certificates(all: &[CertificateDer<'_>]) -> String {
+    all.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect()
 }
 
-/// The kind of a store that is named, by its type or, as people rarely set that, by its file name.
-fn store(layers: &Layers, which: &str) -> Result<Store> {
-    let Some(path) = get(layers, &format!("ssl.{which}.location")) else { return Ok(Store::Pem) };
-    let kind = get(layers, &format!("ssl.{which}.type")).unwrap_or("JKS");
-    let ending = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    match kind.to_ascii_uppercase().as_str() {
-        "PEM" => Ok(Store::Pem),
-        "PKCS12" => Ok(Store::Pkcs12),
-        // Java opens a PKCS12 file under the type JKS too.
-        "JKS" if matches!(ending.as_str(), "p12" | "pfx" | "pkcs12") => Ok(Store::Pkcs12),
-        "JKS" => Err(Error::fatal(format!(
-            "client property ssl.{which}.location names {path}, a Java key store, which is not \
-             read here; convert it with `keytool -importkeystore -srckeystore {path} \
-             -destkeystore {which}.p12 -deststoretype PKCS12`, then `openssl pkcs12 -in \
-             {which}.p12 -out {which}.pem -nodes`, and set ssl.{which}.type=PEM"
-        ))),
-        _ => Err(Error::fatal(format!(
-            "client property ssl.{which}.type is {kind:?}; it can be PEM or PKCS12"
-        ))),
+fn pem(kind: &str, der: &[u8]) -> String {
+    let text = BASE64.encode(der);
+    let mut pem = format!("-----BEGIN {kind}-----\n");
+    let mut rest = text.as_str();
+    while let Some((line, more)) = rest.split_at_checked(64) {
+        pem.push_str(line);
+        pem.push('\n');
+        rest = more;
     }
+    if !rest.is_empty() {
+        pem.push_str(rest);
+        pem.push('\n');
+    }
+    pem.push_str(&format!("-----END {kind}-----\n"));
+    pem
 }
 
 fn sasl(layers: &Layers, client: &mut ClientConfig) -> Result<()> {
-    let mechanism = get(layers, "sasl.mechanism").unwrap_or("GSSAPI");
-    if !matches!(mechanism, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512") {
-        return Err(Error::fatal(format!(
-            "client property sasl.mechanism is {mechanism}; this version has PLAIN, \
-             SCRAM-SHA-256 and SCRAM-SHA-512"
-        )));
-    }
-    for key in ["sasl.client.callback.handler.class", "sasl.login.callback.handler.class"] {
-        if get(layers, key).is_some() {
-            return Err(Error::fatal(format!(
-                "client property {key} is refused: Java classes cannot be loaded here; put the \
-                 user and password into sasl.jaas.config"
-            )));
-        }
-    }
-    let jaas = get(layers, "sasl.jaas.config").ok_or_else(|| {
-        Error::fatal(format!("sasl.mechanism is {mechanism}, but sasl.jaas.config is not set"))
-    })?;
-    let (user, password) = login(jaas).map_err(|wrong| {
-        Error::fatal(format!(
-            "client property sasl.jaas.config {wrong}; it looks like \
-             `org.apache.kafka.common.security.plain.PlainLoginModule required username=\"…\" \
-             password=\"…\";`"
-        ))
-    })?;
-    client.set("sasl.mechanism", mechanism);
-    client.set("sasl.username", user);
-    client.set("sasl.password", password);
+    let login = Login::read(layers)?;
+    client.set("sasl.mechanism", login.mechanism.name());
+    client.set("sasl.username", login.user);
+    client.set("sasl.password", login.password);
     Ok(())
-}
-
-/// The user and password of a JAAS entry: `Module flag key="value" …;`.
-fn login(jaas: &str) -> Result<(String, String), &'static str> {
-    let words = words(jaas)?;
-    let [module, flag, options @ ..] = words.as_slice() else {
-        return Err("has no options");
-    };
-    let known = ["plain.PlainLoginModule", "scram.ScramLoginModule"];
-    if !known.iter().any(|known| module.ends_with(known)) {
-        return Err("names a login module other than PlainLoginModule and ScramLoginModule");
-    }
-    if !["required", "requisite", "sufficient", "optional"].contains(&flag.to_lowercase().as_str())
-    {
-        return Err("has no control flag after the login module");
-    }
-    let option = |name: &str| {
-        options
-            .iter()
-            .find_map(|word| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
-    };
-    Ok((option("username").ok_or("has no username")?, option("password").ok_or("has no password")?))
-}
-
-/// Splits at blanks; quotes keep blanks together and are taken off; the entry ends at `;`.
-fn words(text: &str) -> Result<Vec<String>, &'static str> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let mut quote = None;
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        match (quote, char) {
-            (Some(_), '\\') => word.extend(chars.next()),
-            (Some(open), _) if char == open => quote = None,
-            (Some(_), _) => word.push(char),
-            (None, '"' | '\'') => quote = Some(char),
-            (None, ';') => {
-                if !word.is_empty() {
-                    words.push(word);
-                }
-                return Ok(words);
-            }
-            (None, _) if char.is_whitespace() => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-            }
-            (None, _) => word.push(char),
-        }
-    }
-    Err(if quote.is_some() { "has an open quote" } else { "does not end with `;`" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(properties: &[(&str, &str)]) -> Result<ClientConfig> {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let mut client = ClientConfig::new();
+        translate(&properties.iter().map(own).collect(), &mut client)?;
+        Ok(client)
+    }
+
+    /// What librdkafka is given of Java's stores is what it reads itself.
     #[test]
-    fn logins() {
-        let check = |jaas: &str| match login(jaas) {
-            Ok((user, password)) => format!("{user} {password}"),
-            Err(wrong) => wrong.to_owned(),
-        };
-        let plain = "org.apache.kafka.common.security.plain.PlainLoginModule";
-        let cases = [
-            (format!("{plain} required username=\"ann\" password=\"p w;'\\\"x\";"), "ann p w;'\"x"),
-            (format!("{plain} required\n  username='ann'\n password='x' ;"), "ann x"),
-            (format!("{plain} required username=\"ann\";"), "has no password"),
-            (format!("{plain} required username=\"ann\" password=\"x\""), "does not end with `;`"),
-            (format!("{plain} required username=\"ann;"), "has an open quote"),
-            (
-                format!("{plain} username=\"ann\" password=\"x\";"),
-                "has no control flag after the login module",
-            ),
-            (
-                "com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true;".to_owned(),
-                "names a login module other than PlainLoginModule and ScramLoginModule",
-            ),
-        ];
-        for (jaas, answer) in cases {
-            assert_eq!(check(&jaas), answer, "{jaas}");
+    fn stores_of_java_become_pem() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/testdata/");
+        for (store, key_password, trust) in
+            [("worker.jks", "key-password", "trust.jks"), ("worker.p12", "", "trust.p12")]
+        {
+            let client = check(&[
+                ("security.protocol", "SSL"),
+                ("ssl.keystore.location", &format!("{directory}{store}")),
+                ("ssl.keystore.password", "store-password"),
+                ("ssl.key.password", key_password),
+                ("ssl.truststore.location", &format!("{directory}{trust}")),
+                ("ssl.truststore.password", "store-password"),
+                ("ssl.endpoint.identification.algorithm", ""),
+            ]);
+            let client = client.map_err(|error| error.trace()).unwrap();
+            let count = |key, word| client.get(key).unwrap_or_default().matches(word).count();
+            assert_eq!(count("ssl.key.pem", "BEGIN PRIVATE KEY"), 1, "{store}");
+            assert!(count("ssl.certificate.pem", "BEGIN CERTIFICATE") >= 1, "{store}");
+            assert!(count("ssl.ca.pem", "BEGIN CERTIFICATE") >= 1, "{trust}");
+            assert_eq!(client.get("ssl.endpoint.identification.algorithm"), Some("none"));
+            // librdkafka opens the key when a client is made.
+            let made: Result<rdkafka::producer::BaseProducer, _> = client.create();
+            made.map(|_| ()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused() {
+        for (key, value, answer) in [
+            ("security.protocol", "TLS", "security.protocol is \"TLS\""),
+            ("ssl.cipher.suites", "TLS_AES_128_GCM_SHA256", "ssl.cipher.suites is refused"),
+            ("ssl.enabled.protocols", "TLSv1.3", "ssl.enabled.protocols is TLSv1.3"),
+            ("ssl.provider", "BC", "ssl.provider is refused"),
+            ("ssl.engine.factory.class", "x.Y", "ssl.engine.factory.class is refused"),
+        ] {
+            let error = check(&[("security.protocol", "SSL"), (key, value)]).err();
+            let message = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(message.contains(answer), "{key}={value}: {message}");
+            // Without TLS nobody reads it.
+            if key.starts_with("ssl") {
+                check(&[(key, value)]).map(|_| ()).unwrap();
+            }
         }
     }
 }

@@ -5,11 +5,13 @@
 
 pub(crate) mod database;
 pub(crate) mod http;
+pub(crate) mod jvm;
 pub(crate) mod link;
 pub(crate) mod random;
 pub(crate) mod rest;
 pub(crate) mod servers;
 pub(crate) mod side;
+pub(crate) mod sockets;
 pub(crate) mod topics;
 pub(crate) mod worker;
 

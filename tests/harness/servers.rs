@@ -4,11 +4,13 @@
 //! |---|---|---|
 //! | `RIVERRUN_TEST_POSTGRES` | PostgreSQL, a superuser | `postgres://postgres@127.0.0.1:25432/postgres` |
 //! | `RIVERRUN_TEST_KAFKA` | a broker | `127.0.0.1:29092` |
+//! | `RIVERRUN_TEST_KAFKA_LISTENERS` | its listeners with TLS and SASL, and a directory of certificates | `ssl=localhost:29192,…,certificates=…` |
 //! | `RIVERRUN_TEST_CONNECT` | the JVM peer's REST API, on the same broker | `http://127.0.0.1:28083` |
 //!
 //! `tests/harness/start` starts them all.
 
 use std::{
+    collections::BTreeMap,
     env,
     fs::{self, File},
     io::{Write, stderr},
@@ -33,6 +35,13 @@ pub(crate) fn postgres(test: &str) -> Option<String> {
 
 pub(crate) fn kafka(test: &str) -> Option<String> {
     address(test, "RIVERRUN_TEST_KAFKA")
+}
+
+/// Listeners by name, and under `certificates` the directory, see `tests/harness/certificates`.
+pub(crate) fn listeners(test: &str) -> Option<BTreeMap<String, String>> {
+    let text = address(test, "RIVERRUN_TEST_KAFKA_LISTENERS")?;
+    let pair = |part: &str| part.split_once('=').map(|(name, at)| (name.to_owned(), at.to_owned()));
+    Some(text.split(',').filter_map(pair).collect())
 }
 
 pub(crate) fn connect(test: &str) -> Option<String> {

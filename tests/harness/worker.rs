@@ -83,7 +83,9 @@ impl Home {
         fs::write(&file, &self.properties).expect("the worker's properties");
         let log = File::options().create(true).append(true).open(self.directory.join("worker.log"));
         let log = log.expect("the worker's log");
-        let child = Command::new(env!("CARGO_BIN_EXE_riverrun"))
+        // Another build than the tests' own, if one is named.
+        let built = env!("CARGO_BIN_EXE_riverrun").to_owned();
+        let child = Command::new(std::env::var("RIVERRUN_TEST_BINARY").unwrap_or(built))
             .arg(self.verb)
             .arg(&file)
             .args(connectors)

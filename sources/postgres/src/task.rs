@@ -111,13 +111,29 @@ impl Task {
             check_slot(options, slot)?;
         }
         match lost(options, position, slot.as_ref()) {
-            Some(error) if matches!(options.mode, Mode::WhenNeeded | Mode::Always) => {
+            None => Ok(()),
+            Some(error) => {
+                // While this run hung, another worker may have had the task and gone on from what is
+                // stored.
+                let stored = self.offsets.offset(options.partition()).await?;
+                let stored = stored.map(|offset| Position::read(&offset)).filter(|stored| {
+                    stored.snapshot.is_none() && lost(options, stored, slot.as_ref()).is_none()
+                });
+                if let Some(stored) = stored {
+                    tracing::info!(
+                        "somebody else has gone on from here; resuming at the stored offset: {}",
+                        serde_json::Value::Object(stored.write())
+                    );
+                    self.position = Some(stored);
+                    return Ok(());
+                }
+                if !matches!(options.mode, Mode::WhenNeeded | Mode::Always) {
+                    return Err(error);
+                }
                 tracing::warn!("{}; snapshot.mode says to read the tables again", error.trace());
                 self.position = None;
                 Ok(())
             }
-            Some(error) => Err(error),
-            None => Ok(()),
         }
     }
 

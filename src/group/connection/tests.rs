@@ -1,9 +1,12 @@
 //! Against peers that answer what a broker might, and what none would.
 
 use kafka_protocol::messages::{GroupId, HeartbeatRequest, LeaveGroupRequest};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
-use super::*;
+use super::{super::frames::read_frame, *};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const HEARTBEAT: i16 = 12;
@@ -36,7 +39,7 @@ async fn connect(answer: impl Fn([u8; 4]) -> Vec<u8> + Send + 'static) -> Result
         // Until the other side closes.
         while stream.read_u8().await.is_ok() {}
     });
-    let connection = Connection::open(&address, "test", LIMIT).await;
+    let connection = Connection::open(&address, "test", &Security::none(), LIMIT).await;
     peer.abort();
     connection
 }
@@ -66,7 +69,8 @@ async fn nobody_listens_nobody_answers_or_the_peer_hangs_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     // The connection waits in the backlog.
-    let silent = Connection::open(&address, "test", Duration::from_millis(50)).await;
+    let silent =
+        Connection::open(&address, "test", &Security::none(), Duration::from_millis(50)).await;
     let error = silent.map(|_| ()).unwrap_err();
     assert!(error.trace().contains("did not answer within 50 ms"), "{}", error.trace());
 
@@ -75,12 +79,14 @@ async fn nobody_listens_nobody_answers_or_the_peer_hangs_up() {
         let _given_up = listener.accept().await.unwrap();
         drop(listener.accept().await.unwrap());
     };
-    let (opened, ()) = tokio::join!(Connection::open(&address, "test", LIMIT), closing);
+    let plain = Security::none();
+    let (opened, ()) = tokio::join!(Connection::open(&address, "test", &plain, LIMIT), closing);
     let trace = opened.map(|_| ()).unwrap_err().trace();
     assert!(trace.contains("ended: "), "{trace}");
 
     drop(listener);
-    let refused = Connection::open(&address, "test", LIMIT).await.map(|_| ()).unwrap_err();
+    let refused =
+        Connection::open(&address, "test", &Security::none(), LIMIT).await.map(|_| ()).unwrap_err();
     assert!(refused.to_string().contains("connecting to Kafka at 127.0.0.1"), "{refused}");
 }
 
@@ -101,7 +107,7 @@ async fn a_request_that_is_given_up_does_not_disturb_the_next() {
         }
         while stream.read_u8().await.is_ok() {}
     });
-    let connection = Connection::open(&address, "test", LIMIT).await.unwrap();
+    let connection = Connection::open(&address, "test", &Security::none(), LIMIT).await.unwrap();
     let heartbeat = HeartbeatRequest::default()
         .with_group_id(GroupId(StrBytes::from_static_str("g")))
         .with_member_id(StrBytes::from_static_str("m"));

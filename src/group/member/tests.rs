@@ -203,7 +203,7 @@ impl Broker {
     fn member(&self) -> Member {
         Member::new(Settings {
             bootstrap_servers: vec![self.address.clone()],
-            security_protocol: "PLAINTEXT".into(),
+            security: Security::none(),
             group_id: "g".into(),
             client_id: "test".into(),
             protocol: Protocol::Sessioned,
@@ -213,7 +213,6 @@ impl Broker {
             request_timeout: Duration::from_secs(20),
             retry_backoff: Duration::from_millis(10),
         })
-        .unwrap()
     }
 }
 

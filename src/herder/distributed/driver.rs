@@ -82,7 +82,7 @@ pub(super) fn settings(worker: &WorkerConfig, config: &GroupConfig) -> Result<gr
     };
     Ok(group::Settings {
         bootstrap_servers: servers.split(',').map(|server| server.trim().to_owned()).collect(),
-        security_protocol: text("security.protocol", "PLAINTEXT"),
+        security: group::Security::read(&worker.props)?,
         group_id: config.group_id.clone(),
         client_id,
         protocol: match config.protocol {

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use model::{
     config::ConfigInfos,
     connector::Object,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -110,11 +110,18 @@ impl Distributed {
     /// Opens the three topics, and begins to take part in the group.
     pub async fn start(parts: Parts) -> Result<Self> {
         let Parts { worker, group, worker_id, url, transport, loggers } = parts;
+        let member = group::Member::new(driver::settings(&worker, &group)?);
+        // Whom the brokers do not let in is told so now, and in few words: the clients of the topics
+        // would try for long. Brokers that are away may come.
+        match member.meet().await {
+            Err(error) if error.kind() == Kind::Fatal => return Err(error),
+            Err(error) => tracing::warn!("{}; trying on", error.trace()),
+            Ok(()) => {}
+        }
         let (configs, changes) = ConfigStore::open(&worker.props).await?;
         let statuses = StatusStore::open(&worker.props).await?;
         let offsets = Arc::new(OffsetTopic::open(&worker.props).await?);
         let tasks = Tasks { transport, offsets, worker: Arc::new(worker.props.clone()) };
-        let member = group::Member::new(driver::settings(&worker, &group)?)?;
         let (standing, _) = watch::channel(Standing {
             generation: -1,
             leads: false,

@@ -1,0 +1,34 @@
+//! Whose a connection is: Linux tells by which process holds the socket of a local port.
+
+use std::{collections::BTreeMap, fs};
+
+/// Of `pids` those that hold TCP sockets, by the local ports of these.
+pub(crate) fn owners(pids: &[u32]) -> BTreeMap<u16, u32> {
+    let mut inodes = BTreeMap::new();
+    for pid in pids {
+        // It may have ended by now.
+        let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        for file in files.filter_map(Result::ok) {
+            let Ok(target) = fs::read_link(file.path()) else { continue };
+            let target = target.to_string_lossy();
+            let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+            if let Some(inode) = inode {
+                inodes.insert(inode.to_owned(), *pid);
+            }
+        }
+    }
+    // The JVM's sockets are of version 6, also to addresses of version 4.
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .map(|table| fs::read_to_string(table).expect("the kernel's table of sockets"));
+    let mut owners = BTreeMap::new();
+    for line in tables.iter().flat_map(|table| table.lines().skip(1)) {
+        let mut columns = line.split_whitespace();
+        let port = columns.nth(1).and_then(|local| local.rsplit(':').next());
+        let port = port.and_then(|hex| u16::from_str_radix(hex, 16).ok()).expect("a local port");
+        let inode = columns.nth(7).expect("an inode");
+        if let Some(pid) = inodes.get(inode) {
+            owners.insert(port, *pid);
+        }
+    }
+    owners
+}
