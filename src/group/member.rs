@@ -153,6 +153,8 @@ pub struct Member {
     heart: Option<Heart>,
     /// Where a round is waited for. A broker takes no other request from a connection meanwhile.
     waiting: Option<Connection>,
+    /// The next join is to be a round for all.
+    calling: bool,
 }
 
 /// What comes of one attempt to join.
@@ -179,6 +181,7 @@ impl Member {
             last: None,
             heart: None,
             waiting: None,
+            calling: false,
         }
     }
 
@@ -290,6 +293,13 @@ impl Member {
         }
     }
 
+    /// Has the next join call all members to a round. A broker does so by itself only when it is the
+    /// leader who joins again, or somebody who has something else to say than last time; others get
+    /// last time's assignment.
+    pub fn call_all(&mut self) {
+        self.calling = true;
+    }
+
     /// After a join that was dropped.
     fn stop_waiting(&mut self) {
         if let Some(connection) = self.waiting.take() {
@@ -383,6 +393,7 @@ impl Member {
             version.name(),
             if members.is_some() { ", as its leader" } else { "" }
         );
+        self.calling = false;
         self.completed = generation;
         self.last = Some(assignment.clone());
         let member_id = self.id.clone();
@@ -393,7 +404,10 @@ impl Member {
     fn join_request(&self, joining: &Joining) -> Result<JoinGroupRequest> {
         let allocation = joining.running.clone().map(|work| {
             let last = self.last.clone().unwrap_or_default();
-            Assignment { work, revoked: Work::default(), delay_ms: 0, error: 0, ..last }
+            // Of what a member runs the leader looks at the work alone, so that this is a way to
+            // say something else without meaning anything by it.
+            let delay_ms = i32::from(self.calling);
+            Assignment { work, revoked: Work::default(), delay_ms, error: 0, ..last }
         });
         let metadata =
             Metadata { url: joining.url.clone(), config_offset: joining.config_offset, allocation };

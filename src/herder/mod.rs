@@ -22,6 +22,7 @@ pub mod distributed_config;
 mod isolated;
 pub mod offset_file;
 pub mod providers;
+pub mod signing;
 mod sink_offsets;
 pub mod standalone;
 mod task_configs;

@@ -377,7 +377,8 @@ impl Driver {
             return None;
         }
         let snapshot = self.shared.configs.snapshot();
-        let left = keys::due(snapshot.session_key(), self.shared.group.key_ttl, now_ms())?;
+        let GroupConfig { signing, key_ttl, .. } = &self.shared.group;
+        let left = keys::due(snapshot.session_key(), signing, *key_ttl, now_ms())?;
         Some((Instant::now() + left).max(self.key_from))
     }
 
