@@ -4,6 +4,7 @@
 //! say on standard error that they were skipped when it is not.
 
 mod chaos;
+mod client;
 mod crash;
 mod differential;
 mod distributed;
@@ -16,4 +17,5 @@ mod rest;
 mod resume;
 mod security;
 mod sinks;
+mod stream;
 mod tidy;

@@ -1,8 +1,10 @@
-//! The command line. Exit codes are those of Kafka's scripts: 1 for wrong usage, 2 for a bad worker
-//! configuration, 3 when the worker or a connector given with it does not start.
+//! The command line. Exit codes of the commands that run a worker are those of Kafka's scripts: 1 for
+//! wrong usage, 2 for a bad worker configuration, 3 when the worker or a connector given with it does
+//! not start. The commands that ask a worker have their own: see [`client`].
 
 use std::process::ExitCode;
 
+mod client;
 mod connector_file;
 mod distributed;
 pub mod logging;
@@ -20,6 +22,10 @@ usage:
   riverrun connect-distributed [--log LEVELS] worker.properties
       Runs one worker of a group (group.id), whose connectors, offsets and statuses are kept in
       Kafka topics, as Kafka Connect's workers keep theirs.
+  riverrun list|create|apply|status|wait|pause|resume|stop|restart|delete|config|offsets|plugins
+           |validate|loggers [--url URL] …
+      Asks a worker by its REST API, ours or the JVM's; --help after each says more.
+  riverrun completion bash|zsh|fish|elvish|powershell
   riverrun version
   riverrun help
 
@@ -37,6 +43,7 @@ pub fn main() -> ExitCode {
         Ok(levels) => levels,
         Err(wrong) => return usage(&wrong),
     };
+    let given = arguments.clone();
     let mut arguments = arguments.iter().map(String::as_str);
     match (arguments.next(), arguments.collect::<Vec<_>>().as_slice()) {
         (Some("connect-standalone"), [worker, connectors @ ..]) if !worker.starts_with('-') => {
@@ -63,6 +70,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         (Some("help" | "-h" | "--help"), _) => help(),
+        (Some(verb), _) if client::has(verb) => client::main(given),
         (Some(verb), _) => usage(&format!("unknown command {verb}")),
         (None, _) => usage("no command"),
     }

@@ -34,17 +34,7 @@ pub(super) async fn task_configs(
     let mut configs = isolated::run(CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
         Error::fatal(format!("the connector was asked for its tasks and {fault}"))
     })??;
-    if configs.len() > tasks_max {
-        let told = format!(
-            "The connector {name} has generated {} tasks, which is greater than {tasks_max}, the \
-             maximum number of tasks it is configured to create. ",
-            configs.len()
-        );
-        if validate::tasks_max_enforced(&props) {
-            return Err(Error::fatal(told));
-        }
-        tracing::warn!("[{name}|worker] {told}");
-    }
+    check_count(name, configs.len(), &props)?;
     // What a provider gave is not kept: the reference is, as it is written.
     for (key, value) in configs.iter_mut().flatten() {
         if let (Some(written), Some(resolved)) = (raw.get(key), props.get(key))
@@ -54,6 +44,29 @@ pub(super) async fn task_configs(
         }
     }
     Ok(configs)
+}
+
+/// Refuses more tasks than `tasks.max`, or warns of them where `tasks.max.enforce` is off. Asked when
+/// the connector names its tasks and when one of them starts. The text is that of Connect's
+/// `TooManyTasksException`.
+pub(super) fn check_count(name: &str, tasks: usize, props: &Props) -> Result<()> {
+    let tasks_max = validate::tasks_max(props);
+    if tasks <= tasks_max {
+        return Ok(());
+    }
+    let told = format!(
+        "The connector {name} has generated {tasks} tasks, which is greater than {tasks_max}, the \
+         maximum number of tasks it is configured to create."
+    );
+    if validate::tasks_max_enforced(props) {
+        return Err(Error::fatal(format!(
+            "{told} This behaviour should be considered a bug and is disallowed. If necessary, it \
+             can be permitted by reconfiguring the connector with 'tasks.max.enforce' set to \
+             false; however, this option will be removed in a future release of Kafka Connect."
+        )));
+    }
+    tracing::warn!("[{name}|worker] {told}");
+    Ok(())
 }
 
 /// Asks a source what it says to new offsets: its code may hang or panic.
@@ -69,4 +82,23 @@ pub(super) async fn alter_offsets(
     isolated::run(CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
         Error::fatal(format!("the connector was asked about the new offsets and {fault}"))
     })?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_tasks() {
+        let check = |tasks: usize, props: &[(&str, &str)]| {
+            let props = props.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            check_count("c", tasks, &props.collect()).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(1, &[]), Ok(()));
+        assert_eq!(check(3, &[("tasks.max", "3")]), Ok(()));
+        assert_eq!(check(2, &[("tasks.max.enforce", "false")]), Ok(()));
+        let told = check(4, &[("tasks.max", "3")]).unwrap_err();
+        let text = "The connector c has generated 4 tasks, which is greater than 3, the maximum number of tasks it is configured to create. This behaviour should be considered a bug and is disallowed. If necessary, it can be permitted by reconfiguring the connector with 'tasks.max.enforce' set to false; however, this option will be removed in a future release of Kafka Connect.";
+        assert_eq!(told, text);
+    }
 }

@@ -3,22 +3,19 @@
 //! A record counts as done when its line is on disk: `pre_commit` writes the buffer out and has the
 //! system sync the file. On standard output it is done when it is written.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
-use codec::Role;
 use model::{
     config::{Config, ConfigDef, Group, Importance, Key},
-    connector::{Errant, Offsets, Props, SinkConnector, SinkTask},
-    convert::{Converter, Encode, Encoded},
-    error::{Error, RecordError, Result, Stage},
+    connector::{Errant, Offsets, SinkConnector, SinkTask},
+    error::{Error, Result},
     record::SinkRecord,
-    schema::Schema,
 };
 use tokio::{
     fs::{File, OpenOptions},
     io::{AsyncWriteExt, BufWriter},
 };
+
+use crate::text::Text;
 
 static FILE: Key<String> = Key::string("file")
     .default_null()
@@ -57,7 +54,7 @@ impl SinkConnector for FileStreamSink {
                 Out::File { file: BufWriter::new(file), path }
             }
         };
-        Ok(Box::new(Task { out, text: Text::new()? }))
+        Ok(Box::new(Task { out, text: Text::java()? }))
     }
 }
 
@@ -77,7 +74,7 @@ impl SinkTask for Task {
         let mut lines = Vec::new();
         for (index, record) in records.iter().enumerate() {
             let before = lines.len();
-            match self.text.write(record, &mut lines).await {
+            match self.text.write(&record.record.topic, &record.record.value, &mut lines).await {
                 Ok(()) => lines.push(b'\n'),
                 Err(error) => {
                     lines.truncate(before);
@@ -125,52 +122,13 @@ impl Out {
     }
 }
 
-/// Java's `toString()`, which is what Kafka's StringConverter writes.
-struct Text {
-    converter: Box<dyn Converter>,
-    /// For the schema of the last record; records of one topic come in runs.
-    planned: Option<Planned>,
-}
-
-type Planned = (Option<Arc<Schema>>, Box<dyn Encode>);
-
-impl Text {
-    fn new() -> Result<Self> {
-        let class = "org.apache.kafka.connect.storage.StringConverter";
-        let converter = codec::converter(class, &Props::new(), Role::Value)
-            .map_err(|problems| Error::fatal(format!("{class} is not usable: {problems:?}")))?;
-        Ok(Self { converter, planned: None })
-    }
-
-    async fn write(&mut self, record: &SinkRecord, out: &mut Vec<u8>) -> Result<(), RecordError> {
-        let value = &record.record.value;
-        let same = |planned: &Option<Arc<Schema>>| match (planned, &value.schema) {
-            (None, None) => true,
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        };
-        if !self.planned.as_ref().is_some_and(|(schema, _)| same(schema)) {
-            let encode = self
-                .converter
-                .encoder(&record.record.topic, value.schema.as_ref())
-                .await
-                .map_err(|error| RecordError::new(Stage::TaskPut, error.trace()))?;
-            self.planned = Some((value.schema.clone(), encode));
-        }
-        if let Some((_, encode)) = &mut self.planned
-            && encode.encode(value.value.as_ref(), out)? == Encoded::Null
-        {
-            out.extend_from_slice(b"null");
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use model::{
         record::{Data, Record, TimestampType, no_headers},
-        schema::Kind,
+        schema::{Kind, Schema},
         value::{Struct, Value},
     };
 

@@ -5,6 +5,7 @@ mod change;
 mod console;
 mod file;
 mod mock;
+mod text;
 mod verifiable;
 
 use std::{io::Write, sync::Arc};

@@ -7,20 +7,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
-use codec::Role;
 use model::{
     config::{Config, ConfigDef},
     connector::{Errant, Offsets, Props, SinkConnector, SinkTask, TopicPartition},
-    convert::{Converter, Encode, Encoded},
-    error::{Error, RecordError, Result, Stage},
-    record::{Data, SinkRecord},
-    schema::Schema,
+    error::{Error, RecordError, Result},
+    record::SinkRecord,
 };
+
+use crate::text::Text;
 
 /// Kafka declares no keys: the tasks read them unchecked.
 static CONFIG: ConfigDef = ConfigDef(&[]);
@@ -58,32 +56,19 @@ impl SinkConnector for VerifiableSink {
             invalid().caused_by(Error::fatal(format!("id is not a number: {id}")).caused_by(error))
         })?;
         let name = serde_json::Value::from(config.prop("name").unwrap_or_default()).to_string();
-        let side = || -> Result<Side> { Ok(Side { converter: json()?, planned: None }) };
-        Ok(Box::new(Task { id, name, key: side()?, value: side()?, open: BTreeMap::new() }))
+        let (key, value) = (Text::json()?, Text::json()?);
+        Ok(Box::new(Task { id, name, key, value, open: BTreeMap::new() }))
     }
-}
-
-fn json() -> Result<Box<dyn Converter>> {
-    let class = "org.apache.kafka.connect.json.JsonConverter";
-    let options = Props::from([("schemas.enable".to_owned(), "false".to_owned())]);
-    codec::converter(class, &options, Role::Value)
-        .map_err(|problems| Error::fatal(format!("{class} is not usable: {problems:?}")))
 }
 
 struct Task {
     id: i32,
     /// As JSON.
     name: String,
-    key: Side,
-    value: Side,
+    key: Text,
+    value: Text,
     /// What has been printed and not committed.
     open: BTreeMap<TopicPartition, Vec<Seen>>,
-}
-
-struct Side {
-    converter: Box<dyn Converter>,
-    /// For the schema of the last record; records of one topic come in runs.
-    planned: Option<(Option<Arc<Schema>>, Box<dyn Encode>)>,
 }
 
 /// One record; key and value as JSON.
@@ -135,12 +120,11 @@ impl SinkTask for Task {
 
 impl Task {
     async fn see(&mut self, record: &SinkRecord) -> Result<Seen, RecordError> {
-        let topic = &record.record.topic;
-        Ok(Seen {
-            key: self.key.json(topic, &record.record.key).await?,
-            value: self.value.json(topic, &record.record.value).await?,
-            offset: record.kafka_offset,
-        })
+        let SinkRecord { record, kafka_offset: offset, .. } = record;
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        self.key.write(&record.topic, &record.key, &mut key).await?;
+        self.value.write(&record.topic, &record.value, &mut value).await?;
+        Ok(Seen { key: key.into(), value: value.into(), offset: *offset })
     }
 
     /// A JSON object with its fields in the order of a `java.util.HashMap`.
@@ -160,28 +144,6 @@ impl Task {
     }
 }
 
-impl Side {
-    async fn json(&mut self, topic: &str, data: &Data) -> Result<Box<[u8]>, RecordError> {
-        let same = |planned: &Option<Arc<Schema>>| match (planned, &data.schema) {
-            (None, None) => true,
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        };
-        let mut out = Vec::new();
-        if !self.planned.as_ref().is_some_and(|(schema, _)| same(schema)) {
-            let encode = self.converter.encoder(topic, data.schema.as_ref()).await;
-            let encode = encode.map_err(|error| RecordError::new(Stage::TaskPut, error.trace()))?;
-            self.planned = Some((data.schema.clone(), encode));
-        }
-        if let Some((_, encode)) = &mut self.planned
-            && encode.encode(data.value.as_ref(), &mut out)? == Encoded::Null
-        {
-            out.extend_from_slice(b"null");
-        }
-        Ok(out.into())
-    }
-}
-
 async fn print(lines: Vec<u8>) -> Result<()> {
     let printed = crate::print(lines).await;
     printed.map_err(|error| Error::fatal("printing to standard output failed").caused_by(error))
@@ -195,7 +157,7 @@ fn now_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use model::{
-        record::{Record, no_headers},
+        record::{Data, Record, TimestampType, no_headers},
         value::Value,
     };
 
@@ -206,7 +168,7 @@ mod tests {
     async fn lines() {
         let config = CONFIG.parse([("name", "v"), ("id", "2")]).unwrap();
         assert!(VerifiableSink.start(config).await.is_ok());
-        let side = || Side { converter: json().unwrap(), planned: None };
+        let side = || Text::json().unwrap();
         let name = r#""v""#.to_owned();
         let mut task = Task { id: 2, name, key: side(), value: side(), open: BTreeMap::new() };
         let record = Record {
@@ -217,7 +179,12 @@ mod tests {
             timestamp: None,
             headers: no_headers(),
         };
-        let record = SinkRecord { record, kafka_partition: 0, kafka_offset: 9 };
+        let record = SinkRecord {
+            record,
+            kafka_partition: 0,
+            kafka_offset: 9,
+            timestamp_type: TimestampType::CreateTime,
+        };
         let seen = task.see(&record).await.unwrap();
         for flushed in [false, true] {
             let mut out = Vec::new();
@@ -244,7 +211,7 @@ mod tests {
     /// What is committed is forgotten, and so is what goes to another worker.
     #[tokio::test]
     async fn forgets() {
-        let side = || Side { converter: json().unwrap(), planned: None };
+        let side = || Text::json().unwrap();
         let at = |partition| TopicPartition { topic: "t".into(), partition };
         let seen =
             || vec![Seen { key: b"1".as_slice().into(), value: b"2".as_slice().into(), offset: 3 }];

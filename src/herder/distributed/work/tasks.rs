@@ -10,6 +10,7 @@ use crate::{
     herder::{
         Refusal, Target,
         distributed::{now_ms, plugin_of},
+        task_configs::check_count,
     },
     plugins::Plugin,
     runtime::{Spawn, State, StatusUpdate, TaskHandle},
@@ -60,6 +61,7 @@ impl Running {
         let mut props =
             self.shared.worker.providers.resolve(&config.props()).map_err(Error::fatal)?;
         props.remove("task.class");
+        check_count(&id.connector, snapshot.tasks(&id.connector).len(), &connector.props())?;
         let spawn = Spawn {
             connector: who,
             task,
