@@ -151,6 +151,10 @@ pub struct Member {
     last: Option<Assignment>,
     /// Beats from a join to the next.
     heart: Option<Heart>,
+    /// Where a round is waited for. A broker takes no other request from a connection meanwhile.
+    waiting: Option<Connection>,
+    /// The next join is to be a round for all.
+    calling: bool,
 }
 
 /// What comes of one attempt to join.
@@ -176,6 +180,8 @@ impl Member {
             completed: NO_GENERATION,
             last: None,
             heart: None,
+            waiting: None,
+            calling: false,
         }
     }
 
@@ -198,6 +204,7 @@ impl Member {
         assign: &mut dyn LeaderAssign,
     ) -> Result<Round> {
         self.heart = None;
+        self.stop_waiting();
         let joined = self.join_until_settled(joining, assign).await;
         if joined.is_err() {
             self.heart = None;
@@ -257,6 +264,7 @@ impl Member {
     /// Leaves the group. The member may join again, as a new one.
     pub async fn leave(&mut self, reason: &str) -> Result<()> {
         self.heart = None;
+        self.stop_waiting();
         let id = std::mem::take(&mut self.id);
         if id == NO_MEMBER_ID {
             return Ok(());
@@ -285,6 +293,20 @@ impl Member {
         }
     }
 
+    /// Has the next join call all members to a round. A broker does so by itself only when it is the
+    /// leader who joins again, or somebody who has something else to say than last time; others get
+    /// last time's assignment.
+    pub fn call_all(&mut self) {
+        self.calling = true;
+    }
+
+    /// After a join that was dropped.
+    fn stop_waiting(&mut self) {
+        if let Some(connection) = self.waiting.take() {
+            self.coordinator.forget(&connection);
+        }
+    }
+
     fn group(&self) -> GroupId {
         GroupId(StrBytes::from_string(self.settings.group_id.clone()))
     }
@@ -297,7 +319,10 @@ impl Member {
     ) -> Result<Attempt> {
         let request = self.join_request(joining)?;
         let limit = self.settings.request_timeout.max(self.settings.rebalance_timeout + JOIN_GRACE);
-        let joined = match connection.call(&request, limit).await {
+        self.waiting = Some(connection.clone());
+        let joined = connection.call(&request, limit).await;
+        self.waiting = None;
+        let joined = match joined {
             Ok(joined) => joined,
             Err(error) => return failed(error),
         };
@@ -341,7 +366,10 @@ impl Member {
             members = Some(urls.collect());
         }
         let request = self.sync_request(generation, version, &assignments)?;
-        let synced = match connection.call(&request, limit).await {
+        self.waiting = Some(connection.clone());
+        let synced = connection.call(&request, limit).await;
+        self.waiting = None;
+        let synced = match synced {
             Ok(synced) => synced,
             Err(error) => return failed(error),
         };
@@ -365,6 +393,7 @@ impl Member {
             version.name(),
             if members.is_some() { ", as its leader" } else { "" }
         );
+        self.calling = false;
         self.completed = generation;
         self.last = Some(assignment.clone());
         let member_id = self.id.clone();
@@ -375,7 +404,10 @@ impl Member {
     fn join_request(&self, joining: &Joining) -> Result<JoinGroupRequest> {
         let allocation = joining.running.clone().map(|work| {
             let last = self.last.clone().unwrap_or_default();
-            Assignment { work, revoked: Work::default(), delay_ms: 0, error: 0, ..last }
+            // Of what a member runs the leader looks at the work alone, so that this is a way to
+            // say something else without meaning anything by it.
+            let delay_ms = i32::from(self.calling);
+            Assignment { work, revoked: Work::default(), delay_ms, error: 0, ..last }
         });
         let metadata =
             Metadata { url: joining.url.clone(), config_offset: joining.config_offset, allocation };

@@ -133,6 +133,12 @@ impl Worker {
         }
     }
 
+    /// Joins when it is called to.
+    async fn called(&mut self) {
+        assert_eq!(timeout(PATIENCE, self.member.event()).await.unwrap(), Event::Rebalance);
+        self.join().await;
+    }
+
     fn running(&self) -> Work {
         self.running.clone().unwrap_or_default()
     }
@@ -224,6 +230,44 @@ async fn many_join_at_once_and_the_leader_leaves() {
         });
     }
     check(&joining.join_all().await, 3);
+}
+
+/// A follower that joins again with nothing new to say is alone with that, unless it calls.
+#[tokio::test]
+async fn a_follower_calls_for_a_round() {
+    let Some(broker) = kafka("a_follower_calls_for_a_round") else { return };
+    let group = group_name();
+    let mut first = Worker::new(&broker, &group, "w1", Protocol::Sessioned);
+    first.join().await;
+    let mut second = Worker::new(&broker, &group, "w2", Protocol::Sessioned);
+    let (_, settled) = tokio::join!(first.settle(), second.settle());
+    assert!(!settled.leads());
+    // What it was given in its last round is what it runs now, and that is news.
+    tokio::join!(second.join(), first.called());
+    let alone = second.join().await;
+    second.member.call_all();
+    let (called, ()) = tokio::join!(second.join(), first.called());
+    assert!(called.generation > alone.generation, "{called:?}");
+    assert!(called.assignment.work.is_empty() && called.assignment.revoked.is_empty());
+}
+
+/// A worker that is to end does not wait for members that take their time to join.
+#[tokio::test]
+async fn one_leaves_a_round_that_others_have_not_joined_yet() {
+    let Some(broker) = kafka("one_leaves_a_round_that_others_have_not_joined_yet") else { return };
+    let group = group_name();
+    let mut first = Worker::new(&broker, &group, "w1", Protocol::Sessioned);
+    first.join().await;
+    let mut second = Worker::new(&broker, &group, "w2", Protocol::Sessioned);
+    tokio::select! {
+        _ = second.try_join() => panic!("a round without one of its members"),
+        // Called for by the second one, whose request waits at the broker now.
+        event = first.member.event() => assert_eq!(event, Event::Rebalance),
+    }
+    let left = timeout(Duration::from_secs(10), second.member.leave("the test wants it")).await;
+    left.expect("the broker hears of it at once").unwrap();
+    let round = first.join().await;
+    assert_eq!(round.members.map(|members| members.len()), Some(1));
 }
 
 /// A worker that knows only the eager protocol brings the group down to it.

@@ -8,6 +8,8 @@ use model::config::{
     Key,
 };
 
+use super::signing::{self, Signing};
+
 /// How the group shares the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -38,6 +40,7 @@ pub struct GroupConfig {
     pub retry_backoff: Duration,
     /// How long a session key is used; zero is for ever.
     pub key_ttl: Duration,
+    pub signing: Signing,
 }
 
 pub(super) const KEYS: Group = Group {
@@ -62,11 +65,11 @@ pub(super) const KEYS: Group = Group {
         &UNSYNC_BACKOFF.spec,
         &REQUEST_TIMEOUT.spec,
         &RETRY_BACKOFF.spec,
-        &KEY_ALGORITHM.spec,
-        &KEY_SIZE.spec,
+        &signing::KEY_ALGORITHM.spec,
+        &signing::KEY_SIZE.spec,
         &KEY_TTL.spec,
-        &SIGNATURE_ALGORITHM.spec,
-        &VERIFICATION_ALGORITHMS.spec,
+        &signing::SIGNATURE_ALGORITHM.spec,
+        &signing::VERIFICATION_ALGORITHMS.spec,
     ],
 };
 
@@ -94,17 +97,7 @@ static SYNC_TIMEOUT: Key<i32> = Key::int("worker.sync.timeout.ms").default("3000
 static UNSYNC_BACKOFF: Key<i32> = Key::int("worker.unsync.backoff.ms").default("300000");
 static REQUEST_TIMEOUT: Key<i32> = Key::int("request.timeout.ms").default("40000");
 static RETRY_BACKOFF: Key<i64> = Key::long("retry.backoff.ms").default("100").importance(Medium);
-static KEY_ALGORITHM: Key<String> = Key::string("inter.worker.key.generation.algorithm")
-    .default("HmacSHA256")
-    .check(Check::OneOfAnyCase(&["HmacSHA256"]));
-static KEY_SIZE: Key<i32> = Key::int("inter.worker.key.size").default_null().unsupported();
 static KEY_TTL: Key<i32> = Key::int("inter.worker.key.ttl.ms").default("3600000");
-static SIGNATURE_ALGORITHM: Key<String> = Key::string("inter.worker.signature.algorithm")
-    .default("HmacSHA256")
-    .check(Check::OneOfAnyCase(&["HmacSHA256"]));
-static VERIFICATION_ALGORITHMS: Key<Vec<String>> =
-    Key::list("inter.worker.verification.algorithms").default("HmacSHA256").unsupported();
-
 impl GroupConfig {
     /// The error has all that is wrong, a line each.
     pub(super) fn read(config: &Config) -> Result<Self, String> {
@@ -152,6 +145,7 @@ impl GroupConfig {
                 session_timeout.as_millis()
             ));
         }
+        let signing = Signing::read(config, &mut errors);
         if !errors.is_empty() {
             return Err(errors.join("\n"));
         }
@@ -176,6 +170,7 @@ impl GroupConfig {
             request_timeout,
             retry_backoff,
             key_ttl,
+            signing,
         })
     }
 }

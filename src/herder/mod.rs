@@ -26,6 +26,7 @@ pub mod offset_file;
 pub mod providers;
 pub mod restart_policy;
 mod restarts;
+pub mod signing;
 mod sink_offsets;
 pub mod standalone;
 mod task_configs;

@@ -349,26 +349,20 @@ impl Driver {
         self.running.start_connector(name);
     }
 
-    /// This worker's part of a restart.
+    /// This worker's part of a restart, by what it knows of its own: what it has told the group of
+    /// that may not have come back from the status topic yet.
     fn restart(&mut self, request: &RestartRequest) {
-        let statuses = &self.shared.statuses;
-        let failed = |state: Option<State>| !request.only_failed || state == Some(State::Failed);
+        let planned = |state: State| !request.only_failed || state == State::Failed;
         let name = &request.connector;
-        let Some(connector) = statuses.connector(name) else {
-            return tracing::debug!("[{name}|worker] is not restarted: it has no status yet");
-        };
         let tasks: Vec<TaskId> = match request.include_tasks {
-            true => self.running.tasks_of(name),
+            true => self.running.tasks_of(name, planned),
             false => Vec::new(),
         };
-        let tasks = tasks
-            .into_iter()
-            .filter(|id| failed(statuses.task(name, id.task as usize).map(|status| status.state)));
-        if self.running.has_connector(name) && failed(Some(connector.state)) {
+        if self.running.connector_state(name).is_some_and(planned) {
             self.stores.cancel(name);
             self.running.restart_planned(name);
         }
-        for id in tasks.collect::<Vec<_>>() {
+        for id in tasks {
             self.running.restart_task(&id, true, None);
         }
     }
@@ -380,7 +374,8 @@ impl Driver {
             return None;
         }
         let snapshot = self.shared.configs.snapshot();
-        let left = keys::due(snapshot.session_key(), self.shared.group.key_ttl, now_ms())?;
+        let GroupConfig { signing, key_ttl, .. } = &self.shared.group;
+        let left = keys::due(snapshot.session_key(), signing, *key_ttl, now_ms())?;
         Some((Instant::now() + left).max(self.key_from))
     }
 

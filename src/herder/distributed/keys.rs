@@ -11,22 +11,25 @@ use ring::{
 
 use super::{Shared, now_ms};
 use crate::{
-    herder::{Answer, Refusal, Signature},
+    herder::{
+        Answer, Refusal, Signature,
+        distributed_config::GroupConfig,
+        signing::{Mac, Signing},
+    },
     storage::SessionKey,
 };
 
-/// The one algorithm that all versions of Connect have by default.
-pub(super) const ALGORITHM: &str = "HmacSHA256";
-
-/// Bytes of a key, as Java's generator makes them for this algorithm.
-const KEY_BYTES: usize = 32;
-
 /// When the leader has to write a new key: zero for now, `None` for never.
-pub(super) fn due(key: Option<&SessionKey>, ttl: Duration, now_ms: i64) -> Option<Duration> {
-    let Some(key) = key.filter(|key| key.algorithm == ALGORITHM && key.key.len() == KEY_BYTES)
-    else {
-        return Some(Duration::ZERO);
+pub(super) fn due(
+    key: Option<&SessionKey>,
+    signing: &Signing,
+    ttl: Duration,
+    now_ms: i64,
+) -> Option<Duration> {
+    let fits = |key: &&SessionKey| {
+        key.algorithm == signing.key.name() && key.key.len() == signing.key_bytes
     };
+    let Some(key) = key.filter(fits) else { return Some(Duration::ZERO) };
     // A key without a time to live lasts.
     let ttl = i64::try_from(ttl.as_millis()).ok().filter(|ttl| *ttl > 0)?;
     let left = key.created_ms.saturating_add(ttl).saturating_sub(now_ms);
@@ -40,20 +43,21 @@ pub(super) async fn rotate(shared: &Shared) -> Result<()> {
         return Ok(());
     };
     let snapshot = shared.configs.snapshot();
-    if due(snapshot.session_key(), shared.group.key_ttl, now_ms()) != Some(Duration::ZERO) {
+    let GroupConfig { signing, key_ttl, .. } = &shared.group;
+    if due(snapshot.session_key(), signing, *key_ttl, now_ms()) != Some(Duration::ZERO) {
         return Ok(());
     }
-    let mut key = vec![0; KEY_BYTES];
+    let mut key = vec![0; signing.key_bytes];
     SystemRandom::new()
         .fill(&mut key)
         .map_err(|_| Error::retriable("make a session key: the system gives no random bytes"))?;
-    let key = SessionKey { key, algorithm: ALGORITHM.to_owned(), created_ms: now_ms() };
+    let key = SessionKey { key, algorithm: signing.key.name().to_owned(), created_ms: now_ms() };
     shared.configs.put_session_key(&key).await
 }
 
 /// The signature of a body, in base64.
-pub(super) fn sign(key: &SessionKey, body: &[u8]) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &key.key);
+pub(super) fn sign(mac: Mac, key: &SessionKey, body: &[u8]) -> String {
+    let key = hmac::Key::new(mac.algorithm(), &key.key);
     STANDARD.encode(hmac::sign(&key, body))
 }
 
@@ -62,17 +66,20 @@ pub(super) fn verify(shared: &Shared, signature: Signature<'_>) -> Answer<()> {
     let (Some(mac), Some(algorithm)) = (signature.mac, signature.algorithm) else {
         return Err(Refusal::new(400, "Internal request missing required signature"));
     };
-    if algorithm != ALGORITHM {
+    let accepted = &shared.group.signing.verification;
+    let Some(algorithm) = accepted.iter().find(|accepted| accepted.name() == algorithm) else {
+        let accepted: Vec<_> = accepted.iter().map(|accepted| accepted.name()).collect();
         return Err(Refusal::new(
             400,
             format!(
                 "This worker does not support the '{algorithm}' key signing algorithm used by \
-                 other workers. This worker is currently configured to use: [{ALGORITHM}]. Check \
-                 that all workers' configuration files permit the same set of signature \
-                 algorithms, and correct any misconfigured worker and restart it."
+                 other workers. This worker is currently configured to use: [{}]. Check that all \
+                 workers' configuration files permit the same set of signature algorithms, and \
+                 correct any misconfigured worker and restart it.",
+                accepted.join(", ")
             ),
         ));
-    }
+    };
     let mac = STANDARD.decode(mac).map_err(|error| {
         Refusal::new(400, format!("Internal request contained no base64 signature: {error}"))
     })?;
@@ -84,7 +91,7 @@ pub(super) fn verify(shared: &Shared, signature: Signature<'_>) -> Answer<()> {
              the config topic yet",
         ));
     };
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &key.key);
+    let key = hmac::Key::new(algorithm.algorithm(), &key.key);
     hmac::verify(&key, signature.body, &mac)
         .map_err(|_| Refusal::new(403, "Internal request contained invalid signature."))
 }
@@ -101,11 +108,14 @@ mod tests {
             algorithm: algorithm.to_owned(),
             created_ms: 10_000,
         };
+        let mac = Mac::Sha384;
+        let signing = Signing { key: mac, key_bytes: 48, signature: mac, verification: vec![mac] };
+        let due = |key: Option<&SessionKey>, ttl, at| due(key, &signing, ttl, at);
         let now = Some(Duration::ZERO);
         assert_eq!(due(None, ttl, 10_000), now);
-        assert_eq!(due(Some(&key("HmacSHA1", 32)), ttl, 10_000), now);
-        assert_eq!(due(Some(&key(ALGORITHM, 20)), ttl, 10_000), now);
-        let good = key(ALGORITHM, 32);
+        assert_eq!(due(Some(&key("HmacSHA1", 48)), ttl, 10_000), now);
+        assert_eq!(due(Some(&key("HmacSHA384", 20)), ttl, 10_000), now);
+        let good = key("HmacSHA384", 48);
         for (at, left) in [(9_000, 2000), (10_000, 1000), (10_999, 1), (11_000, 0), (99_000, 0)] {
             assert_eq!(due(Some(&good), ttl, at), Some(Duration::from_millis(left)), "at {at}");
         }

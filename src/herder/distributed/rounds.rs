@@ -264,6 +264,7 @@ impl Driver {
         }
         // Members that are slow to answer are not waited for.
         let within = group.heartbeat_interval + Duration::from_secs(1);
+        self.member.call_all();
         match self.join(Some(Instant::now() + within)).await {
             Some(Ok(round)) => {
                 tracing::debug!("generation {} is told of the end", round.generation)

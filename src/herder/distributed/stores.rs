@@ -170,15 +170,16 @@ impl Store {
         let url = format!("{}/connectors/{path}/tasks", leader.trim_end_matches('/'));
         let snapshot = shared.configs.snapshot();
         let signed = shared.standing.borrow().version == Some(Version::V2);
+        let mac = shared.group.signing.signature;
         let signature = match (signed, snapshot.session_key()) {
-            (true, Some(key)) => Some(keys::sign(key, &body)),
+            (true, Some(key)) => Some(keys::sign(mac, key, &body)),
             (true, None) => return Err(now("no session key has been read yet".to_owned())),
             (false, _) => None,
         };
         let mut headers = Vec::new();
         if let Some(signature) = &signature {
             headers.push(("X-Connect-Authorization", signature.as_str()));
-            headers.push(("X-Connect-Request-Signature-Algorithm", keys::ALGORITHM));
+            headers.push(("X-Connect-Request-Signature-Algorithm", mac.name()));
         }
         let client = &shared.worker.rest.client;
         let reply =

@@ -127,8 +127,15 @@ impl Running {
         self.tasks.contains_key(id)
     }
 
-    pub(super) fn tasks_of(&self, connector: &str) -> Vec<TaskId> {
-        self.tasks.keys().filter(|id| id.connector == connector).cloned().collect()
+    /// What this worker has last told of a connector that it runs.
+    pub(super) fn connector_state(&self, name: &str) -> Option<State> {
+        self.connectors.get(name).map(|connector| connector.state)
+    }
+
+    /// A connector's tasks that this worker runs and whose state is wanted.
+    pub(super) fn tasks_of(&self, connector: &str, wanted: impl Fn(State) -> bool) -> Vec<TaskId> {
+        let of = |(id, task): &(&TaskId, &Task)| id.connector == connector && wanted(task.state);
+        self.tasks.iter().filter(of).map(|(id, _)| id.clone()).collect()
     }
 
     /// The tasks that run with configurations of before, or are not configured any more.
