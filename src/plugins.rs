@@ -4,7 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use model::{
     config::ConfigDef,
-    connector::{SinkConnector, SourceConnector},
+    connector::{Props, SinkConnector, SourceConnector},
+    error::Error,
 };
 
 /// A kind of connector.
@@ -15,16 +16,24 @@ pub enum Plugin {
 }
 
 static SOURCES: LazyLock<Vec<Arc<dyn SourceConnector>>> = LazyLock::new(|| {
-    vec![
-        #[cfg(feature = "postgres")]
-        source_postgres::connector(),
-    ]
+    let mut sources = source_stream::connectors();
+    #[cfg(feature = "postgres")]
+    sources.push(source_postgres::connector());
+    sources
 });
 
 static SINKS: LazyLock<Vec<Arc<dyn SinkConnector>>> = LazyLock::new(sink_stream::connectors);
 
-/// All connectors in the order of `GET /connector-plugins`: sinks, sources, each by class.
+/// The connectors of `GET /connector-plugins`, in its order. Those that Kafka keeps for tests of
+/// Connect itself can be used like the others, and are not shown: a Kafka distribution has them in a
+/// plugin that users do not install.
 pub fn connectors() -> Vec<Plugin> {
+    let for_tests = |plugin: &Plugin| plugin.class().starts_with("org.apache.kafka.connect.tools.");
+    all().into_iter().filter(|plugin| !for_tests(plugin)).collect()
+}
+
+/// Sinks, then sources, each by class.
+fn all() -> Vec<Plugin> {
     let sorted = |mut plugins: Vec<Plugin>| {
         plugins.sort_by_key(Plugin::class);
         plugins
@@ -41,7 +50,7 @@ pub fn converters() -> &'static [codec::Plugin] {
 
 /// By full name, simple name, or simple name without `Connector`, as Connect finds them.
 pub fn connector(class_or_alias: &str) -> Option<Plugin> {
-    connectors().into_iter().find(|plugin| {
+    all().into_iter().find(|plugin| {
         let simple = simple_name(plugin.class());
         class_or_alias == plugin.class()
             || class_or_alias == simple
@@ -96,6 +105,14 @@ impl Plugin {
         match self {
             Plugin::Source(_) => "source",
             Plugin::Sink(_) => "sink",
+        }
+    }
+
+    /// See [`SourceConnector::watch`].
+    pub async fn watch(&self, props: &Props) -> Error {
+        match self {
+            Plugin::Source(source) => source.watch(props).await,
+            Plugin::Sink(sink) => sink.watch(props).await,
         }
     }
 

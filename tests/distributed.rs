@@ -1,6 +1,9 @@
 //! `riverrun connect-distributed` on a real Kafka: what it is told stands in topics, and outlives it.
 
-use std::time::Duration;
+use std::{
+    io::{Write as _, stderr},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -152,7 +155,7 @@ fn topics_that_cannot_be_used_are_told() {
 }
 
 /// The operations and ids of a topic until `id` has come.
-fn until(topic: &mut Follower, id: u64) -> Vec<(String, u64)> {
+pub(crate) fn until(topic: &mut Follower, id: u64) -> Vec<(String, u64)> {
     let mut seen = Vec::new();
     wait_for(&format!("row {id}"), Duration::from_secs(90), || {
         while let Some(record) = topic.next() {
@@ -169,7 +172,7 @@ fn until(topic: &mut Follower, id: u64) -> Vec<(String, u64)> {
 }
 
 /// Tables `t0`, `t1`, … with a row each, and a connector for each of them.
-fn connectors(database: &Database, count: usize, worker: &Worker) -> Vec<String> {
+pub(crate) fn connectors(database: &Database, count: usize, worker: &Worker) -> Vec<String> {
     let name = |n: usize| format!("{}_{n}", database.name);
     for n in 0..count {
         database
@@ -259,6 +262,85 @@ fn three_workers_share_the_work_and_take_over() {
     settled(&back.rest, &names, &[ports[0], ports[2]], &[6, 6]);
     for worker in [back, workers.remove(0)] {
         assert!(worker.terminate().success(), "a worker's end\n{}", homes[2].log());
+    }
+    topics::delete(&kafka, name);
+}
+
+/// A row into each of the tables `t0` … every 50 ms, until there is a table `enough`.
+fn load(database: &Database, count: usize) -> String {
+    let inserts: String =
+        (0..count).map(|n| format!("INSERT INTO t{n} VALUES (row_number);")).collect();
+    database.sql(&format!(
+        "CREATE PROCEDURE load() LANGUAGE plpgsql AS $$ DECLARE row_number int := 1; BEGIN \
+         WHILE to_regclass('public.enough') IS NULL LOOP {inserts} COMMIT; \
+         row_number := row_number + 1; PERFORM pg_sleep(0.05); END LOOP; END $$;"
+    ));
+    "CALL load();".to_owned()
+}
+
+/// Three workers are ended by SIGTERM and started again, one after the other, while rows come in.
+/// What shows a task's absence are the times at which it saw the rows.
+#[test]
+fn a_rolling_restart_interrupts_no_task_for_two_seconds() {
+    const TABLES: usize = 6;
+    let name = "distributed_rolling";
+    let (Some(postgres), Some(kafka)) = (servers::postgres(name), servers::kafka(name)) else {
+        return;
+    };
+    topics::delete(&kafka, name);
+    let database = Database::create(&postgres, name);
+    let homes: Vec<Home> =
+        (0..3).map(|n| Home::of_group(&format!("{name}_{n}"), &kafka, name)).collect();
+    let ports: Vec<u16> = homes.iter().map(|home| home.port).collect();
+    let mut workers: Vec<Worker> = homes.iter().map(|home| home.start(&[])).collect();
+    let names = connectors(&database, TABLES, &workers[0]);
+    settled(&workers[0].rest, &names, &ports, &[4, 4, 4]);
+    let call = load(&database, TABLES);
+    let last = std::thread::scope(|scope| {
+        let loading = scope.spawn(|| database.sql(&call));
+        for home in &homes {
+            // The heartbeats that come quickly after a round are over, as in a slow rolling restart.
+            let rows = || database.value("SELECT max(id) FROM t0;").parse::<u64>().expect("an id");
+            let calm = rows() + 200;
+            wait_for("ten quiet seconds", Duration::from_secs(60), || {
+                (rows() >= calm).then_some(())
+            });
+            let worker = workers.remove(0);
+            assert!(worker.terminate().success(), "a worker's end\n{}", home.log());
+            workers.push(home.start(&[]));
+            settled(&workers[0].rest, &names, &ports, &[4, 4, 4]);
+        }
+        database.sql("CREATE TABLE enough ();");
+        loading.join().expect("the load");
+        database.value("SELECT max(id) FROM t0;").parse::<u64>().expect("an id")
+    });
+    let mut gaps = Vec::new();
+    for (n, name) in names.iter().enumerate() {
+        let mut topic = Follower::new(&kafka, &format!("{name}.public.t{n}"));
+        let mut seen: Vec<(u64, i64)> = Vec::new();
+        wait_for(&format!("row {last} of {name}"), Duration::from_secs(60), || {
+            while let Some(record) = topic.next() {
+                let event: Value = serde_json::from_slice(&record.value?).unwrap();
+                let id = event["after"]["id"].as_u64()?;
+                seen.push((id, event["ts_ms"].as_i64()?));
+                if id == last {
+                    return Some(());
+                }
+            }
+            None
+        });
+        let ids: std::collections::BTreeSet<u64> = seen.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids.len() as u64, last + 1, "rows of {name} are missing");
+        // The snapshot's row is older than the load.
+        let times = seen.iter().skip(1).map(|(_, time)| *time);
+        let gap = times.clone().zip(times.skip(1)).map(|(one, next)| next - one).max();
+        gaps.push((gap.unwrap_or(i64::MAX), name));
+    }
+    // Past the test runner's capture: the figures are what the test is for.
+    writeln!(stderr(), "the longest times without a row, in ms: {gaps:?}, of {last} rows").unwrap();
+    assert!(gaps.iter().all(|(gap, _)| *gap < 2000), "a task was down for long: {gaps:?}");
+    for worker in workers {
+        assert!(worker.terminate().success(), "a worker's end");
     }
     topics::delete(&kafka, name);
 }

@@ -9,6 +9,7 @@ mod differential;
 mod distributed;
 mod errors;
 mod golden;
+mod group_requests;
 mod harness;
 mod quickstart;
 mod rest;

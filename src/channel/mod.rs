@@ -25,7 +25,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fancy_regex::Regex;
+use futures_util::future::BoxFuture;
 use model::{
     connector::{Offsets, Props, TopicPartition},
     error::{Error, Result},
@@ -33,11 +33,24 @@ use model::{
 use tokio::{sync::Notify, time::Instant};
 
 use self::queue::{Pending, Queue};
-use crate::runtime::transport::{Chunk, Client, Consumer, Producer, Received, Ticket, Transport};
+use crate::runtime::{
+    settings::DeadLetterQueue,
+    subscription::Subscription,
+    transport::{
+        ChangeError, Chunk, Client, Consumer, Event, OffsetChange, Producer, Ticket, Transport,
+    },
+};
 
 /// What a queue holds before sources wait: many chunks, so that both sides stay busy, and little
 /// beside what a worker needs anyway.
 const QUEUE_BYTES: usize = 16 << 20;
+
+/// Records a call of `put` gets at most: Connect's `max.poll.records` is 500; a larger slice costs
+/// nothing and saves round trips of sinks that write in bulk.
+const POLL_RECORDS: usize = 2_000;
+
+/// Without a record for this long, what there is may as well be made durable.
+const IDLE: Duration = Duration::from_millis(50);
 
 /// How long after the worker's start a topic may lack a sink.
 const CLAIM_WAIT: Duration = Duration::from_secs(5);
@@ -69,15 +82,10 @@ struct State {
 struct Sink {
     id: u64,
     connector: String,
-    claim: Claim,
+    claim: Subscription,
     queue: Queue,
     /// Told when the queue has records.
     filled: Arc<Notify>,
-}
-
-enum Claim {
-    Topics(BTreeSet<String>),
-    Pattern(Regex),
 }
 
 impl Channels {
@@ -110,7 +118,7 @@ impl Transport for Channels {
     }
 
     fn claim(&self, connector: &str, props: &Props) -> Result<()> {
-        let claim = Claim::new(props)?;
+        let claim = Subscription::new(props)?;
         let mut state = self.hub.state();
         state.version += 1;
         state.next_sink += 1;
@@ -146,7 +154,44 @@ impl Transport for Channels {
             sink: sink.id,
             filled: sink.filled.clone(),
             active,
+            known: BTreeSet::new(),
+            topics: usize::MAX,
+            paused: BTreeSet::new(),
         }))
+    }
+
+    /// A topic like any other: another sink may read it.
+    async fn dead_letters(
+        &self,
+        client: &Client,
+        _queue: &DeadLetterQueue,
+    ) -> Result<Box<dyn Producer>> {
+        self.producer(client).await
+    }
+
+    async fn sink_offsets(
+        &self,
+        connector: &str,
+        _props: &Props,
+    ) -> Result<Vec<(TopicPartition, i64)>> {
+        let state = self.hub.state();
+        let sink = state.sinks.iter().find(|sink| sink.connector == connector);
+        Ok(sink.map_or_else(Vec::new, |sink| {
+            let partitions = state.partitions(sink).into_iter();
+            partitions.map(|place| (place.clone(), state.position(sink, &place))).collect()
+        }))
+    }
+
+    async fn change_sink_offsets(
+        &self,
+        connector: &str,
+        _props: &Props,
+        _change: OffsetChange<'_>,
+    ) -> Result<(), ChangeError> {
+        Err(ChangeError::Failed(Error::fatal(format!(
+            "the offsets of sink connector {connector} cannot be changed: without Kafka (no \
+             bootstrap.servers) records are kept in memory until the sink has them, and no longer"
+        ))))
     }
 
     fn forget(&self, connector: &str) {
@@ -172,43 +217,6 @@ impl Transport for Channels {
     }
 }
 
-impl Claim {
-    fn new(props: &Props) -> Result<Self> {
-        let get =
-            |key: &str| props.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
-        match (get("topics"), get("topics.regex")) {
-            (Some(topics), None) => Ok(Claim::Topics(
-                topics
-                    .split(',')
-                    .map(|topic| topic.trim().to_owned())
-                    .filter(|topic| !topic.is_empty())
-                    .collect(),
-            )),
-            (None, Some(pattern)) => {
-                Regex::new(&format!("^(?:{pattern})$")).map(Claim::Pattern).map_err(|error| {
-                    Error::fatal(format!(
-                        "Invalid value {pattern} for configuration topics.regex: not a regular \
-                         expression"
-                    ))
-                    .caused_by(error)
-                })
-            }
-            (None, None) => Err(Error::fatal("Must configure one of topics or topics.regex")),
-            (Some(_), Some(_)) => Err(Error::fatal(
-                "topics and topics.regex are mutually exclusive options, but both are set.",
-            )),
-        }
-    }
-
-    fn covers(&self, topic: &str) -> bool {
-        match self {
-            Claim::Topics(topics) => topics.contains(topic),
-            // A pattern too costly to match (it backtracks without end) matches nothing.
-            Claim::Pattern(pattern) => pattern.is_match(topic).unwrap_or(false),
-        }
-    }
-}
-
 impl Hub {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -218,6 +226,22 @@ impl Hub {
 impl State {
     fn sink(&mut self, id: u64) -> Option<&mut Sink> {
         self.sinks.iter_mut().find(|sink| sink.id == id)
+    }
+
+    /// What a sink reads, as far as it is there.
+    fn partitions(&self, sink: &Sink) -> BTreeSet<TopicPartition> {
+        let mut topics: BTreeSet<Arc<str>> =
+            self.offsets.keys().filter(|topic| sink.claim.covers(topic)).cloned().collect();
+        if let Subscription::Topics(claimed) = &sink.claim {
+            topics.extend(claimed.iter().map(|topic| Arc::from(topic.as_str())));
+        }
+        topics.into_iter().map(|topic| TopicPartition { topic, partition: 0 }).collect()
+    }
+
+    /// The first offset that a sink has not made durable.
+    fn position(&self, sink: &Sink, place: &TopicPartition) -> i64 {
+        let next = || self.offsets.get(&place.topic).copied().unwrap_or(0);
+        sink.queue.first(&place.topic).unwrap_or_else(next)
     }
 }
 
@@ -326,43 +350,91 @@ struct ChannelConsumer {
     sink: u64,
     filled: Arc<Notify>,
     active: bool,
+    /// The partitions that the task has been told of.
+    known: BTreeSet<TopicPartition>,
+    /// How many topics there were when it was told.
+    topics: usize,
+    paused: BTreeSet<TopicPartition>,
+}
+
+impl ChannelConsumer {
+    /// What there is now.
+    fn look(&mut self) -> Option<Event> {
+        let mut state = self.hub.state();
+        if state.offsets.len() != self.topics {
+            let sink = state.sinks.iter().find(|sink| sink.id == self.sink)?;
+            let new: Vec<TopicPartition> =
+                state.partitions(sink).difference(&self.known).cloned().collect();
+            self.topics = state.offsets.len();
+            if !new.is_empty() {
+                return Some(Event::Assigned(new));
+            }
+        }
+        // Gone means deleted: the task is about to be stopped.
+        let received = state.sink(self.sink)?.queue.read(POLL_RECORDS, &self.paused);
+        drop(state);
+        if received.is_empty() {
+            return None;
+        }
+        // All being read, a full queue takes one more chunk.
+        self.hub.changed.notify_waiters();
+        Some(Event::Records(received))
+    }
 }
 
 #[async_trait]
 impl Consumer for ChannelConsumer {
-    fn partitions(&mut self) -> Vec<TopicPartition> {
-        if !self.active {
-            return Vec::new();
-        }
-        let state = self.hub.state();
-        let Some(sink) = state.sinks.iter().find(|sink| sink.id == self.sink) else {
-            return Vec::new();
-        };
-        let mut topics: BTreeSet<Arc<str>> =
-            state.offsets.keys().filter(|topic| sink.claim.covers(topic)).cloned().collect();
-        if let Claim::Topics(claimed) = &sink.claim {
-            topics.extend(claimed.iter().map(|topic| Arc::from(topic.as_str())));
-        }
-        topics.into_iter().map(|topic| TopicPartition { topic, partition: 0 }).collect()
-    }
-
-    async fn poll(&mut self, records_max: usize) -> Vec<Received> {
+    async fn poll(&mut self) -> Result<Event> {
         loop {
-            if self.active {
-                let mut state = self.hub.state();
-                // Gone means deleted: the task is about to be stopped.
-                if let Some(sink) = state.sink(self.sink) {
-                    let received = sink.queue.read(records_max);
-                    if !received.is_empty() {
-                        drop(state);
-                        // All being read, a full queue takes one more chunk.
-                        self.hub.changed.notify_waiters();
-                        return received;
-                    }
-                }
+            if self.active
+                && let Some(event) = self.look()
+            {
+                return Ok(event);
             }
             self.filled.notified().await;
         }
+    }
+
+    async fn accept(&mut self, partitions: &[TopicPartition]) -> Result<Offsets> {
+        self.known.extend(partitions.iter().cloned());
+        let state = self.hub.state();
+        let sink = state.sinks.iter().find(|sink| sink.id == self.sink);
+        let position = |place: &TopicPartition| {
+            (place.clone(), sink.map_or(0, |sink| state.position(sink, place)))
+        };
+        Ok(partitions.iter().map(position).collect())
+    }
+
+    async fn release(&mut self, _partitions: &[TopicPartition]) -> Result<()> {
+        Ok(())
+    }
+
+    fn commit(&mut self, offsets: Offsets) -> BoxFuture<'static, Result<()>> {
+        let mut state = self.hub.state();
+        if let Some(sink) = state.sink(self.sink) {
+            sink.queue.commit(&offsets);
+        }
+        drop(state);
+        self.hub.changed.notify_waiters();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    async fn seek(&mut self, offsets: &Offsets) -> Result<()> {
+        let mut state = self.hub.state();
+        if let Some(sink) = state.sink(self.sink) {
+            sink.queue.seek(offsets);
+        }
+        Ok(())
+    }
+
+    async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.paused.extend(partitions.iter().cloned());
+        Ok(())
+    }
+
+    async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.paused.retain(|paused| !partitions.contains(paused));
+        Ok(())
     }
 
     fn pressed(&self) -> bool {
@@ -371,20 +443,9 @@ impl Consumer for ChannelConsumer {
         state.sink(self.sink).is_some_and(|sink| sink.queue.bytes() > limit)
     }
 
-    fn commit(&mut self, offsets: &Offsets) {
-        let mut state = self.hub.state();
-        if let Some(sink) = state.sink(self.sink) {
-            sink.queue.commit(offsets);
-        }
-        drop(state);
-        self.hub.changed.notify_waiters();
+    fn commit_idle(&self) -> Option<Duration> {
+        Some(IDLE)
     }
-    fn rewind(&mut self) {
-        let mut state = self.hub.state();
-        if let Some(sink) = state.sink(self.sink) {
-            sink.queue.rewind();
-        }
-        drop(state);
-        self.filled.notify_one();
-    }
+
+    async fn close(self: Box<Self>) {}
 }

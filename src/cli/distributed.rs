@@ -16,6 +16,9 @@ use crate::{
     runtime::transport,
 };
 
+/// Of the process when the worker can't stay in its group, as the JVM's.
+const HERDER_ENDED: u8 = 1;
+
 pub(super) fn run(levels: Option<&str>, worker: &str) -> ExitCode {
     worker::run(levels, |loggers| work(loggers, worker))
 }
@@ -61,12 +64,15 @@ async fn work(loggers: Arc<Loggers>, worker: &str) -> Result<(), Failure> {
     tracing::info!("{} listens on {urls}", rest::build_version());
     tokio::spawn(herder.clone().meet_kafka());
 
-    signals.next().await;
+    let ended = tokio::select! {
+        () = signals.next() => Ok(()),
+        why = herder.ended() => Err(Failure(HERDER_ENDED, why)),
+    };
     tracing::info!("stopping");
     signals.or_at_once(herder.shut_down()).await?;
     stop.cancel();
     // Keep-alive connections would hold the server open; what matters has been answered.
     drop(tokio::time::timeout(Duration::from_millis(500), serving).await);
     tracing::info!("stopped");
-    Ok(())
+    ended
 }

@@ -161,6 +161,7 @@ pub(super) fn check_count(key: i16, version: i16, body: &[u8]) -> Result<(), Str
         }
         Ok(ApiKey::SaslHandshake) => input.bytes(2).and_then(|()| input.count(false)),
         Ok(ApiKey::JoinGroup) => input.members_of_join(version),
+        Ok(ApiKey::OffsetDelete) => input.topics_of_offset_delete(),
         _ => Some(0),
     };
     match count {
@@ -209,6 +210,25 @@ impl Skip<'_> {
         let length = i16::from_be_bytes(*self.0.first_chunk()?);
         self.bytes(2)?;
         self.bytes(usize::try_from(length).unwrap_or(0))
+    }
+
+    /// Error, throttle time, topics; each a name and partitions; each a number and an error. The
+    /// first array that is cut off is the one counted.
+    fn topics_of_offset_delete(&mut self) -> Option<usize> {
+        self.bytes(6)?;
+        let topics = self.count(false)?;
+        if topics > self.0.len() {
+            return Some(topics);
+        }
+        for _ in 0..topics {
+            self.string(false)?;
+            let partitions = self.count(false)?;
+            if partitions > self.0.len() {
+                return Some(partitions);
+            }
+            self.bytes(partitions * 6)?;
+        }
+        Some(0)
     }
 
     /// Throttle time (from version 2), error, generation, protocol type (7), protocol, leader,

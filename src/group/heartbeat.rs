@@ -1,4 +1,9 @@
 //! The heartbeats of a member, from one join to the next.
+//!
+//! A member hears that the others are called together only when it sends a heartbeat. Rounds come in
+//! series: what one takes from a member the next gives to another, and nobody runs it in between;
+//! workers are restarted one after the other. So for some time after a round the heartbeats follow
+//! each other quickly. The time without them is `heartbeat.interval.ms`, as ever.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +25,12 @@ use super::{
     coordinator::Coordinator,
     member::{Event, Settings},
 };
+
+/// Between two heartbeats while another round is likely.
+const QUICK: Duration = Duration::from_millis(200);
+
+/// How long that is, in intervals.
+const QUICK_INTERVALS: u32 = 3;
 
 /// The task that sends them; it ends when this is dropped.
 pub(super) struct Heart {
@@ -71,10 +82,12 @@ impl Beat {
     /// Ends when there is nothing left to keep alive, with the event told.
     async fn run(self, mut connection: Connection) {
         let mut heard = Instant::now();
-        let mut pause = self.settings.heartbeat_interval;
+        let interval = self.settings.heartbeat_interval;
+        let quick_until = heard + interval * QUICK_INTERVALS;
+        let mut pause = interval.min(QUICK);
         loop {
             time::sleep(pause).await;
-            pause = self.settings.heartbeat_interval;
+            pause = if Instant::now() < quick_until { interval.min(QUICK) } else { interval };
             // After a session without an answer it is over, whether or not the socket knows.
             let left = self.settings.session_timeout.saturating_sub(heard.elapsed());
             let limit = left.min(self.settings.request_timeout).max(Duration::from_millis(1));

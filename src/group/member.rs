@@ -160,6 +160,8 @@ enum Attempt {
     Again,
     /// Something must pass first.
     Later(Error),
+    /// The coordinator has yet to read about its groups, which also holds for everybody else.
+    Loading(Error),
     /// Another broker may be the coordinator now.
     Elsewhere(Error),
 }
@@ -218,6 +220,12 @@ impl Member {
                     failing = None;
                     continue;
                 }
+                Attempt::Loading(error) => {
+                    failing = None;
+                    debug!(group = self.settings.group_id, error = error.trace(), "waiting");
+                    time::sleep(self.settings.retry_backoff).await;
+                    continue;
+                }
                 Attempt::Later(error) => error,
                 Attempt::Elsewhere(error) => {
                     self.coordinator.forget(&connection);
@@ -249,8 +257,6 @@ impl Member {
     /// Leaves the group. The member may join again, as a new one.
     pub async fn leave(&mut self, reason: &str) -> Result<()> {
         self.heart = None;
-        self.completed = NO_GENERATION;
-        self.last = None;
         let id = std::mem::take(&mut self.id);
         if id == NO_MEMBER_ID {
             return Ok(());
@@ -412,6 +418,7 @@ impl Member {
                 Ok(Attempt::Again)
             }
             E::NotCoordinator | E::CoordinatorNotAvailable => Ok(Attempt::Elsewhere(refusal)),
+            E::CoordinatorLoadInProgress => Ok(Attempt::Loading(refusal)),
             _ if refusal.kind() == Kind::Fatal => Err(refusal),
             _ => Ok(Attempt::Later(refusal)),
         }
@@ -430,6 +437,7 @@ impl Member {
                 Ok(Attempt::Again)
             }
             E::NotCoordinator | E::CoordinatorNotAvailable => Ok(Attempt::Elsewhere(refusal)),
+            E::CoordinatorLoadInProgress => Ok(Attempt::Loading(refusal)),
             _ if refusal.kind() == Kind::Fatal => Err(refusal),
             _ => Ok(Attempt::Later(refusal)),
         }

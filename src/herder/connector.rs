@@ -15,11 +15,16 @@ use model::{
     connector::{Object, Props},
     error::{Error, Result},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
 
 use super::{
     ConnectorInfo, ConnectorStatus, RawConfig, Refusal, StateInfo, Target, TaskId, TaskInfo,
-    TaskStatus, standalone::Shared, task_configs::task_configs,
+    TaskStatus, sink_offsets,
+    standalone::Shared,
+    task_configs::{alter_offsets, task_configs},
 };
 use crate::{
     plugins::Plugin,
@@ -55,7 +60,7 @@ pub(super) enum Command {
     },
     ChangeOffsets {
         changes: Option<Vec<(Object, Option<Object>)>>,
-        reply: Reply<()>,
+        reply: Reply<bool>,
     },
     /// Stops the tasks and ends the actor.
     Delete {
@@ -130,6 +135,14 @@ pub(super) struct Connector {
     status_sender: mpsc::UnboundedSender<StatusUpdate>,
     queries: mpsc::Receiver<Query>,
     query_sender: mpsc::Sender<Query>,
+    /// Connector code that runs beside the tasks: see `SourceConnector::watch`.
+    watching: Option<AbortHandle>,
+}
+
+impl Drop for Connector {
+    fn drop(&mut self) {
+        self.watching.take().inspect(AbortHandle::abort);
+    }
 }
 
 struct Task {
@@ -165,6 +178,7 @@ impl Connector {
             status_sender,
             queries,
             query_sender,
+            watching: None,
         }
     }
 
@@ -259,8 +273,25 @@ impl Connector {
 
     fn enter(&mut self, state: State) {
         tracing::info!("[{}|worker] connector is {state:?}", self.name);
+        self.watching.take().inspect(AbortHandle::abort);
+        if state == State::Running {
+            self.watch();
+        }
         self.state = state;
         self.trace = None;
+    }
+
+    /// Lets the connector watch over itself until it enters another state.
+    fn watch(&mut self) {
+        let Ok(props) = self.resolve(&self.config.props()) else { return };
+        let (plugin, queries) = (self.plugin, self.query_sender.clone());
+        let watching = tokio::spawn(async move {
+            let error = plugin.watch(&props).await;
+            let fail: Query = Box::new(move |connector| drop(connector.fail(&error)));
+            // An actor that is gone has nothing to fail.
+            drop(queries.send(fail).await);
+        });
+        self.watching = Some(watching.abort_handle());
     }
 
     fn fail(&mut self, error: &Error) -> Refusal {
@@ -435,12 +466,22 @@ impl Connector {
     async fn change_offsets(
         &mut self,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> std::result::Result<(), Refusal> {
+    ) -> std::result::Result<bool, Refusal> {
         if self.target != Target::Stopped || !self.tasks.is_empty() {
             return Err(Refusal::not_stopped(&self.name));
         }
+        let (shared, name, raw) = (self.shared.clone(), self.name.clone(), self.config.props());
+        let source = match self.plugin {
+            Plugin::Source(source) => source,
+            Plugin::Sink(sink) => {
+                let work = async move {
+                    let (worker, transport) = (&shared.worker, &*shared.tasks.transport);
+                    sink_offsets::change(worker, transport, sink, &name, &raw, changes).await
+                };
+                return self.attend(work).await;
+            }
+        };
         let store = self.shared.tasks.offsets.clone();
-        let name = self.name.clone();
         let work = async move {
             let changes = match changes {
                 Some(changes) => changes,
@@ -449,9 +490,12 @@ impl Connector {
                     listed.into_iter().map(|(partition, _)| (partition, None)).collect()
                 }
             };
-            store.write(&name, changes).await
+            let done = alter_offsets(&shared.worker, source, &raw, &changes).await?;
+            store.write(&name, changes).await?;
+            Ok(done)
         };
-        self.attend(work).await.map_err(|error| Refusal::new(500, error.trace()))
+        let done: Result<bool> = self.attend(work).await;
+        done.map_err(|error| Refusal::new(500, error.trace()))
     }
 
     // ---- What REST shows ------------------------------------------------------------------------

@@ -32,9 +32,11 @@ pub struct GroupConfig {
     pub rebalance_delay: Duration,
     /// How long a worker that is behind may read the config topic.
     pub sync_timeout: Duration,
+    /// How long a worker of an eager group then stays away that could not.
+    pub unsync_backoff: Duration,
     pub request_timeout: Duration,
     pub retry_backoff: Duration,
-    /// How long a session key is used.
+    /// How long a session key is used; zero is for ever.
     pub key_ttl: Duration,
 }
 
@@ -89,8 +91,7 @@ static HEARTBEAT_INTERVAL: Key<i32> =
     Key::int("heartbeat.interval.ms").default("3000").importance(High);
 static REBALANCE_DELAY: Key<i32> = Key::int("scheduled.rebalance.max.delay.ms").default("300000");
 static SYNC_TIMEOUT: Key<i32> = Key::int("worker.sync.timeout.ms").default("3000");
-static UNSYNC_BACKOFF: Key<i32> =
-    Key::int("worker.unsync.backoff.ms").default("300000").unsupported();
+static UNSYNC_BACKOFF: Key<i32> = Key::int("worker.unsync.backoff.ms").default("300000");
 static REQUEST_TIMEOUT: Key<i32> = Key::int("request.timeout.ms").default("40000");
 static RETRY_BACKOFF: Key<i64> = Key::long("retry.backoff.ms").default("100").importance(Medium);
 static KEY_ALGORITHM: Key<String> = Key::string("inter.worker.key.generation.algorithm")
@@ -124,6 +125,7 @@ impl GroupConfig {
         let heartbeat_interval = of(&HEARTBEAT_INTERVAL, 1);
         let rebalance_delay = of(&REBALANCE_DELAY, 0);
         let sync_timeout = of(&SYNC_TIMEOUT, 0);
+        let unsync_backoff = of(&UNSYNC_BACKOFF, 0);
         let key_ttl = of(&KEY_TTL, 0);
         let request_timeout = of(&REQUEST_TIMEOUT, 0);
         let retry_backoff = millis(RETRY_BACKOFF.spec.name, config.get(&RETRY_BACKOFF), 0);
@@ -170,6 +172,7 @@ impl GroupConfig {
             heartbeat_interval,
             rebalance_delay,
             sync_timeout,
+            unsync_backoff,
             request_timeout,
             retry_backoff,
             key_ttl,

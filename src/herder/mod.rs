@@ -19,8 +19,10 @@ mod base_keys;
 mod connector;
 pub mod distributed;
 pub mod distributed_config;
+mod isolated;
 pub mod offset_file;
 pub mod providers;
+mod sink_offsets;
 pub mod standalone;
 mod task_configs;
 pub mod validate;
@@ -97,15 +99,25 @@ pub trait Herder: Send + Sync {
     /// Partition and offset of each stored offset.
     async fn offsets(&self, name: &str) -> Answer<Vec<(Object, Object)>>;
 
-    /// Changes stored offsets; `None` forgets all of them.
+    /// Changes stored offsets; `None` forgets all of them. Answers whether that is all there is to
+    /// do: see `SourceConnector::alter_offsets`.
     async fn change_offsets(
         &self,
         name: &str,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> Answer<()>;
+    ) -> Answer<bool>;
 
     /// Takes the tasks of a connector that another worker runs; the body has them.
     async fn put_tasks(&self, name: &str, signature: Signature<'_>) -> Answer<()>;
+
+    /// Fences off the producers that tasks of before may still have, for another worker that is about
+    /// to start tasks with exactly-once support.
+    async fn fence(&self, _name: &str, _signature: Signature<'_>) -> Answer<()> {
+        Err(Refusal::new(
+            500,
+            "Kafka Connect in standalone mode does not support exactly-once source connectors.",
+        ))
+    }
 
     /// Tells all workers of the group what level a logger is to have; this one has it already.
     async fn set_loggers(&self, _namespace: &str, _level: &str) -> Answer<()> {
@@ -300,6 +312,8 @@ pub struct StateInfo {
     #[serde(serialize_with = "state_name")]
     pub state: State,
     pub worker_id: String,
+    /// Empty when it isn't known, which is shown as null.
+    #[serde(serialize_with = "version", skip_serializing_if = "undefined")]
     pub version: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
@@ -310,6 +324,18 @@ pub struct TaskStatus {
     pub id: usize,
     #[serde(flatten)]
     pub state: StateInfo,
+}
+
+fn version<S: Serializer>(version: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    match version {
+        "" => serializer.serialize_none(),
+        version => serializer.serialize_str(version),
+    }
+}
+
+/// What plugins without a version are said to have.
+fn undefined(version: &str) -> bool {
+    version == "undefined"
 }
 
 fn state_name<S: Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {

@@ -17,7 +17,7 @@ use super::{
     Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, Target,
     TaskInfo, TaskStatus,
     connector::{Command, Connector, Handle},
-    in_java_order, validate,
+    in_java_order, sink_offsets, validate,
     worker_config::WorkerConfig,
 };
 use crate::runtime::Tasks;
@@ -227,8 +227,11 @@ impl Herder for Standalone {
 
     async fn offsets(&self, name: &str) -> Answer<Vec<(Object, Object)>> {
         let handle = self.find(name)?;
-        if handle.read(name, |connector| connector.is_sink()).await? {
-            return Err(sink_offsets(name));
+        let raw =
+            handle.read(name, |connector| connector.is_sink().then(|| connector.config.props()));
+        if let Some(raw) = raw.await? {
+            let transport = &*self.shared.tasks.transport;
+            return sink_offsets::list(&self.shared.worker, transport, name, &raw).await;
         }
         let listed = self.shared.tasks.offsets.list(name).await;
         listed.map_err(|error| Refusal::new(500, error.trace()))
@@ -238,11 +241,8 @@ impl Herder for Standalone {
         &self,
         name: &str,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> Answer<()> {
+    ) -> Answer<bool> {
         let handle = self.find(name)?;
-        if handle.read(name, |connector| connector.is_sink()).await? {
-            return Err(sink_offsets(name));
-        }
         handle.ask(name, |reply| Command::ChangeOffsets { changes, reply }).await
     }
 
@@ -261,14 +261,4 @@ impl Herder for Standalone {
         });
         futures_util::future::join_all(stops).await;
     }
-}
-
-pub(super) fn sink_offsets(name: &str) -> Refusal {
-    Refusal::new(
-        501,
-        format!(
-            "the offsets of sink connector {name} are those of its consumer group; this version \
-             does not read or change them: use kafka-consumer-groups --group connect-{name}"
-        ),
-    )
 }

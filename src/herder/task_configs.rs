@@ -1,19 +1,20 @@
-//! What tasks a connector makes of its configuration.
+//! What is asked of a connector itself: what tasks it makes of its configuration, and what it says
+//! to new offsets.
 
 use std::time::Duration;
 
 use model::{
-    connector::Props,
+    connector::{Object, Props, SourceConnector},
     error::{Error, Result},
 };
 
-use super::{validate, worker_config::WorkerConfig};
+use super::{isolated, validate, worker_config::WorkerConfig};
 use crate::plugins::Plugin;
 
 /// How long connector code may take to name its tasks. As long as a REST request may take.
 const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
 
-/// Asks the connector for its tasks, on a task of its own: it may hang or panic. `raw` has `${…}` as
+/// Asks the connector for its tasks: it may hang or panic. `raw` has `${…}` as
 /// written, and so has the answer.
 pub(super) async fn task_configs(
     worker: &WorkerConfig,
@@ -24,27 +25,15 @@ pub(super) async fn task_configs(
     let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
     let tasks_max = validate::tasks_max(&props);
     let asked = props.clone();
-    let mut asking = tokio::spawn(async move {
+    let code = async move {
         match plugin {
             Plugin::Source(source) => source.task_configs(&asked, tasks_max).await,
             Plugin::Sink(sink) => sink.task_configs(&asked, tasks_max).await,
         }
-    });
-    let mut configs = match tokio::time::timeout(CONNECTOR_CODE_MAX, &mut asking).await {
-        Ok(Ok(configs)) => configs?,
-        Ok(Err(panic)) => {
-            return Err(
-                Error::fatal("the connector panicked while it named its tasks").caused_by(panic)
-            );
-        }
-        Err(_) => {
-            asking.abort();
-            return Err(Error::fatal(format!(
-                "the connector did not name its tasks within {} s",
-                CONNECTOR_CODE_MAX.as_secs()
-            )));
-        }
     };
+    let mut configs = isolated::run(CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
+        Error::fatal(format!("the connector was asked for its tasks and {fault}"))
+    })??;
     if configs.len() > tasks_max {
         let told = format!(
             "The connector {name} has generated {} tasks, which is greater than {tasks_max}, the \
@@ -65,4 +54,19 @@ pub(super) async fn task_configs(
         }
     }
     Ok(configs)
+}
+
+/// Asks a source what it says to new offsets: its code may hang or panic.
+pub(super) async fn alter_offsets(
+    worker: &WorkerConfig,
+    source: &'static dyn SourceConnector,
+    raw: &Props,
+    changes: &[(Object, Option<Object>)],
+) -> Result<bool> {
+    let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
+    let changes = changes.to_vec();
+    let code = async move { source.alter_offsets(&props, &changes).await };
+    isolated::run(CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
+        Error::fatal(format!("the connector was asked about the new offsets and {fault}"))
+    })?
 }

@@ -11,7 +11,7 @@ use model::{
     connector::Props,
 };
 
-use super::{RawConfig, Refusal, base_keys, worker_config::WorkerConfig};
+use super::{RawConfig, Refusal, base_keys, isolated, worker_config::WorkerConfig};
 use crate::{
     plugins::{self, Plugin},
     runtime::transport::Transport,
@@ -296,26 +296,18 @@ async fn own_infos(plugin: Plugin, props: Props) -> Result<ConfigInfos, Refusal>
         Err(errors) => return Err(Refusal::new(500, errors.join("\n"))),
     };
     let class = plugin.class();
-    let asking = tokio::spawn(async move {
+    let code = async move {
         let mut infos = infos;
         let asked = match plugin {
             Plugin::Source(source) => source.validate(&config, &mut infos).await,
             Plugin::Sink(sink) => sink.validate(&config, &mut infos).await,
         };
         asked.map(|()| infos)
-    });
-    let stop = asking.abort_handle();
-    match tokio::time::timeout(CONNECTOR_CODE_MAX, asking).await {
-        Ok(Ok(Ok(infos))) => Ok(infos),
-        Ok(Ok(Err(error))) => Err(Refusal::new(500, error.trace())),
-        Ok(Err(panic)) => {
-            Err(Refusal::new(500, format!("{class} panicked while it validated: {panic}")))
-        }
-        Err(_) => {
-            stop.abort();
-            let secs = CONNECTOR_CODE_MAX.as_secs();
-            Err(Refusal::new(500, format!("{class} did not validate within {secs} s")))
-        }
+    };
+    match isolated::run(CONNECTOR_CODE_MAX, code).await {
+        Ok(Ok(infos)) => Ok(infos),
+        Ok(Err(error)) => Err(Refusal::new(500, error.trace())),
+        Err(fault) => Err(Refusal::new(500, format!("{class} was to validate and {fault}"))),
     }
 }
 
@@ -328,9 +320,13 @@ fn client_overrides(
 ) -> Vec<ConfigInfo> {
     let refused: BTreeMap<String, String> = transport.refused_settings(props).into_iter().collect();
     let creates = props.keys().any(|key| key.starts_with("topic.creation."));
+    let letters = props.get("errors.deadletterqueue.topic.name").is_some_and(|it| !it.is_empty());
     let prefixes: &[&str] = match plugin {
         Plugin::Source(_) if creates => &["producer.override.", "admin.override."],
         Plugin::Source(_) => &["producer.override."],
+        Plugin::Sink(_) if letters => {
+            &["producer.override.", "admin.override.", "consumer.override."]
+        }
         Plugin::Sink(_) => &["consumer.override."],
     };
     let mut configs = Vec::new();

@@ -36,13 +36,18 @@ struct Group {
 }
 
 impl Topics {
+    /// Creates none.
+    pub(super) fn none() -> Self {
+        Self { groups: Vec::new(), admin: None, servers: String::new() }
+    }
+
     pub(super) fn new(worker: &Props, client: &Client) -> Result<Self> {
         let enabled = worker
             .get("topic.creation.enable")
             .is_none_or(|text| !text.trim().eq_ignore_ascii_case("false"));
         let groups = if enabled { groups(&client.props)? } else { Vec::new() };
         if groups.is_empty() {
-            return Ok(Self { groups, admin: None, servers: String::new() });
+            return Ok(Self::none());
         }
         let settings = config::admin(worker, &client.connector, client.task, &client.props)?;
         let context = Context::new(format!("{}|task-{}", client.connector, client.task));

@@ -25,9 +25,15 @@ use rdkafka::{
 
 use super::security;
 
+mod consumer;
+
+pub(super) use consumer::consumer;
+
 /// What a client is made of.
 pub(super) struct Settings {
     pub(super) client: ClientConfig,
+    /// Its properties in Java's names, for connections beside librdkafka's.
+    pub(super) java: BTreeMap<String, String>,
     /// The addresses, for messages.
     pub(super) servers: String,
     /// `max.block.ms`: how long a topic that does not exist is waited for.
@@ -37,6 +43,7 @@ pub(super) struct Settings {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Producer,
+    Consumer,
     Admin,
 }
 
@@ -47,12 +54,7 @@ pub(super) fn producer(
     task: usize,
     props: &Props,
 ) -> Result<Settings> {
-    let mut layers: BTreeMap<String, String> = BTreeMap::new();
-    layers.insert("client.id".into(), format!("connector-producer-{connector}-{task}"));
-    copy(worker, "bootstrap.servers", &mut layers);
-    layers.extend(under(worker, "producer."));
-    layers.extend(under(props, "producer.override."));
-    build(Kind::Producer, layers)
+    producer_named(worker, format!("connector-producer-{connector}-{task}"), props)
 }
 
 /// The admin client of a source task, which creates topics.
@@ -62,8 +64,36 @@ pub(super) fn admin(
     task: usize,
     props: &Props,
 ) -> Result<Settings> {
+    connector_admin(worker, format!("connector-adminclient-{connector}-{task}"), props)
+}
+
+/// The producer of a sink task's dead letters, which takes what a source's takes.
+pub(super) fn letters_producer(
+    worker: &Props,
+    connector: &str,
+    task: usize,
+    props: &Props,
+) -> Result<Settings> {
+    producer_named(worker, format!("connector-dlq-producer-{connector}-{task}"), props)
+}
+
+fn producer_named(worker: &Props, client_id: String, props: &Props) -> Result<Settings> {
+    let mut layers: BTreeMap<String, String> = BTreeMap::new();
+    layers.insert("client.id".into(), client_id);
+    copy(worker, "bootstrap.servers", &mut layers);
+    layers.extend(under(worker, "producer."));
+    layers.extend(under(props, "producer.override."));
+    build(Kind::Producer, layers)
+}
+
+/// An admin client that works for a connector under the name `client_id`.
+pub(super) fn connector_admin(
+    worker: &Props,
+    client_id: String,
+    props: &Props,
+) -> Result<Settings> {
     let mut layers = client_keys(worker);
-    layers.insert("client.id".into(), format!("connector-adminclient-{connector}-{task}"));
+    layers.insert("client.id".into(), client_id);
     layers.extend(under(worker, "admin."));
     layers.extend(under(props, "admin.override."));
     build(Kind::Admin, layers)
@@ -152,11 +182,19 @@ pub(crate) fn own_topic(worker: &Props, suffix: &str) -> Result<OwnTopic> {
     Ok(OwnTopic { producer, consumer, admin: admin.client, servers: admin.servers })
 }
 
-/// The `producer.override.*` and `admin.override.*` of a connector that its clients cannot start
-/// with, and why. Where only several together are wrong, the first of them stands for all.
+/// The `producer.override.*`, `consumer.override.*` and `admin.override.*` of a connector that its
+/// clients cannot start with, and why. Where only several together are wrong, the first of them stands for all.
 pub(super) fn refused_overrides(worker: &Props, props: &Props) -> Vec<(String, String)> {
-    type Build = fn(&Props, &str, usize, &Props) -> Result<Settings>;
-    let kinds: [(&str, Build); 2] = [("producer.override.", producer), ("admin.override.", admin)];
+    type Build = fn(&Props, &str, usize, &Props) -> Result<()>;
+    let kinds: [(&str, Build); 3] = [
+        ("producer.override.", |worker, name, task, props| {
+            producer(worker, name, task, props).map(drop)
+        }),
+        ("consumer.override.", |worker, name, task, props| {
+            consumer(worker, name, task, props).map(drop)
+        }),
+        ("admin.override.", |worker, name, task, props| admin(worker, name, task, props).map(drop)),
+    ];
     let mut refused = Vec::new();
     for (prefix, build) in kinds {
         let given: Vec<_> = props.iter().filter(|(key, _)| key.starts_with(prefix)).collect();
@@ -287,7 +325,7 @@ fn action(kind: Kind, key: &str) -> Option<Action> {
         {
             Ignore
         }
-        _ if kind == Kind::Admin => return None,
+        _ if kind != Kind::Producer => return None,
         "acks" => To("acks"),
         "retries" => To("retries"),
         "linger.ms" => To("linger.ms"),
@@ -398,7 +436,7 @@ fn build(kind: Kind, layers: BTreeMap<String, String>) -> Result<Settings> {
         }
     }
     client.create_native_config().map_err(|error| refused(&error))?;
-    Ok(Settings { client, servers, block_max })
+    Ok(Settings { client, java: layers, servers, block_max })
 }
 
 fn special(client: &mut ClientConfig, key: &str, value: &str) -> Result<Option<Duration>> {

@@ -2,6 +2,9 @@
 
 mod admin;
 mod config;
+mod consumer;
+mod dead_letters;
+mod group_offsets;
 mod jaas;
 mod login;
 mod producer;
@@ -15,7 +18,7 @@ use std::{
 
 use async_trait::async_trait;
 use model::{
-    connector::Props,
+    connector::{Props, TopicPartition},
     error::{Error, Result},
 };
 use rdkafka::{
@@ -26,7 +29,11 @@ use rdkafka::{
     producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext},
 };
 
-use crate::runtime::transport::{Client, Consumer, Producer, Transport};
+use crate::runtime::{
+    settings::DeadLetterQueue,
+    subscription::Subscription,
+    transport::{ChangeError, Client, Consumer, OffsetChange, Producer, Transport},
+};
 
 pub(crate) use config::own_topic;
 pub(crate) use login::{Login, Mechanism};
@@ -64,23 +71,43 @@ impl Transport for Kafka {
         Ok(Box::new(producer::KafkaProducer::new(&self.worker, client)?))
     }
 
-    fn claim(&self, _connector: &str, _props: &Props) -> Result<()> {
-        Ok(())
+    fn claim(&self, _connector: &str, props: &Props) -> Result<()> {
+        // Nothing is missed here: topics keep their records.
+        Subscription::new(props).map(drop)
     }
 
     async fn consumer(&self, client: &Client) -> Result<Box<dyn Consumer>> {
-        let reason = self.refuses_sinks().unwrap_or_default();
-        Err(Error::fatal(format!("sink connector {} cannot run: {reason}", client.connector)))
+        Ok(Box::new(consumer::KafkaConsumer::new(&self.worker, client)?))
     }
 
+    /// As in the JVM: the group stays, with its offsets, and a connector of the same name goes on
+    /// there.
     fn forget(&self, _connector: &str) {}
 
-    fn refuses_sinks(&self) -> Option<String> {
-        Some(
-            "sink connectors need the in-process transport in this version; use a standalone \
-             worker whose properties do not set bootstrap.servers"
-                .to_owned(),
-        )
+    async fn dead_letters(
+        &self,
+        client: &Client,
+        queue: &DeadLetterQueue,
+    ) -> Result<Box<dyn Producer>> {
+        Ok(Box::new(dead_letters::open(&self.worker, client, queue).await?))
+    }
+
+    async fn sink_offsets(
+        &self,
+        connector: &str,
+        props: &Props,
+    ) -> Result<Vec<(TopicPartition, i64)>> {
+        group_offsets::Group::new(&self.worker, connector, props)?.list().await
+    }
+
+    async fn change_sink_offsets(
+        &self,
+        connector: &str,
+        props: &Props,
+        change: OffsetChange<'_>,
+    ) -> Result<(), ChangeError> {
+        let group = group_offsets::Group::new(&self.worker, connector, props);
+        group.map_err(ChangeError::Failed)?.change(change).await
     }
 
     fn refused_settings(&self, props: &Props) -> Vec<(String, String)> {

@@ -58,6 +58,13 @@ impl KafkaProducer {
     pub(super) fn new(worker: &Props, client: &Client) -> Result<Self> {
         let settings = config::producer(worker, &client.connector, client.task, &client.props)?;
         let who = format!("{}|task-{}", client.connector, client.task);
+        let mut producer = Self::over(settings, who)?;
+        producer.creation = Topics::new(worker, client)?;
+        Ok(producer)
+    }
+
+    /// A producer that creates no topics.
+    pub(super) fn over(settings: config::Settings, who: String) -> Result<Self> {
         let reports = Reports { who: who.clone(), complaints: Complaints::default() };
         let inner: Inner = settings.client.create_with_context(reports).map_err(|error| {
             Error::fatal(format!("Kafka producer for {} cannot start", settings.servers))
@@ -67,7 +74,7 @@ impl KafkaProducer {
             inner: Some(Arc::new(inner)),
             servers: settings.servers,
             topic_wait: settings.block_max.min(TOPIC_WAIT),
-            creation: Topics::new(worker, client)?,
+            creation: Topics::none(),
             known: HashSet::new(),
             headers: HashMap::new(),
             who,

@@ -36,17 +36,14 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
 
         ([name, "tasks"], _) if get => Ok(Answer::ok(&herder.tasks(name).await?)),
         ([name, "tasks"], &Method::POST) => {
-            let header = |name| call.headers.get(name).and_then(|value| value.to_str().ok());
-            let signature = Signature {
-                mac: header("X-Connect-Authorization"),
-                algorithm: header("X-Connect-Request-Signature-Algorithm"),
-                body: call.body,
-            };
-            herder.put_tasks(name, signature).await?;
+            herder.put_tasks(name, signature(call)).await?;
             Ok(Answer::Empty(StatusCode::NO_CONTENT))
         }
         ([_, "tasks"], _) => Err(wrong_method(call, &["HEAD", "POST", "GET", "OPTIONS"])),
-        ([_, "fence"], &Method::PUT) => Err(standalone("exactly-once source connectors")),
+        ([name, "fence"], &Method::PUT) => {
+            herder.fence(name, signature(call)).await?;
+            Ok(Answer::Empty(StatusCode::NO_CONTENT))
+        }
         ([_, "fence"], _) => Err(wrong_method(call, &["OPTIONS", "PUT"])),
 
         ([name, "tasks", task, "status"], _) if get => {
@@ -91,9 +88,14 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
     }
 }
 
-fn standalone(what: &str) -> Answer {
-    let text = format!("Kafka Connect in standalone mode does not support {what}.");
-    Refusal::new(500, text).into()
+/// What shows that a request is another worker's.
+fn signature<'c>(call: &Call<'c>) -> Signature<'c> {
+    let header = |name| call.headers.get(name).and_then(|value| value.to_str().ok());
+    Signature {
+        mac: header("X-Connect-Authorization"),
+        algorithm: header("X-Connect-Request-Signature-Algorithm"),
+        body: call.body,
+    }
 }
 
 /// The id of a task. A path without a number there does not exist.

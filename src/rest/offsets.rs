@@ -13,7 +13,7 @@ struct Stored<'a> {
 }
 
 pub(super) async fn serve(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
-    let verb = match *call.method {
+    let (verb, done) = match *call.method {
         Method::GET | Method::HEAD => {
             let offsets = api.herder.offsets(name).await?;
             let stored: Vec<Stored<'_>> =
@@ -25,25 +25,28 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
             let mut changes = Vec::with_capacity(given.len());
             for (partition, offset) in given {
                 let Some(partition) = partition else {
+                    if offset.is_none() {
+                        // Nothing is stored under no partition, so nothing is to be forgotten.
+                        continue;
+                    }
                     let text = "Partition objects cannot be null";
                     return Err(Refusal::new(500, text).into());
                 };
                 changes.push((partition, offset));
             }
-            api.herder.change_offsets(name, Some(changes)).await?;
-            "altered"
+            ("altered", api.herder.change_offsets(name, Some(changes)).await?)
         }
-        Method::DELETE => {
-            api.herder.change_offsets(name, None).await?;
-            "reset"
-        }
+        Method::DELETE => ("reset", api.herder.change_offsets(name, None).await?),
         _ => return Err(wrong_method(call, &["HEAD", "DELETE", "GET", "OPTIONS", "PATCH"])),
     };
-    // What Connect says of connectors that have no hook of their own; Debezium's have none.
-    let message = format!(
-        "The Connect framework-managed offsets for this connector have been {verb} successfully. \
-         However, if this connector manages offsets externally, they will need to be manually \
-         {verb} in the system that the connector uses."
-    );
+    // Whether the connector's own hook has said that all is done; Debezium's connectors have none.
+    let message = match done {
+        true => format!("The offsets for this connector have been {verb} successfully"),
+        false => format!(
+            "The Connect framework-managed offsets for this connector have been {verb} \
+             successfully. However, if this connector manages offsets externally, they will need \
+             to be manually {verb} in the system that the connector uses."
+        ),
+    };
     Ok(Answer::ok(&serde_json::json!({ "message": message })))
 }

@@ -16,6 +16,8 @@ pub struct Ledger {
     entries: VecDeque<Entry>,
     /// Per source partition the newest position that may be stored and is not stored yet.
     committable: Vec<Position>,
+    /// Records of all entries taken off so far.
+    delivered: u64,
 }
 
 struct Entry {
@@ -32,12 +34,18 @@ impl Ledger {
     pub fn advance(&mut self) {
         while self.entries.front().is_some_and(|entry| entry.ticket.complete()) {
             let Some(entry) = self.entries.pop_front() else { break };
+            self.delivered += entry.ticket.records() as u64;
             if let Some(position) = entry.position {
                 // The newest is kept last, so that it is the one the source gets to see.
                 self.committable.retain(|old| old.partition != position.partition);
                 self.committable.push(position);
             }
         }
+    }
+
+    /// How many records have arrived, counted in their order.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// What is to be stored now. Call [`Ledger::restore`] when that fails.

@@ -29,10 +29,12 @@ use tokio::{
 
 pub mod convert;
 pub mod encode;
+mod errors;
 pub mod ledger;
 pub mod settings;
 mod sink;
 mod source;
+pub(crate) mod subscription;
 mod supervise;
 #[cfg(test)]
 mod tests;
@@ -138,7 +140,12 @@ pub struct TaskHandle {
     target: watch::Sender<Target>,
     driver: JoinHandle<()>,
     topics: Topics,
+    reporter: supervise::Reporter,
 }
+
+/// How long a task that was aborted is waited for: long enough for its connections to close, if its
+/// code comes by an await at all.
+const ABORT_MAX: Duration = Duration::from_millis(250);
 
 impl TaskHandle {
     /// Holds the task: a source's outbox gets no room, a sink gets no records. Its connections stay.
@@ -151,19 +158,42 @@ impl TaskHandle {
     }
 
     /// Asks the task to stop, waits at most `grace` (`task.shutdown.graceful.timeout.ms`) for it to
-    /// hand over what it has and to store its offsets, then aborts it.
-    pub async fn stop(mut self, grace: Duration) {
+    /// hand over what it has and to store its offsets, then cancels it. `false` when it was
+    /// cancelled.
+    ///
+    /// The abort takes effect when the task's code next waits for something. Code that blocks its
+    /// thread may go on for ever: it is left to itself, and what it says from now on is not told.
+    pub async fn stop(mut self, grace: Duration) -> bool {
         self.aim(Target::Stopped);
-        if tokio::time::timeout(grace, &mut self.driver).await.is_err() {
-            self.driver.abort();
-            // The abort ends the driver at its next await; its result says nothing new.
-            drop((&mut self.driver).await);
+        if tokio::time::timeout(grace, &mut self.driver).await.is_ok() {
+            return true;
         }
+        self.reporter.mute();
+        self.driver.abort();
+        tracing::error!("[{}] Graceful stop of task {} failed", self.reporter.who(), self.id());
+        if tokio::time::timeout(ABORT_MAX, &mut self.driver).await.is_err() {
+            tracing::error!(
+                "[{}] its code does not let go of its thread and is left to itself; restart the \
+                 worker to be rid of it",
+                self.reporter.who()
+            );
+        }
+        false
+    }
+
+    fn id(&self) -> String {
+        self.reporter.id()
     }
 
     /// The topics this task has written to or read from since it started, sorted.
     pub fn topics(&self) -> Vec<Arc<str>> {
         self.topics.list()
+    }
+
+    /// The topics it has touched since this was last asked.
+    pub fn take_topics(&self) -> Vec<Arc<str>> {
+        let mut topics = self.topics.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *topics).into_iter().collect()
     }
 
     /// Forgets them; those used again are listed again.

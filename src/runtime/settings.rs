@@ -12,6 +12,8 @@ use model::{
 pub struct Settings {
     pub tolerance: Tolerance,
     pub retry: Retry,
+    /// `None` without one. Sinks only.
+    pub dead_letters: Option<DeadLetterQueue>,
     pub flush_interval: Duration,
     pub flush_timeout: Duration,
     /// How long a stop may take in all; the task keeps a part of it for storing offsets.
@@ -37,6 +39,41 @@ pub struct Retry {
     pub delay_max: Duration,
 }
 
+impl Retry {
+    /// Connect's first pause.
+    const FIRST_MS: u64 = 300;
+
+    /// How long to wait after the failed try number `tries` (from 1) of an operation that began
+    /// `since` ago; `None` when the time for retries is over. Pauses double; past
+    /// `errors.retry.delay.max.ms` they are any time up to it, `spread` (0 to 1) of it.
+    pub fn pause(&self, tries: u32, since: Duration, spread: f64) -> Option<Duration> {
+        let left = match self.timeout {
+            None => Duration::MAX,
+            Some(timeout) => timeout.saturating_sub(since),
+        };
+        if left.is_zero() {
+            return None;
+        }
+        let factor = 1u64.checked_shl(tries.saturating_sub(1)).unwrap_or(u64::MAX);
+        let doubled = Duration::from_millis(Self::FIRST_MS.saturating_mul(factor));
+        let pause = match doubled > self.delay_max {
+            true => self.delay_max.mul_f64(spread.clamp(0.0, 1.0)),
+            false => doubled,
+        };
+        Some(pause.min(left))
+    }
+}
+
+/// Where a sink's bad records go: `errors.deadletterqueue.*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterQueue {
+    pub topic: String,
+    /// Of the topic, where it has to be created; -1 is the broker's default.
+    pub replication: i32,
+    /// Whether headers tell what went wrong.
+    pub headers: bool,
+}
+
 impl Settings {
     pub fn new(task: &Props, worker: &Props) -> Result<Self> {
         let tolerance = match task.get("errors.tolerance").map_or("none", |text| text.trim()) {
@@ -60,11 +97,29 @@ impl Settings {
                 timeout: u64::try_from(timeout).ok().map(Duration::from_millis),
                 delay_max: millis(task, "errors.retry.delay.max.ms", 60_000)?,
             },
+            dead_letters: dead_letters(task)?,
             flush_interval: millis(worker, "offset.flush.interval.ms", 60_000)?,
             flush_timeout: millis(worker, "offset.flush.timeout.ms", 5_000)?,
             stop_grace: millis(worker, "task.shutdown.graceful.timeout.ms", 5_000)?,
         })
     }
+}
+
+fn dead_letters(task: &Props) -> Result<Option<DeadLetterQueue>> {
+    let topic = task.get("errors.deadletterqueue.topic.name").map(|text| text.trim());
+    let Some(topic) = topic.filter(|topic| !topic.is_empty()) else { return Ok(None) };
+    let key = "errors.deadletterqueue.topic.replication.factor";
+    let replication = number(task, key, 3)?;
+    let replication = i16::try_from(replication).map_err(|_| {
+        Error::fatal(format!(
+            "Invalid value {replication} for configuration {key}: Not a number of type SHORT"
+        ))
+    })?;
+    Ok(Some(DeadLetterQueue {
+        topic: topic.to_owned(),
+        replication: replication.into(),
+        headers: flag(task, "errors.deadletterqueue.context.headers.enable"),
+    }))
 }
 
 fn flag(props: &Props, key: &str) -> bool {
@@ -120,5 +175,49 @@ impl Backoff {
 impl Default for Backoff {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Try, milliseconds since the first, and the pause in milliseconds.
+    #[test]
+    fn pauses_between_retries() {
+        let ms = Duration::from_millis;
+        let pauses = |timeout: Option<u64>, delay_max: u64, cases: &[(u32, u64, Option<u64>)]| {
+            let retry = Retry { timeout: timeout.map(ms), delay_max: ms(delay_max) };
+            for (tries, since, pause) in cases {
+                assert_eq!(retry.pause(*tries, ms(*since), 0.5), pause.map(ms), "{tries} {since}");
+            }
+        };
+        pauses(Some(0), 60_000, &[(1, 0, None)]);
+        pauses(Some(1_000), 60_000, &[(1, 0, Some(300)), (2, 310, Some(600)), (3, 950, Some(50))]);
+        pauses(Some(1_000), 60_000, &[(4, 1_000, None)]);
+        pauses(None, 1_000, &[(1, 0, Some(300)), (3, 0, Some(500)), (200, u64::MAX, Some(500))]);
+    }
+
+    #[test]
+    fn dead_letter_queues() {
+        let read = |pairs: &[(&str, &str)]| {
+            let owned = |(key, value): &(&str, &str)| {
+                (format!("errors.deadletterqueue.{key}"), (*value).to_owned())
+            };
+            dead_letters(&pairs.iter().map(owned).collect()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&[("topic.name", " ")]), Ok(None));
+        let queue = |replication, headers| {
+            Ok(Some(DeadLetterQueue { topic: "d".to_owned(), replication, headers }))
+        };
+        assert_eq!(read(&[("topic.name", "d")]), queue(3, false));
+        let given = [
+            ("topic.name", "d"),
+            ("topic.replication.factor", "-1"),
+            ("context.headers.enable", "TRUE"),
+        ];
+        assert_eq!(read(&given), queue(-1, true));
+        let wrong = read(&[("topic.name", "d"), ("topic.replication.factor", "70000")]);
+        assert!(wrong.unwrap_err().contains("Not a number of type SHORT"));
     }
 }

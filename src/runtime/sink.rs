@@ -3,41 +3,59 @@
 //! One loop: poll, decode, `put`, and from time to time `pre_commit`, whose answer is committed to
 //! the transport. Calls into the sink run to their end and one at a time; only waiting is cut short.
 //!
+//! # Partitions come and go
+//!
+//! The consumer tells of a change and then hands out nothing until it is answered. Partitions that
+//! are revoked are committed up to what the sink says is durable, closed, and only then let go, so
+//! that whoever has them next begins there. Partitions that are lost are closed without a commit:
+//! they may be another task's already. Of a partition that is gone nothing is put or committed: its
+//! records leave the batch that waits for another try, its offsets leave the books.
+//!
 //! # What happens on …
 //!
-//! * a retriable error of `put`: the same records again, after a back-off; nothing new is polled;
-//! * a record that cannot be decoded or that the sink reports: `errors.tolerance`;
-//! * a retriable error of `pre_commit`: what is not committed comes again;
-//! * pause: nothing is polled; what is done is committed;
-//! * stop: commit, then close.
+//! * a retriable error of `put`: nothing is read, and the same records again after a back-off, or
+//!   after [`SinkTask::put_within`]; partitions may come and go meanwhile;
+//! * a record that cannot be decoded or that the sink reports: [`super::errors`];
+//! * a retriable error of `pre_commit`: what is not committed comes again. A fatal one fails the
+//!   task. (The JVM rewinds at every error, and so reads the same records for ever.)
+//! * pause: nothing is read; what is done is committed; the task stays in its group;
+//! * stop, or a failure: commit what is done, close, leave the group.
+//!
+//! [`SinkTask::put_within`]: model::connector::SinkTask::put_within
 
-use std::{collections::BTreeSet, time::Duration};
+mod commit;
+mod decode;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use model::{
-    connector::{Errant, Offsets, SinkConnector, SinkTask, TopicPartition},
-    convert::Decoded,
-    error::{Error, Kind, RecordError, Result, Stage},
-    record::{Data, Header, Record, SinkRecord},
+    connector::{Errant, Offsets, SinkConnector, SinkContext, SinkTask, TopicPartition},
+    error::{Error, Kind, Result},
+    record::SinkRecord,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use self::{
+    commit::{Committing, finished},
+    decode::{Bad, Decoder},
+};
 use super::{
     State, Target, Tasks,
     convert::Converters,
+    errors::Failures,
     settings::{Backoff, Settings},
     supervise::Context,
-    transport::{Consumer, Received},
+    transport::{Consumer, Event, Received},
 };
 
-/// Records a call of `put` gets at most: Connect's `max.poll.records` is 500; a larger slice costs
-/// nothing and saves round trips of sinks that write in bulk.
-const POLL_RECORDS: usize = 2_000;
-
 /// In process a commit is cheap, and sources wait for it to move their offsets.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+const IDLE_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Without a record for this long, what there is may as well be made durable.
-const IDLE: Duration = Duration::from_millis(50);
+/// What a sink that reports a record is to Connect.
+const SINK_TASK: &str = "org.apache.kafka.connect.sink.SinkTask";
 
 pub(super) async fn drive(
     tasks: Tasks,
@@ -50,16 +68,23 @@ pub(super) async fn drive(
         return Ok(());
     }
     let who = context.who();
-    let props = context.client.props.clone();
-    let settings = Settings::new(&props, &tasks.worker)?;
-    let converters = Converters::new(&props, &tasks.worker)?;
+    let settings = Settings::new(&context.client.props, &tasks.worker)?;
+    let converters = Converters::new(&context.client.props, &tasks.worker)?;
     let mut backoff = Backoff::new();
-    let task = loop {
-        let pairs = props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let config = connector.config().parse(pairs).map_err(|errors| {
-            Error::fatal(format!("the configuration is invalid: {}", errors.join("; ")))
-        })?;
-        match connector.start(config).await {
+    let failures = loop {
+        match Failures::open(&tasks, &context.client, &settings).await {
+            Ok(failures) => break failures,
+            Err(error) if error.kind() == Kind::Fatal => return Err(error),
+            Err(error) => tracing::warn!("[{who}] {}; trying again", error.trace()),
+        }
+        if !context.pause_between(backoff.pause()).await {
+            return Ok(());
+        }
+    };
+    let consumer = tasks.transport.consumer(&context.client).await?;
+    backoff.reset();
+    let mut task = loop {
+        match start(connector, &context).await {
             Ok(task) => break task,
             Err(error) if error.kind() == Kind::Fatal => return Err(error),
             Err(error) => {
@@ -70,39 +95,88 @@ pub(super) async fn drive(
             return Ok(());
         }
     };
-    let mut consumer = tasks.transport.consumer(&context.client).await?;
-    let partitions = consumer.partitions();
+    let asks = SinkContext::default();
+    task.initialize(asks.clone());
+    let interval = match consumer.commit_idle() {
+        Some(_) => settings.flush_interval.min(IDLE_COMMIT_INTERVAL),
+        None => settings.flush_interval,
+    };
     let mut driver = Driver {
+        decoder: Decoder::new(converters, settings.retry.clone(), who.clone()),
         who,
         context,
         settings,
-        converters,
+        failures,
         task,
+        asks,
         consumer,
-        open: BTreeSet::new(),
         current: Offsets::new(),
         committed: Offsets::new(),
-        next_commit: Instant::now() + COMMIT_INTERVAL,
+        batch: None,
+        backoff: Backoff::new(),
+        held: false,
+        unwanted: BTreeSet::new(),
+        resting: BTreeSet::new(),
+        interval,
+        next_commit: Instant::now() + interval,
+        commit_asked: false,
+        heard: Instant::now(),
+        committing: None,
     };
-    driver.open(partitions).await?;
     driver.context.status.report(State::Running, None);
     let result = driver.work().await;
-    driver.close(result.is_ok()).await;
+    driver.end().await;
     result
+}
+
+async fn start(connector: &dyn SinkConnector, context: &Context) -> Result<Box<dyn SinkTask>> {
+    let props = context.client.props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let config = connector.config().parse(props).map_err(|errors| {
+        Error::fatal(format!("the configuration is invalid: {}", errors.join("; ")))
+    })?;
+    connector.start(config).await
 }
 
 struct Driver {
     who: String,
     context: Context,
     settings: Settings,
-    converters: Converters,
+    decoder: Decoder,
+    failures: Failures,
     task: Box<dyn SinkTask>,
+    /// What the task asks for.
+    asks: SinkContext,
     consumer: Box<dyn Consumer>,
-    open: BTreeSet<TopicPartition>,
-    /// After the last record of each partition that `put` has taken.
+    /// The partitions that the task has, and after which record of each `put` has come.
     current: Offsets,
+    /// The same partitions, and what is committed: where the task began, to begin with.
     committed: Offsets,
+    /// Records that `put` is to be given once more.
+    batch: Option<Batch>,
+    backoff: Backoff,
+    /// The task is paused from outside.
+    held: bool,
+    /// The partitions that the task wants no records of.
+    unwanted: BTreeSet<TopicPartition>,
+    /// The partitions that the consumer hands out nothing of.
+    resting: BTreeSet<TopicPartition>,
+    interval: Duration,
     next_commit: Instant,
+    commit_asked: bool,
+    /// When `put` was called last.
+    heard: Instant,
+    committing: Option<Committing>,
+}
+
+/// Records on their way into `put`.
+struct Batch {
+    records: Vec<SinkRecord>,
+    /// The records as they were read, in the same order.
+    received: Vec<Received>,
+    /// Where the partitions are once `put` has taken them.
+    reached: Offsets,
+    /// When they are to be put again.
+    due: Instant,
 }
 
 impl Driver {
@@ -112,20 +186,18 @@ impl Driver {
             let target = *self.context.target.borrow_and_update();
             match target {
                 Target::Stopped => return Ok(()),
-                Target::Paused => {
-                    if !self.hold().await? {
-                        return Ok(());
-                    }
-                    continue;
-                }
-                Target::Running => {}
+                Target::Paused => self.hold(true),
+                Target::Running => self.hold(false),
             }
-            let dirty = self.current != self.committed;
-            if dirty && (Instant::now() >= self.next_commit || self.consumer.pressed()) {
-                self.commit().await?;
+            self.heed().await?;
+            self.commit_what_is_due().await?;
+            if self.batch.as_ref().is_some_and(|batch| Instant::now() >= batch.due) {
+                self.put().await?;
+                continue;
             }
-            let idle = (Instant::now() + IDLE).min(self.next_commit.max(Instant::now()));
-            let received = tokio::select! {
+            self.rest().await?;
+            let wake = self.wake();
+            let event = tokio::select! {
                 biased;
                 changed = self.context.target.changed() => {
                     if changed.is_err() {
@@ -133,227 +205,303 @@ impl Driver {
                     }
                     continue;
                 }
-                received = self.consumer.poll(POLL_RECORDS) => received,
-                () = tokio::time::sleep_until(idle), if dirty => {
-                    self.commit().await?;
+                result = finished(&mut self.committing) => {
+                    self.commit_ended(result);
+                    continue;
+                }
+                () = self.asks.asked() => continue,
+                event = self.consumer.poll() => event?,
+                () = tokio::time::sleep_until(wake) => {
+                    self.tick().await?;
                     continue;
                 }
             };
-            if !self.deliver(&received).await? {
-                return Ok(());
+            match event {
+                Event::Records(received) => self.deliver(received).await?,
+                Event::Assigned(partitions) => self.assigned(&partitions).await?,
+                Event::Revoked(partitions) => self.give_up(&partitions, Leave::InOrder).await?,
+                Event::Lost(partitions) => self.give_up(&partitions, Leave::Lost).await?,
             }
         }
     }
 
-    /// Commits, and waits until the task is wanted again. `false` is to stop.
-    async fn hold(&mut self) -> Result<bool> {
-        self.commit().await?;
-        self.context.status.report(State::Paused, None);
-        let wanted = self.context.target.wait_for(|target| *target != Target::Paused).await;
-        let running = wanted.is_ok_and(|target| *target == Target::Running);
-        if running {
-            self.context.status.report(State::Running, None);
+    /// Follows the herder's wish to pause or to go on.
+    fn hold(&mut self, held: bool) {
+        if self.held == held {
+            return;
         }
-        Ok(running)
+        self.held = held;
+        // As the JVM does: what is done is committed soon after a pause.
+        self.commit_asked |= held;
+        self.context.status.report(if held { State::Paused } else { State::Running }, None);
     }
 
-    /// Decodes and puts, again and again while the sink's error may pass. `false` is to stop.
-    async fn deliver(&mut self, received: &[Received]) -> Result<bool> {
-        let mut records = Vec::with_capacity(received.len());
-        let mut reached = Offsets::new();
+    /// Does what the task has asked for.
+    async fn heed(&mut self) -> Result<()> {
+        let asked = self.asks.take();
+        self.commit_asked |= asked.commit;
+        self.unwanted = asked.paused;
+        let (rewind, foreign): (Offsets, Offsets) =
+            asked.rewind.into_iter().partition(|(place, _)| self.current.contains_key(place));
+        for TopicPartition { topic, partition } in foreign.keys() {
+            tracing::warn!(
+                "[{}] the sink wants to continue at another offset of {topic}-{partition}, which \
+                 the task does not have; ignored",
+                self.who
+            );
+        }
+        if rewind.is_empty() {
+            return Ok(());
+        }
+        tracing::debug!("[{}] continues at {rewind:?}, as the sink asks", self.who);
+        self.consumer.seek(&rewind).await?;
+        self.current.extend(rewind.clone());
+        self.committed.extend(rewind);
+        Ok(())
+    }
+
+    /// Has the consumer hand out nothing of partitions that are not wanted now.
+    async fn rest(&mut self) -> Result<()> {
+        let all = self.held || self.batch.is_some();
+        let wanted = |place: &&TopicPartition| all || self.unwanted.contains(*place);
+        let resting: BTreeSet<TopicPartition> =
+            self.current.keys().filter(wanted).cloned().collect();
+        if resting == self.resting {
+            return Ok(());
+        }
+        let list = |of: &BTreeSet<TopicPartition>, but: &BTreeSet<TopicPartition>| {
+            let chosen = of.difference(but).filter(|place| self.current.contains_key(*place));
+            chosen.cloned().collect::<Vec<_>>()
+        };
+        let (pause, resume) = (list(&resting, &self.resting), list(&self.resting, &resting));
+        if !pause.is_empty() {
+            self.consumer.pause(&pause).await?;
+        }
+        if !resume.is_empty() {
+            self.consumer.resume(&resume).await?;
+        }
+        self.resting = resting;
+        Ok(())
+    }
+
+    /// Until when to wait for records.
+    fn wake(&self) -> Instant {
+        let mut wake = self.next_commit;
+        if let Some(committing) = &self.committing {
+            wake = wake.min(committing.begun + self.settings.flush_timeout);
+        }
+        if let Some(batch) = &self.batch {
+            return wake.min(batch.due);
+        }
+        if let Some(within) = self.task.put_within() {
+            wake = wake.min(self.heard + within);
+        }
+        match self.consumer.commit_idle() {
+            Some(idle) if self.current != self.committed => wake.min(Instant::now() + idle),
+            _ => wake,
+        }
+    }
+
+    /// The wait for records is over without any.
+    async fn tick(&mut self) -> Result<()> {
+        // Where others wait for commits, a pause in the records is a good time for one.
+        self.commit_asked |=
+            self.consumer.commit_idle().is_some() && self.current != self.committed;
+        let now = Instant::now();
+        let due = self.task.put_within().is_some_and(|within| now >= self.heard + within);
+        if self.batch.is_none() && (due || now >= self.next_commit) {
+            return self.put_records(&[], &mut Errant::default()).await.or_else(
+                |error| match error.kind() {
+                    Kind::Fatal => Err(error),
+                    Kind::Retriable => {
+                        tracing::warn!("[{}] {}", self.who, error.trace());
+                        Ok(())
+                    }
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Decodes and puts.
+    async fn deliver(&mut self, received: Vec<Received>) -> Result<()> {
+        let mut batch = Batch {
+            records: Vec::with_capacity(received.len()),
+            received: Vec::with_capacity(received.len()),
+            reached: Offsets::new(),
+            due: Instant::now(),
+        };
+        let mut last: Option<TopicPartition> = None;
         for one in received {
+            // Records come in runs of one partition.
             let topic = &one.encoded().topic;
-            let partition = TopicPartition { topic: topic.clone(), partition: one.partition };
-            reached.insert(partition, one.offset + 1);
-            match self.decode(one).await {
-                Ok(record) => records.push(record),
-                Err(Bad::Record(error)) => self.bad(topic, one.partition, one.offset, &error)?,
+            let same =
+                |place: &TopicPartition| place.partition == one.partition && place.topic == *topic;
+            if !last.as_ref().is_some_and(same) {
+                let place = one.place();
+                // Whatever the consumer does: records of others are not for this sink.
+                if !self.current.contains_key(&place) {
+                    continue;
+                }
+                self.context.topics.add(topic);
+                batch.reached.insert(place.clone(), one.offset + 1);
+                last = Some(place);
+            } else if let Some(reached) = last.as_ref().and_then(|l| batch.reached.get_mut(l)) {
+                *reached = one.offset + 1;
+            }
+            match self.decoder.decode(&one, &mut self.context).await {
+                Ok(record) => {
+                    batch.records.push(record);
+                    batch.received.push(one);
+                }
+                Err(Bad::Record(error)) => {
+                    let class = self.decoder.class(error.stage).to_owned();
+                    self.failures.report(&one, &class, &error).await?;
+                }
                 Err(Bad::Task(error)) => return Err(error),
+                // What was decoded is not put either: it comes again.
+                Err(Bad::Stopped) => return Ok(()),
             }
         }
-        self.open(reached.keys().cloned().collect()).await?;
-        let mut backoff = Backoff::new();
-        loop {
-            let mut errant = Errant::default();
-            match self.task.put(&records, &mut errant).await {
-                Ok(()) => {
-                    for (index, error) in errant.records {
-                        if let Some(record) = records.get(index) {
-                            let topic = record.record.topic.clone();
-                            self.bad(&topic, record.kafka_partition, record.kafka_offset, &error)?;
-                        }
-                    }
-                    self.current.append(&mut reached);
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == Kind::Fatal => {
-                    let message = "Exiting WorkerSinkTask due to unrecoverable exception.";
-                    return Err(Error::fatal(message).caused_by(error));
-                }
-                Err(error) => {
-                    let wait = backoff.pause();
-                    tracing::warn!(
-                        "[{}] {}; the same {} records again in {} ms",
-                        self.who,
-                        error.trace(),
-                        records.len(),
-                        wait.as_millis()
-                    );
-                    let again = Instant::now() + wait;
-                    let stop = self.context.target.wait_for(|target| *target == Target::Stopped);
-                    if timeout_at(again, stop).await.is_ok() {
-                        return Ok(false);
+        if batch.reached.is_empty() {
+            return Ok(());
+        }
+        self.batch = Some(batch);
+        self.put().await
+    }
+
+    /// Puts the batch. After an error that may pass it stays, for another try.
+    async fn put(&mut self) -> Result<()> {
+        let Some(mut batch) = self.batch.take() else { return Ok(()) };
+        let mut errant = Errant::default();
+        match self.put_records(&batch.records, &mut errant).await {
+            Ok(()) => {
+                for (index, error) in errant.records {
+                    if let Some(received) = batch.received.get(index) {
+                        self.failures.report(received, SINK_TASK, &error).await?;
                     }
                 }
+                self.backoff.reset();
+                self.current.append(&mut batch.reached);
+                Ok(())
+            }
+            Err(error) if error.kind() == Kind::Fatal => Err(error),
+            Err(error) => {
+                let backoff = self.backoff.pause();
+                let wait = self.task.put_within().unwrap_or(backoff);
+                tracing::warn!(
+                    "[{}] {}; the same {} records again in {} ms",
+                    self.who,
+                    error.trace(),
+                    batch.records.len(),
+                    wait.as_millis()
+                );
+                batch.due = Instant::now() + wait;
+                self.batch = Some(batch);
+                Ok(())
             }
         }
     }
 
-    /// Key, value, headers, in Connect's order: the first error is the one reported.
-    async fn decode(&mut self, received: &Received) -> Result<SinkRecord, Bad> {
-        let (chunk, encoded) = (&received.chunk, received.encoded());
-        let topic = &encoded.topic;
-        let mut sides = [Data::NULL, Data::NULL];
-        let ranges = [encoded.key.as_ref(), encoded.value.as_ref()];
-        for (index, (side, range)) in sides.iter_mut().zip(ranges).enumerate() {
-            let converter =
-                if index == 0 { &mut self.converters.key } else { &mut self.converters.value };
-            let mut backoff = Backoff::new();
-            *side = loop {
-                let bytes = chunk.slice(range);
-                match converter.decode(topic, bytes).map_err(Bad::Record)? {
-                    Decoded::Data(data) => break data,
-                    Decoded::NeedsSchema(id) => match converter.fetch(id).await {
-                        Ok(()) => {}
-                        Err(error) if error.kind() == Kind::Fatal => return Err(Bad::Task(error)),
-                        Err(error) => {
-                            tracing::warn!("[{}] {}; trying again", self.who, error.trace());
-                            tokio::time::sleep(backoff.pause()).await;
-                        }
-                    },
-                }
-            };
-        }
-        let mut headers = Vec::with_capacity(encoded.headers.len());
-        for (name, bytes) in encoded.headers.iter() {
-            let data = self
-                .converters
-                .header
-                .decode(topic, name, bytes.as_deref())
-                .map_err(Bad::Record)?;
-            headers.push(Header { name: name.clone(), data });
-        }
-        let [key, value] = sides;
-        self.context.topics.add(topic);
-        Ok(SinkRecord {
-            record: Record {
-                topic: topic.clone(),
-                partition: Some(received.partition),
-                key,
-                value,
-                timestamp: encoded.timestamp,
-                headers: headers.into(),
-            },
-            kafka_partition: received.partition,
-            kafka_offset: received.offset,
+    async fn put_records(&mut self, records: &[SinkRecord], errant: &mut Errant) -> Result<()> {
+        let result = self.task.put(records, errant).await;
+        self.heard = Instant::now();
+        result.map_err(|error| match error.kind() {
+            Kind::Fatal => Error::fatal("Exiting WorkerSinkTask due to unrecoverable exception.")
+                .caused_by(error),
+            Kind::Retriable => error,
         })
     }
 
-    /// Applies `errors.tolerance` to a record that cannot be decoded or written.
-    fn bad(&self, topic: &str, partition: i32, offset: i64, error: &RecordError) -> Result<()> {
-        let tolerance = &self.settings.tolerance;
-        let class = match error.stage {
-            Stage::KeyConverter => &self.converters.key_class,
-            Stage::HeaderConverter => &self.converters.header_class,
-            Stage::ValueConverter => &self.converters.value_class,
-            _ => "the sink",
+    /// Takes up partitions.
+    async fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let positions = tokio::select! {
+            biased;
+            // Nothing has begun there, so nothing has to be brought to an end.
+            _ = self.context.target.wait_for(|target| *target == Target::Stopped) => return Ok(()),
+            positions = self.consumer.accept(partitions) => positions?,
         };
-        if tolerance.log {
-            let which = if tolerance.messages {
-                format!(
-                    ", where consumed record is {{topic='{topic}', partition={partition}, \
-                     offset={offset}}}"
-                )
-            } else {
-                String::new()
-            };
-            tracing::error!(
-                "Error encountered in task {}. Executing stage '{}' with class '{class}'{which}. {}",
-                self.who.replace("|task", ""),
-                error.stage.name(),
-                error.message
-            );
-        }
-        if tolerance.all {
+        if partitions.is_empty() {
             return Ok(());
         }
-        let cause = Error::fatal(format!(
-            "the record at offset {offset} of topic {topic} failed in stage {} with {class}",
-            error.stage.name()
-        ))
-        .caused_by(Error::fatal(error.message.clone()));
-        Err(Error::fatal("Tolerance exceeded in error handler").caused_by(cause))
+        tracing::debug!("[{}] takes up {positions:?}", self.who);
+        // What the consumer was told of them when the task had them before holds no longer.
+        self.resting.retain(|place| !positions.contains_key(place));
+        self.current.extend(positions.clone());
+        self.committed.extend(positions);
+        self.task.open(partitions).await
     }
 
-    /// Opens those partitions that are not open yet.
-    async fn open(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
-        let new: Vec<TopicPartition> =
-            partitions.into_iter().filter(|partition| !self.open.contains(partition)).collect();
-        if !new.is_empty() {
-            self.task.open(&new).await?;
-            self.open.extend(new);
-        }
-        Ok(())
-    }
-
-    async fn commit(&mut self) -> Result<()> {
-        self.next_commit = Instant::now() + COMMIT_INTERVAL;
-        if self.current == self.committed {
-            return Ok(());
-        }
-        let durable = match self.task.pre_commit(self.current.clone()).await {
-            Ok(durable) => durable,
-            Err(error) if error.kind() == Kind::Fatal => return Err(error),
-            Err(error) => {
-                tracing::error!(
-                    "[{}] offsets are not committed, the records since come again: {}",
-                    self.who,
-                    error.trace()
-                );
-                self.current = self.committed.clone();
-                self.consumer.rewind();
-                return Ok(());
-            }
-        };
-        for (partition, offset) in durable {
-            match self.current.get(&partition) {
-                Some(current) if offset <= *current => {
-                    self.committed.insert(partition, offset);
-                }
-                _ => tracing::warn!(
-                    "[{}] the sink says that {} up to offset {offset} is durable, which it was \
-                     never given; ignored",
-                    self.who,
-                    partition.topic
-                ),
-            }
-        }
-        self.consumer.commit(&self.committed);
-        Ok(())
-    }
-
-    async fn close(&mut self, sound: bool) {
-        if sound && let Err(error) = self.commit().await {
-            tracing::error!("[{}] last commit failed: {}", self.who, error.trace());
-        }
-        let partitions: Vec<TopicPartition> = self.open.iter().cloned().collect();
-        if let Err(error) = self.task.close(&partitions).await {
+    /// Ends the work: commits and closes what there is, whatever has happened.
+    async fn end(mut self) {
+        let partitions: Vec<TopicPartition> = self.current.keys().cloned().collect();
+        if !partitions.is_empty()
+            && let Err(error) = self.close(&partitions, Leave::InOrder).await
+        {
             tracing::error!("[{}] closing failed: {}", self.who, error.trace());
         }
+        self.consumer.close().await;
+        self.failures.close(self.settings.flush_timeout).await;
+    }
+
+    /// Closes partitions and lets go of them.
+    async fn give_up(&mut self, partitions: &[TopicPartition], leave: Leave) -> Result<()> {
+        let mine: Vec<TopicPartition> =
+            partitions.iter().filter(|place| self.current.contains_key(*place)).cloned().collect();
+        let closed = match mine.is_empty() {
+            true => Ok(()),
+            false => self.close(&mine, leave).await,
+        };
+        self.consumer.release(partitions).await?;
+        closed
+    }
+
+    /// Commits, where that is still possible, and closes. The partitions are off the books
+    /// afterwards, whatever the sink says.
+    async fn close(&mut self, partitions: &[TopicPartition], leave: Leave) -> Result<()> {
+        let gone: BTreeSet<TopicPartition> = partitions.iter().cloned().collect();
+        let closed = match leave {
+            Leave::InOrder => self.commit_and_close(&gone).await,
+            Leave::Lost => {
+                tracing::warn!(
+                    "[{}] the group has taken partitions from the task, which was not heard of for \
+                     too long (max.poll.interval.ms, session.timeout.ms): {gone:?}",
+                    self.who
+                );
+                self.failures.forget(&gone);
+                self.task.close(partitions).await
+            }
+        };
+        for offsets in [&mut self.current, &mut self.committed] {
+            offsets.retain(|place, _| !gone.contains(place));
+        }
+        self.resting.retain(|place| !gone.contains(place));
+        self.batch.take_if(|batch| batch.forget(&gone));
+        closed
     }
 }
 
-enum Bad {
-    Record(RecordError),
-    Task(Error),
+/// How partitions are left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    InOrder,
+    Lost,
+}
+
+impl Batch {
+    /// Takes out the records of partitions that are gone. `true` when none is left.
+    fn forget(&mut self, gone: &BTreeSet<TopicPartition>) -> bool {
+        self.reached.retain(|place, _| !gone.contains(place));
+        let mut known: BTreeMap<(std::sync::Arc<str>, i32), bool> = BTreeMap::new();
+        let mut stays = |one: &Received| {
+            let key = (one.encoded().topic.clone(), one.partition);
+            *known.entry(key).or_insert_with(|| !gone.contains(&one.place()))
+        };
+        let kept: Vec<bool> = self.received.iter().map(&mut stays).collect();
+        let mut at = kept.iter();
+        self.records.retain(|_| at.next().copied().unwrap_or(false));
+        let mut at = kept.iter();
+        self.received.retain(|_| at.next().copied().unwrap_or(false));
+        self.reached.is_empty()
+    }
 }

@@ -102,7 +102,7 @@ pub(super) async fn drive(
     let (out, inbox) = outbox(OUTBOX_BATCHES);
     let (gate, gate_seen) = watch::channel(true);
     let (entries, entries_seen) = mpsc::unbounded_channel();
-    let Inbox { batches, acked, stop } = inbox;
+    let Inbox { batches, acked, delivered, stop } = inbox;
     let sender =
         Sender { batches, gate: gate_seen, entries, encoder, deliveries: deliveries.clone() };
     let driver = Driver {
@@ -115,6 +115,7 @@ pub(super) async fn drive(
         entries: entries_seen,
         deliveries,
         ledger: Ledger::default(),
+        delivered,
         flush: Flush {
             offsets: tasks.offsets.clone(),
             connector: context.client.connector.clone(),
@@ -178,6 +179,7 @@ struct Driver {
     entries: mpsc::UnboundedReceiver<Entry>,
     deliveries: Arc<Deliveries>,
     ledger: Ledger,
+    delivered: watch::Sender<u64>,
     flush: Flush,
 }
 
@@ -268,6 +270,8 @@ impl Driver {
 
     fn advance(&mut self) {
         self.ledger.advance();
+        let delivered = self.ledger.delivered();
+        self.delivered.send_if_modified(|told| std::mem::replace(told, delivered) != delivered);
         // Held, little else will come: store a position as soon as it may be.
         if !*self.gate.borrow() {
             self.flush.begin(&mut self.ledger);
@@ -514,6 +518,7 @@ impl Sender {
                 records: 0,
             });
             open.records += batch.records.len();
+            open.entry.ticket.carry(batch.records.len());
             let mut records = batch.records.into_iter();
             while records.len() > 0 {
                 self.encoder.fill(&mut records, &mut chunk).await?;

@@ -1,6 +1,14 @@
 //! Starts a task's driver, and turns what becomes of it into a status.
 
-use std::{any::Any, future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    any::Any,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures_util::FutureExt;
 use model::{
@@ -25,10 +33,29 @@ pub(super) struct Reporter {
     connector: Arc<str>,
     task: usize,
     status: mpsc::UnboundedSender<StatusUpdate>,
+    /// The task was cancelled: another one may run in its place and speak for itself.
+    muted: Arc<AtomicBool>,
 }
 
 impl Reporter {
+    pub(super) fn mute(&self) {
+        self.muted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn who(&self) -> String {
+        format!("{}|task-{}", self.connector, self.task)
+    }
+
+    /// As Connect writes a task's id.
+    pub(super) fn id(&self) -> String {
+        format!("{}-{}", self.connector, self.task)
+    }
+
     pub(super) fn report(&self, state: State, trace: Option<String>) {
+        if self.muted.load(Ordering::Acquire) {
+            tracing::debug!("[{}] was cancelled and is {state:?}", self.who());
+            return;
+        }
         let update =
             StatusUpdate { connector: self.connector.clone(), task: self.task, state, trace };
         if self.status.send(update).is_err() {
@@ -48,8 +75,13 @@ where
     let first = if spawn.paused { Target::Paused } else { Target::Running };
     let (target, wanted) = watch::channel(first);
     let topics = Topics::default();
-    let status =
-        Reporter { connector: spawn.connector.clone(), task: spawn.task, status: spawn.status };
+    let status = Reporter {
+        connector: spawn.connector.clone(),
+        task: spawn.task,
+        status: spawn.status,
+        muted: Arc::default(),
+    };
+    let reporter = status.clone();
     let props: Arc<Props> = Arc::new(spawn.props);
     let context = Context {
         client: Client { connector: spawn.connector, task: spawn.task, props },
@@ -61,7 +93,7 @@ where
     let driver = tokio::spawn(async move {
         let result = driving.await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
         let stopping = *wanted.borrow() == Target::Stopped;
-        let who = format!("{}|task-{}", status.connector, status.task);
+        let who = status.who();
         match result {
             Ok(()) => status.report(State::Unassigned, None),
             Err(error) if stopping => {
@@ -77,7 +109,7 @@ where
             }
         }
     });
-    TaskHandle { target, driver, topics }
+    TaskHandle { target, driver, topics, reporter }
 }
 
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {

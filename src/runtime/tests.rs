@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use model::{connector::Props, error::Stage};
+use model::error::Stage;
 
 use self::fakes::{
     FakeTransport, Script, Step, Worker, eventually, offsets_of, recording_sink, worker_with,
@@ -215,6 +215,29 @@ async fn stop_sends_what_was_handed_over_and_stores_it() {
     assert_eq!(worker.store.get(), Some(20));
 }
 
+/// Code that never waits can't be aborted. It is left to itself after the grace, and what it says
+/// later does not count: another task may run in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_task_that_blocks_its_thread_holds_nobody() {
+    let (mut worker, _transport) = fake_worker(&[]);
+    let script = Script::new([Step::Block]);
+    let task = worker.source(&script);
+    worker.expect(State::Running).await;
+    eventually("the thread is blocked", || script.at() == 1).await;
+    let began = std::time::Instant::now();
+    assert!(!task.stop(Duration::from_millis(50)).await, "it did not end by itself");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+
+    let other = Script::new([Step::Send { records: 1, position: Some(1) }, Step::Stay]);
+    let next = worker.source(&other);
+    worker.expect(State::Running).await;
+    script.release();
+    eventually("the blocked one has gone", || Arc::strong_count(&script) <= 2).await;
+    assert!(worker.silent(), "it said something after its cancellation");
+    assert!(next.stop(Duration::from_secs(5)).await);
+    worker.expect(State::Unassigned).await;
+}
+
 #[tokio::test]
 async fn a_full_transport_holds_the_source_back() {
     let (mut worker, transport) = fake_worker(&[]);
@@ -337,7 +360,8 @@ async fn a_record_the_sink_reports_fails_it_unless_tolerated() {
         trace,
         format!(
             "Tolerance exceeded in error handler\nCaused by: the record at offset 1 of topic t \
-             failed in stage {stage} with the sink\nCaused by: not wanted"
+             failed in stage {stage} with org.apache.kafka.connect.sink.SinkTask\nCaused by: not \
+             wanted"
         )
     );
     assert_eq!(worker.store.get(), None);
@@ -356,15 +380,6 @@ async fn sinks_need_topics() {
         let _sink = worker.sink(&recording_sink(), "sink", pairs);
         assert_eq!(worker.expect(State::Failed).await.unwrap(), answer);
     }
-}
-
-#[tokio::test]
-async fn kafka_refuses_sinks() {
-    let worker = Props::from([("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned())]);
-    let mut worker = worker_with(transport::open(&worker).unwrap(), &[]);
-    let _sink = worker.sink(&recording_sink(), "sink", &[("topics", "t")]);
-    let trace = worker.expect(State::Failed).await.unwrap();
-    assert!(trace.contains("sink connectors need the in-process transport"), "{trace}");
 }
 
 /// Two sinks that never commit: each queue takes what it may hold, then the source waits.

@@ -1,6 +1,7 @@
 //! What carries records from sources to sinks: Kafka, or channels inside this process.
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
@@ -11,11 +12,15 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use model::{
     connector::{Offsets, Props, TopicPartition},
     error::{Error, Result},
+    record::TimestampType,
 };
 use tokio::sync::Notify;
+
+use super::settings::DeadLetterQueue;
 
 /// The task on whose behalf a transport is opened.
 #[derive(Clone)]
@@ -40,10 +45,27 @@ pub trait Transport: Send + Sync + 'static {
     /// A sink connector was deleted: what it has not taken is nobody's any more.
     fn forget(&self, connector: &str);
 
-    /// Why sink connectors cannot run on this transport; `None` when they can.
-    fn refuses_sinks(&self) -> Option<String> {
-        None
-    }
+    /// Opens a sink task's way to its dead-letter queue, whose topic is created where it is missing.
+    async fn dead_letters(
+        &self,
+        client: &Client,
+        queue: &DeadLetterQueue,
+    ) -> Result<Box<dyn Producer>>;
+
+    /// What a sink connector has committed, in the order in which Connect lists it.
+    async fn sink_offsets(
+        &self,
+        connector: &str,
+        props: &Props,
+    ) -> Result<Vec<(TopicPartition, i64)>>;
+
+    /// Changes what a sink connector has committed; its tasks must not run.
+    async fn change_sink_offsets(
+        &self,
+        connector: &str,
+        props: &Props,
+        change: OffsetChange<'_>,
+    ) -> Result<(), ChangeError>;
 
     /// The settings of clients in a connector's configuration that no client could start with: the
     /// key as it stands there, and why.
@@ -56,6 +78,23 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Whether the transport answers, within a deadline. The error names the address tried.
     async fn check(&self, within: Duration) -> Result<()>;
+}
+
+/// A change of what a sink connector has committed.
+#[derive(Clone, Copy, Debug)]
+pub enum OffsetChange<'c> {
+    /// Sets these partitions' offsets, or forgets them.
+    Alter(&'c BTreeMap<TopicPartition, Option<i64>>),
+    /// Forgets all.
+    Reset,
+}
+
+/// Why committed offsets were not changed.
+#[derive(Debug)]
+pub enum ChangeError {
+    /// A member is in the consumer group.
+    InUse(Error),
+    Failed(Error),
 }
 
 /// Chooses the transport by the worker's properties: in-process when they name no Kafka.
@@ -118,6 +157,8 @@ pub struct Ticket {
     outstanding: AtomicUsize,
     /// A record has failed for good, so this entry never completes.
     lost: AtomicBool,
+    /// The source's records of this entry, those left out among them.
+    records: AtomicUsize,
     deliveries: Arc<Deliveries>,
 }
 
@@ -128,6 +169,8 @@ pub struct Deliveries {
     tolerant: bool,
     log: bool,
     task: String,
+    /// These are dead letters: what becomes of them fails nobody.
+    letters: bool,
     failure: Mutex<Option<Error>>,
     skipped: AtomicU64,
 }
@@ -137,8 +180,18 @@ impl Ticket {
         Arc::new(Self {
             outstanding: AtomicUsize::new(1),
             lost: AtomicBool::new(false),
+            records: AtomicUsize::new(0),
             deliveries: deliveries.clone(),
         })
+    }
+
+    /// A batch of so many records has joined the entry.
+    pub fn carry(&self, records: usize) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub fn records(&self) -> usize {
+        self.records.load(Ordering::Relaxed)
     }
 
     pub fn expect(&self, records: usize) {
@@ -180,15 +233,36 @@ impl Deliveries {
             tolerant,
             log,
             task,
+            letters: false,
+            failure: Mutex::new(None),
+            skipped: AtomicU64::new(0),
+        })
+    }
+
+    /// For dead letters, which are logged and given up when they cannot be stored.
+    pub fn of_letters(task: String) -> Arc<Self> {
+        Arc::new(Self {
+            changed: Notify::new(),
+            tolerant: true,
+            log: true,
+            task,
+            letters: true,
             failure: Mutex::new(None),
             skipped: AtomicU64::new(0),
         })
     }
 
     fn skip(&self, topic: &str, cause: &Error) {
-        if self.log {
+        if self.letters {
             tracing::error!(
-                "Error encountered in task {}. Executing stage 'KAFKA_PRODUCE' for topic {topic}: \
+                "[{}] Could not produce message to dead letter queue. topic={topic}: {}",
+                self.task,
+                cause.trace()
+            );
+        } else if self.log {
+            tracing::error!(
+                "Error encountered in task {}. Executing stage 'KAFKA_PRODUCE' with class \
+                 'org.apache.kafka.connect.runtime.WorkerSourceTask', where the topic is {topic}. \
                  {}",
                 self.task,
                 cause.trace()
@@ -220,35 +294,83 @@ impl Deliveries {
 }
 
 /// Hands records to a sink task. One per task.
+///
+/// Partitions come and go while a task runs, as a group shares them out. The consumer tells of it
+/// in [`Consumer::poll`] and then waits: nothing more is handed out before the task has answered
+/// with [`Consumer::accept`] or [`Consumer::release`], so that a task commits what it has done
+/// before another one begins there.
 #[async_trait]
 pub trait Consumer: Send {
-    /// The partitions this task has, to be opened before the first record.
-    fn partitions(&mut self) -> Vec<TopicPartition>;
+    /// Waits for records or for a change of partitions. Cancel-safe: records are taken only when
+    /// this returns. A group takes the partitions from a task that does not come back within
+    /// `max.poll.interval.ms`.
+    async fn poll(&mut self) -> Result<Event>;
 
-    /// Waits for records. Cancel-safe: records are taken only when this returns.
-    async fn poll(&mut self, records_max: usize) -> Vec<Received>;
+    /// Takes up partitions that [`Event::Assigned`] has told of; answers where each begins.
+    async fn accept(&mut self, partitions: &[TopicPartition]) -> Result<Offsets>;
+
+    /// Lets go of partitions that [`Event::Revoked`] or [`Event::Lost`] has told of. Returns when
+    /// another task may have them.
+    async fn release(&mut self, partitions: &[TopicPartition]) -> Result<()>;
+
+    /// Begins to commit, and answers when that is done. The future may be dropped; the commit then
+    /// goes on unheeded.
+    fn commit(&mut self, offsets: Offsets) -> BoxFuture<'static, Result<()>>;
+
+    /// Continues at these offsets, of partitions that the task has.
+    async fn seek(&mut self, offsets: &Offsets) -> Result<()>;
+
+    /// Hands out nothing of these partitions until they are resumed. Changes of partitions are
+    /// told all the same.
+    async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()>;
+
+    async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
     /// Whether the sender waits for this consumer to commit.
-    fn pressed(&self) -> bool;
+    fn pressed(&self) -> bool {
+        false
+    }
 
-    /// Everything before these offsets is durable in the sink.
-    fn commit(&mut self, offsets: &Offsets);
+    /// Commit after this long without a record and not only at the flush interval, where others
+    /// wait for commits.
+    fn commit_idle(&self) -> Option<Duration> {
+        None
+    }
 
-    /// What is not committed comes again.
-    fn rewind(&mut self);
+    /// Leaves the group. Partitions that are still held are let go without a commit.
+    async fn close(self: Box<Self>);
+}
+
+/// What a consumer has to say.
+#[derive(Debug)]
+pub enum Event {
+    /// At least one, in the order of each partition.
+    Records(Vec<Received>),
+    /// These come in addition. May be none, and wants an answer even so.
+    Assigned(Vec<TopicPartition>),
+    /// These are to be given up, in order: what is done may be committed.
+    Revoked(Vec<TopicPartition>),
+    /// These may be another task's already: nothing can be committed.
+    Lost(Vec<TopicPartition>),
 }
 
 /// A record as it came from the transport.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Received {
     pub chunk: Arc<Chunk>,
     pub index: usize,
     pub partition: i32,
     pub offset: i64,
+    pub timestamp_type: TimestampType,
 }
 
 impl Received {
     pub fn encoded(&self) -> &Encoded {
         &self.chunk.records[self.index]
+    }
+
+    /// Where it was read.
+    pub fn place(&self) -> TopicPartition {
+        TopicPartition { topic: self.encoded().topic.clone(), partition: self.partition }
     }
 }

@@ -34,6 +34,7 @@ use crate::herder::{RawConfig, Target};
 #[derive(Clone, PartialEq)]
 pub struct Snapshot {
     offset: i64,
+    round: i64,
     session_key: Option<SessionKey>,
     connectors: BTreeMap<String, Arc<RawConfig>>,
     targets: BTreeMap<String, Target>,
@@ -51,6 +52,12 @@ impl Snapshot {
     /// to agree on what to run.
     pub fn offset(&self) -> i64 {
         self.offset
+    }
+
+    /// The offset that a round of the group must be about, at least: of the last record that changes
+    /// what is to be shared out. -1 when there was none.
+    pub fn round(&self) -> i64 {
+        self.round
     }
 
     pub fn session_key(&self) -> Option<&SessionKey> {
@@ -172,6 +179,24 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Whether the group has to share its work out anew.
+    pub fn asks_for_a_round(&self) -> bool {
+        matches!(
+            self,
+            Change::ConnectorAdded(_) | Change::ConnectorRemoved(_) | Change::TasksCommitted { .. }
+        )
+    }
+}
+
+/// A change, and how far the topic has been read with it: one more than the record's offset, as
+/// [`Snapshot::offset`] counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub offset: i64,
+    pub change: Change,
+}
+
 /// Reads the config topic's records one after the other.
 pub struct ConfigState {
     now: Arc<Snapshot>,
@@ -189,6 +214,7 @@ impl ConfigState {
     pub fn new() -> Self {
         let now = Snapshot {
             offset: -1,
+            round: -1,
             session_key: None,
             connectors: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -216,11 +242,15 @@ impl ConfigState {
     ) -> Option<Change> {
         let shown = key.map(String::from_utf8_lossy);
         let applied = self.read(offset, shown.as_deref(), value);
-        applied.unwrap_or_else(|why| {
+        let change = applied.unwrap_or_else(|why| {
             let key = shown.as_deref().unwrap_or("null");
             tracing::error!("skipping record {key} at offset {offset} of the config topic: {why}");
             None
-        })
+        });
+        if change.as_ref().is_some_and(Change::asks_for_a_round) {
+            Arc::make_mut(&mut self.now).round = offset + 1;
+        }
+        change
     }
 
     fn read(&mut self, offset: i64, key: Option<&str>, value: Option<&[u8]>) -> Applied {

@@ -20,8 +20,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     config_state::{
-        COMMIT, CONNECTOR, Change, ConfigState, FENCING, LOGGER, RESTART, RestartRequest,
-        SESSION_KEY, SessionKey, Snapshot, TARGET_STATE, TASK,
+        COMMIT, CONNECTOR, ConfigState, FENCING, LOGGER, RESTART, RestartRequest, SESSION_KEY,
+        SessionKey, Snapshot, TARGET_STATE, TASK, Told,
     },
     json,
     log::{Entry, KafkaLog, Record, Which},
@@ -44,7 +44,7 @@ impl ConfigStore {
     /// [`ConfigStore::snapshot`]; what changes afterwards comes out of the receiver, in order. It has
     /// no limit, because whoever takes the changes may be waiting for a write to be read back; users
     /// change configurations far more slowly than a worker takes note of it.
-    pub async fn open(worker: &Props) -> Result<(Self, mpsc::UnboundedReceiver<Change>)> {
+    pub async fn open(worker: &Props) -> Result<(Self, mpsc::UnboundedReceiver<Told>)> {
         let state = Arc::new(Mutex::new(ConfigState::new()));
         // Restarts and logger levels of before are over, and all else is in the snapshot.
         let live = Arc::new(AtomicBool::new(false));
@@ -57,7 +57,8 @@ impl ConfigStore {
                 // Told under the lock: a snapshot never lacks what was told before it was taken.
                 if let Some(change) = change.filter(|_| live.load(Ordering::Acquire)) {
                     // Nobody listens any more when the worker stops.
-                    changes.send(change).unwrap_or_default();
+                    let told = Told { offset: record.offset + 1, change };
+                    changes.send(told).unwrap_or_default();
                 }
             }
         };

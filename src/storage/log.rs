@@ -244,9 +244,8 @@ impl KafkaLog {
         self.producer.send_result(record).map_err(|(error, _)| error)
     }
 
-    /// Waits until what has been handed to the client is sent, stops following, and lets the clients
-    /// go. What has not been sent within the time is dropped.
-    pub async fn close(&self, within: Duration) {
+    /// Waits until what has been handed to the client is sent, at most for the time given.
+    pub async fn flush(&self, within: Duration) {
         let producer = self.producer.clone();
         // librdkafka blocks its caller.
         let flushed = spawn_blocking(move || producer.flush(within)).await;
@@ -257,6 +256,12 @@ impl KafkaLog {
                 within.as_millis()
             );
         }
+    }
+
+    /// Waits until what has been handed to the client is sent, stops following, and lets the clients
+    /// go. What has not been sent within the time is dropped.
+    pub async fn close(&self, within: Duration) {
+        self.flush(within).await;
         self.stop.cancel();
         let follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Err(error)) = match follower {

@@ -25,7 +25,7 @@ pub mod status_topic;
 #[cfg(test)]
 mod tests;
 
-pub use config_state::{Change, RestartRequest, SessionKey, Snapshot};
+pub use config_state::{Change, RestartRequest, SessionKey, Snapshot, Told};
 pub use config_topic::ConfigStore;
 pub use log::{KafkaLog, Record};
 pub use offsets_topic::OffsetTopic;

@@ -186,6 +186,11 @@ impl StatusStore {
         self.inner.log.read_to_end(within).await
     }
 
+    /// Sends what is on its way: before another worker may speak of the same things.
+    pub async fn flush(&self, within: Duration) {
+        self.inner.log.flush(within).await;
+    }
+
     /// Sends what is on its way, then stops following the topic.
     pub async fn close(&self, within: Duration) {
         self.inner.log.close(within).await;

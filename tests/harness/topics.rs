@@ -35,6 +35,21 @@ pub(crate) fn consumer(kafka: &str) -> BaseConsumer {
         .expect("a consumer")
 }
 
+/// A member of the consumer group `group`, once it is one.
+pub(crate) fn member(kafka: &str, group: &str, topic: &str) -> BaseConsumer {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", group)
+        .create()
+        .expect("a consumer");
+    consumer.subscribe(&[topic]).expect("a subscription");
+    super::wait_for("the consumer's part of the topic", PATIENCE, || {
+        drop(consumer.poll(Duration::from_millis(100)));
+        (consumer.assignment().expect("an assignment").count() > 0).then_some(())
+    });
+    consumer
+}
+
 /// The names of all topics that begin with `prefix`.
 pub(crate) fn names(consumer: &BaseConsumer, prefix: &str) -> Vec<String> {
     // No answer is no topic: the broker may be on its way up.

@@ -10,7 +10,7 @@
 //! These traits are `dyn` and their calls are per batch, so one boxed future serves thousands of
 //! records. Per record there are only plain functions.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -18,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, ConfigDef, ConfigInfos},
-    error::{RecordError, Result},
+    error::{Error, RecordError, Result},
     record::{Batch, Position, SinkRecord},
 };
+
+pub use crate::sink_context::{SinkContext, SinkRequests};
 
 /// A connector's configuration as the user wrote it. Sorted by key.
 pub type Props = std::collections::BTreeMap<String, String>;
@@ -46,6 +48,25 @@ pub trait SourceConnector: Send + Sync + 'static {
     /// The configurations of the tasks. CDC sources have one task.
     async fn task_configs(&self, props: &Props, _tasks_max: usize) -> Result<Vec<Props>> {
         Ok(vec![props.clone()])
+    }
+
+    /// Watches over the connector while it runs, beside its tasks. Returns why the connector has
+    /// failed (Connect's `ConnectorContext.raiseError`): it is shown FAILED then, and its tasks go
+    /// on. Dropped when the connector is paused, stopped or restarted.
+    async fn watch(&self, _props: &Props) -> Error {
+        std::future::pending().await
+    }
+
+    /// Connect's `alterOffsets`: looks at offsets before they are stored (`None` forgets a
+    /// partition), and sees to those that the connector keeps elsewhere. `true` says that with
+    /// storing them all is done, `false` that the user has to see to what lies elsewhere; an error
+    /// refuses the change.
+    async fn alter_offsets(
+        &self,
+        _props: &Props,
+        _offsets: &[(Object, Option<Object>)],
+    ) -> Result<bool> {
+        Ok(false)
     }
 
     async fn start(&self, config: Config, start: Start) -> Result<Box<dyn SourceTask>>;
@@ -80,6 +101,7 @@ pub trait SourceTask: Send {
 pub struct Outbox {
     batches: mpsc::Sender<Batch>,
     acked: watch::Receiver<Option<Position>>,
+    delivered: watch::Receiver<u64>,
     stop: CancellationToken,
 }
 
@@ -87,15 +109,23 @@ pub struct Outbox {
 pub struct Inbox {
     pub batches: mpsc::Receiver<Batch>,
     pub acked: watch::Sender<Option<Position>>,
+    /// See [`Outbox::delivered`].
+    pub delivered: watch::Sender<u64>,
     pub stop: CancellationToken,
 }
 
 pub fn outbox(batches_in_flight: usize) -> (Outbox, Inbox) {
     let (sender, receiver) = mpsc::channel(batches_in_flight);
     let (acked_sender, acked) = watch::channel(None);
+    let (delivered_sender, delivered) = watch::channel(0);
     let stop = CancellationToken::new();
-    let inbox = Inbox { batches: receiver, acked: acked_sender, stop: stop.clone() };
-    (Outbox { batches: sender, acked, stop }, inbox)
+    let inbox = Inbox {
+        batches: receiver,
+        acked: acked_sender,
+        delivered: delivered_sender,
+        stop: stop.clone(),
+    };
+    (Outbox { batches: sender, acked, delivered, stop }, inbox)
 }
 
 impl Outbox {
@@ -121,6 +151,30 @@ impl Outbox {
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
     }
+
+    /// Tells what has arrived before its position is stored: Connect's `commitRecord`.
+    pub fn delivered(&self) -> Delivered {
+        Delivered { count: self.delivered.clone(), batches: self.batches.clone() }
+    }
+}
+
+/// How many records have arrived. Held no longer than the [`Outbox`] it is of.
+pub struct Delivered {
+    count: watch::Receiver<u64>,
+    batches: mpsc::Sender<Batch>,
+}
+
+impl Delivered {
+    /// Waits until more than `known` of the records handed over have arrived, counted in their order
+    /// over all runs of the task; records left out under `errors.tolerance` count too. `None` when
+    /// no more will. Cancel-safe.
+    pub async fn beyond(&mut self, known: u64) -> Option<u64> {
+        tokio::select! {
+            biased;
+            count = self.count.wait_for(|count| *count > known) => count.ok().map(|count| *count),
+            () = self.batches.closed() => None,
+        }
+    }
 }
 
 #[async_trait]
@@ -140,6 +194,23 @@ pub trait SinkConnector: Send + Sync + 'static {
         Ok(vec![props.clone(); tasks_max])
     }
 
+    /// See [`SourceConnector::watch`].
+    async fn watch(&self, _props: &Props) -> Error {
+        std::future::pending().await
+    }
+
+    /// Connect's `alterOffsets`: looks at offsets before the consumer group's are changed (`None`
+    /// forgets a partition's), and sees to those that the connector keeps elsewhere. `true` says
+    /// that with the group's all is done, `false` that the user has to see to what lies elsewhere;
+    /// an error refuses the change.
+    async fn alter_offsets(
+        &self,
+        _props: &Props,
+        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn start(&self, config: Config) -> Result<Box<dyn SinkTask>>;
 }
 
@@ -155,16 +226,28 @@ pub type Offsets = std::collections::BTreeMap<TopicPartition, i64>;
 /// The worker never calls two methods at once and never drops a call half way.
 #[async_trait]
 pub trait SinkTask: Send {
+    /// Called once, before anything else, with what the task may ask of the worker.
+    fn initialize(&mut self, _context: SinkContext) {}
+
+    /// The partitions are this task's from now on.
     async fn open(&mut self, _partitions: &[TopicPartition]) -> Result<()> {
         Ok(())
     }
 
     /// Writes or buffers. After a retriable error the same records come again, so a sink is
-    /// idempotent or undoes its half-done work.
+    /// idempotent or undoes its half-done work. Called with no records too, once a flush interval,
+    /// so that a sink can do what is due by time.
     async fn put(&mut self, records: &[SinkRecord], errant: &mut Errant) -> Result<()>;
 
+    /// Connect's `SinkTaskContext.timeout`: without a record for this long, `put` is called with
+    /// none. Asked before each wait.
+    fn put_within(&self) -> Option<Duration> {
+        None
+    }
+
     /// Makes durable what it can and says up to where it is: the worker commits just that. A sink
-    /// that writes through in `put` returns `current`.
+    /// that writes through in `put` returns `current`; no offsets at all say that nothing is to be
+    /// committed now. After a retriable error the records since the last commit come again.
     async fn pre_commit(&mut self, current: Offsets) -> Result<Offsets>;
 
     /// The partitions go to another worker; what is buffered for them is dropped or finished.

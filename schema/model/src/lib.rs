@@ -22,5 +22,6 @@ pub mod java;
 pub mod record;
 pub mod row;
 pub mod schema;
+pub mod sink_context;
 pub mod transform;
 pub mod value;

@@ -71,4 +71,29 @@ pub struct SinkRecord {
     pub record: Record,
     pub kafka_partition: i32,
     pub kafka_offset: i64,
+    /// What [`Record::timestamp`] is the time of.
+    pub timestamp_type: TimestampType,
+}
+
+/// Whose clock a record's timestamp was read from: Kafka's `TimestampType`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimestampType {
+    /// There is no timestamp: the record is as old as Kafka 0.9.
+    NoTimestamp,
+    /// The producer's, or the time that it gave the record.
+    #[default]
+    CreateTime,
+    /// The broker's, when the record came in.
+    LogAppendTime,
+}
+
+impl TimestampType {
+    /// As Kafka's `toString()` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoTimestamp => "NoTimestampType",
+            Self::CreateTime => "CreateTime",
+            Self::LogAppendTime => "LogAppendTime",
+        }
+    }
 }

@@ -282,7 +282,7 @@ mod tests {
     use std::sync::Arc;
 
     use model::{
-        record::{Record, no_headers},
+        record::{Record, TimestampType, no_headers},
         schema::{Kind, Schema},
         value::{Struct, Value},
     };
@@ -308,7 +308,12 @@ mod tests {
             timestamp: Some(50_602_117),
             headers: no_headers(),
         };
-        SinkRecord { record, kafka_partition: 0, kafka_offset: 41 }
+        SinkRecord {
+            record,
+            kafka_partition: 0,
+            kafka_offset: 41,
+            timestamp_type: TimestampType::CreateTime,
+        }
     }
 
     fn schemaless(value: Value) -> Data {

@@ -36,7 +36,7 @@ impl SinkConnector for FileStreamSink {
     }
 
     fn version(&self) -> &'static str {
-        "4.3.1"
+        crate::KAFKA_VERSION
     }
 
     fn config(&self) -> &'static ConfigDef {
@@ -169,7 +169,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use model::{
-        record::{Data, Record, no_headers},
+        record::{Data, Record, TimestampType, no_headers},
         schema::Kind,
         value::{Struct, Value},
     };
@@ -185,7 +185,12 @@ mod tests {
             timestamp: None,
             headers: no_headers(),
         };
-        SinkRecord { record, kafka_partition: 0, kafka_offset: 0 }
+        SinkRecord {
+            record,
+            kafka_partition: 0,
+            kafka_offset: 0,
+            timestamp_type: TimestampType::CreateTime,
+        }
     }
 
     async fn task(path: &str) -> Result<Box<dyn SinkTask>> {

@@ -164,4 +164,11 @@ fn counts_are_found_in_every_version() {
     check_count(13, 4, &many(&[0; 6], true)).unwrap_err();
     check_count(18, 0, &many(&[0; 2], false)).unwrap_err();
     check_count(10, 3, &[]).unwrap();
+    // Topics, and partitions of the second topic.
+    check_count(47, 0, &many(&[0; 6], false)).unwrap_err();
+    let topic = [0, 1, b'x', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let two = [&[0; 6][..], &[0, 0, 0, 2], &topic].concat();
+    check_count(47, 0, &many(&[&two[..], &[0, 1, b'y']].concat(), false)).unwrap_err();
+    check_count(47, 0, &[&two[..], &topic].concat()).unwrap();
+    check_count(47, 0, &two).unwrap_err();
 }

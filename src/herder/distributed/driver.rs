@@ -1,68 +1,73 @@
 //! The part of the herder that acts: it takes part in the group's rounds, runs what they assign to
 //! this worker, and follows the config topic.
 //!
-//! It is one loop. While it joins, everything goes on running; what has changed meanwhile is done
-//! after the round. Connector code and the writing of configurations run in tasks of their own.
+//! It is one loop, which never waits for connector code longer than `task.shutdown.graceful.timeout.ms`
+//! and for nothing else but the group. While it joins, everything goes on running and is heard;
+//! what has changed meanwhile is done after the round. Connector code and the writing of
+//! configurations run in tasks of their own.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use model::error::{Error, Result};
+use model::error::{Kind, Result};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
-    Command, READ_WITHIN, Shared, Standing, keys,
-    work::{Named, Running},
+    Command, Shared, keys, now_ms,
+    rounds::{RETRIES, Taken},
+    stores::Stores,
+    work::{Named, Running, Stopped},
 };
 use crate::{
-    group::{
-        self, Configured, Election, Event, Joining, Leader, LeaderAssign, Member, Owners, Round,
-        TaskId, Version, Work, wire::Assignment,
-    },
+    group::{self, Event, Leader, Member, Owners, TaskId, Version, Work},
     herder::{
-        Refusal,
         distributed_config::{GroupConfig, Protocol},
         worker_config::WorkerConfig,
     },
-    runtime::StatusUpdate,
-    storage::{Change, RestartRequest, Snapshot},
+    runtime::{State, StatusUpdate},
+    storage::{Change, RestartRequest, Told},
 };
 
 /// How often the topics of tasks are looked at.
 const TOPICS_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a worker waits that could not join.
-const JOIN_PAUSE: Duration = Duration::from_secs(1);
+/// How long a worker waits that could not join, or a leader that could not write a key.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long statuses may take to their topic before a round goes on without them.
+pub(super) const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Driver {
-    shared: Arc<Shared>,
-    url: String,
-    member: Member,
-    leader: Leader,
+    pub(super) shared: Arc<Shared>,
+    pub(super) url: String,
+    pub(super) member: Member,
+    pub(super) leader: Leader,
     /// Of the last round that this worker was the leader of.
-    owners: Arc<Owners>,
-    running: Running,
+    pub(super) owners: Arc<Owners>,
+    pub(super) running: Running,
+    pub(super) stores: Stores,
     /// What the group has assigned to this worker, started or not yet: the leader would take work
     /// that is missing here for lost. `None` before anything was assigned, and after all had to be
     /// stopped.
-    allocation: Option<Work>,
-    version: Version,
-    /// Tasks with new configurations: they start again after the round.
-    outdated: BTreeSet<TaskId>,
-    named: mpsc::UnboundedReceiver<Named>,
-    updates: mpsc::UnboundedReceiver<StatusUpdate>,
-    /// The end of a write of task configurations: why it failed, and what for.
-    written: mpsc::UnboundedReceiver<(String, Option<Error>)>,
-    writer: mpsc::UnboundedSender<(String, Option<Error>)>,
-    topics: HashMap<String, Vec<Arc<str>>>,
-    began: Instant,
+    pub(super) allocation: Option<Work>,
+    pub(super) version: Version,
+    /// Whether the config topic could be read to its end when that was last tried. A worker that
+    /// can't is no use to the group.
+    pub(super) readable: bool,
+    /// How often the config topic may still fail to be read before the work is given up.
+    pub(super) retries: u32,
+    pub(super) named: mpsc::UnboundedReceiver<Named>,
+    pub(super) updates: mpsc::UnboundedReceiver<StatusUpdate>,
+    stopped: mpsc::UnboundedReceiver<Stopped>,
+    key_written: mpsc::UnboundedReceiver<Result<()>>,
+    key_writer: mpsc::UnboundedSender<Result<()>>,
+    /// A session key is being written.
+    key_writing: bool,
+    /// When the next attempt at a session key may be made.
+    key_from: Instant,
+    pub(super) began: Instant,
 }
 
 /// Membership as the worker's properties have it.
@@ -96,72 +101,82 @@ pub(super) fn settings(worker: &WorkerConfig, config: &GroupConfig) -> Result<gr
 /// Why the loop goes round.
 enum Next {
     Join,
-    End(tokio::sync::oneshot::Sender<()>),
+    End,
 }
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, url: String, member: Member) -> Self {
         let (named_sender, named) = mpsc::unbounded_channel();
         let (updates_sender, updates) = mpsc::unbounded_channel();
-        let (writer, written) = mpsc::unbounded_channel();
+        let (stopped_sender, stopped) = mpsc::unbounded_channel();
+        let (key_writer, key_written) = mpsc::unbounded_channel();
         Self {
             leader: Leader::new(shared.group.rebalance_delay),
             owners: Arc::default(),
-            running: Running::new(shared.clone(), named_sender, updates_sender),
+            running: Running::new(shared.clone(), named_sender, updates_sender, stopped_sender),
+            stores: Stores::new(shared.clone()),
             shared,
             url,
             member,
             allocation: None,
             version: Version::V0,
-            outdated: BTreeSet::new(),
+            readable: true,
+            retries: RETRIES,
             named,
             updates,
-            written,
-            writer,
-            topics: HashMap::new(),
+            stopped,
+            key_written,
+            key_writer,
+            key_writing: false,
+            key_from: Instant::now(),
             began: Instant::now(),
         }
     }
 
     pub(super) async fn run(
         mut self,
-        mut changes: mpsc::UnboundedReceiver<Change>,
+        mut changes: mpsc::UnboundedReceiver<Told>,
         mut commands: mpsc::Receiver<Command>,
     ) {
-        let reply = loop {
-            let joined = tokio::select! {
-                joined = self.join() => joined,
-                reply = shutdown(&mut commands) => break reply,
-            };
-            let again = match joined {
-                Ok(round) => match self.take(&round).await {
-                    Ok(again) => again,
-                    Err(error) => {
-                        tracing::error!("what the group assigned cannot be run: {}", error.trace());
-                        self.give_up().await;
-                        tokio::time::sleep(self.shared.group.sync_timeout).await;
-                        None
-                    }
-                },
+        // Also told when this ends by a panic.
+        let _stopped = self.shared.stopped.clone().drop_guard();
+        let stopping = self.shared.stopping.clone();
+        while !stopping.is_cancelled() {
+            if !self.readable {
+                self.readable = self.catch_up().await;
+                continue;
+            }
+            let Some(joined) = self.join(None).await else { break };
+            let round = match joined {
+                Ok(round) => round,
+                Err(error) if error.kind() == Kind::Fatal => {
+                    // As the JVM's worker: others would wait in vain for this one to be right.
+                    self.shared.failure.get_or_init(|| error.trace());
+                    self.give_up().await;
+                    break;
+                }
                 Err(error) => {
                     tracing::error!("not in the group: {}; trying again", error.trace());
                     self.give_up().await;
-                    tokio::time::sleep(JOIN_PAUSE).await;
-                    None
+                    self.idle(PAUSE).await;
+                    continue;
                 }
             };
-            if let Some(until) = again {
-                match self.work(until, &mut changes, &mut commands).await {
-                    Next::Join => {}
-                    Next::End(reply) => break Some(reply),
-                }
+            let Taken::Settled(until) = self.take(&round).await else { continue };
+            match self.work(until, &mut changes, &mut commands).await {
+                Next::Join => {}
+                Next::End => break,
             }
-        };
+        }
+        self.end().await;
+    }
+
+    /// Hands the work over and leaves.
+    async fn end(&mut self) {
+        self.announce().await;
         let all = self.running.work();
         self.running.stop(&all).await;
-        while let Ok(update) = self.updates.try_recv() {
-            tracing::debug!("[{}|task-{}] {:?}", update.connector, update.task, update.state);
-        }
+        self.shared.statuses.flush(FLUSH_WITHIN).await;
         let within = self.shared.worker.stop_grace;
         match tokio::time::timeout(within, self.member.leave("the worker stops")).await {
             Ok(Ok(())) => {}
@@ -172,423 +187,213 @@ impl Driver {
         }
         self.shared.statuses.close(within).await;
         self.shared.configs.close(within).await;
-        if let Some(reply) = reply {
-            // Whoever asked may be gone.
-            reply.send(()).unwrap_or_default();
-        }
-    }
-
-    async fn join(&mut self) -> Result<Round> {
-        if self.version == Version::V0 && self.allocation.is_some() {
-            // Agreed by the eager protocol: nobody runs anything while the work is shared out.
-            self.give_up().await;
-        }
-        let snapshot = self.shared.configs.snapshot();
-        let joining = Joining {
-            url: self.url.clone(),
-            config_offset: snapshot.offset(),
-            running: self.allocation.clone(),
-        };
-        let mut assigning = Assigning {
-            shared: &self.shared,
-            leader: &mut self.leader,
-            began: self.began,
-            owners: Arc::default(),
-        };
-        let joined = self.member.join(&joining, &mut assigning).await;
-        self.owners = assigning.owners;
-        joined
-    }
-
-    /// The membership is lost: others may be given the work.
-    async fn give_up(&mut self) {
-        let all = self.running.work();
-        self.running.stop(&all).await;
-        self.allocation = None;
-        self.shared.standing.send_modify(|standing| {
-            standing.leads = false;
-            standing.leader_url.clear();
-            standing.stale = true;
-        });
-        self.outdated.clear();
-    }
-
-    /// Does what a round says. `None` is to join again at once; else until when nothing is planned.
-    async fn take(&mut self, round: &Round) -> Result<Option<Option<Instant>>> {
-        let assignment = &round.assignment;
-        self.version = round.version;
-        self.shared.standing.send_replace(Standing {
-            generation: round.generation,
-            leads: round.leads(),
-            leader_url: assignment.leader_url.clone(),
-            signed: round.version == Version::V2,
-            owners: std::mem::take(&mut self.owners),
-            stale: false,
-        });
-        tracing::info!(
-            "generation {} of group {}: {} connectors and {} tasks more, {} and {} fewer, leader {}",
-            round.generation,
-            self.shared.group.group_id,
-            assignment.work.connectors.len(),
-            assignment.work.tasks.len(),
-            assignment.revoked.connectors.len(),
-            assignment.revoked.tasks.len(),
-            assignment.leader_url
-        );
-        self.running.stop(&assignment.revoked).await;
-        let mut allocation = self.allocation.take().unwrap_or_default();
-        if round.version == Version::V0 {
-            // The assignment is all there is, not what comes on top.
-            allocation = Work::default();
-        }
-        allocation.remove(&assignment.revoked);
-        allocation.add(&assignment.work);
-        self.allocation = Some(allocation.clone());
-        let behind = self.shared.configs.snapshot().offset() < assignment.config_offset;
-        if assignment.error != 0 || behind {
-            self.shared.configs.refresh(self.shared.group.sync_timeout).await?;
-        }
-        if assignment.error != 0
-            || self.shared.configs.snapshot().offset() != assignment.config_offset
-        {
-            return Ok(None);
-        }
-        // A new leader does not know what it should revoke: what is not configured any more, and, in
-        // an eager group, what went to others.
-        let configured = configured(&self.shared.configs.snapshot()).work();
-        let allocation = allocation.common(&configured);
-        self.running.stop(&self.running.work().without(&allocation)).await;
-        let tasks = std::mem::take(&mut self.outdated).into_iter().collect();
-        let outdated = Work { tasks, ..Work::default() };
-        self.running.stop(&outdated).await;
-        for name in &allocation.connectors {
-            if !self.running.has_connector(name) {
-                self.running.start_connector(name);
-            }
-        }
-        for id in &allocation.tasks {
-            if !self.running.has_task(id) {
-                self.running.start_task(id);
-            }
-        }
-        if round.leads() {
-            self.forget_the_gone();
-            if round.version == Version::V2
-                && let Err(error) = keys::rotate(&self.shared).await
-            {
-                tracing::error!("{}", error.trace());
-            }
-        }
-        if !assignment.revoked.is_empty() {
-            return Ok(None);
-        }
-        let delay = u64::try_from(assignment.delay_ms).unwrap_or(0);
-        let until = (delay > 0).then(|| Instant::now() + Duration::from_millis(delay));
-        Ok(Some(until))
-    }
-
-    /// The leader's duty: statuses of what is not configured any more are removed.
-    fn forget_the_gone(&self) {
-        let snapshot = self.shared.configs.snapshot();
-        let statuses = &self.shared.statuses;
-        let generation = self.shared.standing.borrow().generation;
-        for name in statuses.connectors() {
-            let tasks = snapshot.tasks(&name);
-            for task in statuses.tasks(&name).into_keys().filter(|task| !tasks.contains(task)) {
-                statuses.remove_task(&name, task, generation);
-            }
-            if !snapshot.contains(&name) {
-                statuses.remove_connector(&name, generation);
-            }
-        }
     }
 
     /// Until the next round is due.
     async fn work(
         &mut self,
         until: Option<Instant>,
-        changes: &mut mpsc::UnboundedReceiver<Change>,
+        changes: &mut mpsc::UnboundedReceiver<Told>,
         commands: &mut mpsc::Receiver<Command>,
     ) -> Next {
         let mut look = interval(TOPICS_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stopping = self.shared.stopping.clone();
         loop {
+            let key_due = self.key_due();
             tokio::select! {
-                event = self.member.event() => return self.called(event).await,
+                () = stopping.cancelled() => return Next::End,
+                event = self.member.event() => {
+                    self.called(event).await;
+                    return Next::Join;
+                }
                 () = due(until) => return Next::Join,
-                change = changes.recv() => {
-                    let Some(change) = change else { return Next::Join };
-                    let mut join = self.follow(change).await;
-                    while let Ok(change) = changes.try_recv() {
-                        join |= self.follow(change).await;
+                told = changes.recv() => {
+                    let Some(told) = told else { return Next::End };
+                    let mut join = self.follow(told);
+                    while let Ok(told) = changes.try_recv() {
+                        join |= self.follow(told);
                     }
                     if join {
-                        self.shared.standing.send_modify(|standing| standing.stale = true);
                         return Next::Join;
                     }
                 }
-                Some(named) = self.named.recv() => {
-                    if let Some((name, tasks)) = self.running.named(named) {
-                        self.store(name, tasks);
-                    }
-                }
-                Some((name, failed)) = self.written.recv() => {
-                    if let Some(error) = failed {
-                        tracing::error!("[{name}|worker] its tasks were not stored: {}; trying again", error.trace());
-                        // It may have gone to another worker meanwhile.
-                        if self.running.has_connector(&name) {
-                            self.running.start_connector(&name);
-                        }
-                    }
-                }
+                Some(named) = self.named.recv() => self.named(named),
                 Some(update) = self.updates.recv() => self.running.note(update),
+                Some(stopped) = self.stopped.recv() => {
+                    // What it said last comes before what is said of the next one.
+                    while let Ok(update) = self.updates.try_recv() {
+                        self.running.note(update);
+                    }
+                    self.running.stopped(&stopped);
+                }
+                () = due(key_due) => self.write_key(),
+                Some(written) = self.key_written.recv() => {
+                    self.key_writing = false;
+                    if let Err(error) = written {
+                        tracing::error!("{}; trying again", error.trace());
+                        self.key_from = Instant::now() + PAUSE;
+                    }
+                }
                 _ = look.tick() => {
                     if self.shared.worker.topic_tracking {
-                        self.running.note_topics(&mut self.topics);
+                        self.running.note_topics();
                     }
                 }
                 command = commands.recv() => match command {
-                    None => return Next::Join,
-                    Some(Command::Shutdown { reply }) => return Next::End(reply),
+                    None => return Next::End,
                     Some(Command::RestartConnector { name, reply }) => {
-                        drop(reply.send(self.restart_connector(&name)));
+                        if self.running.has_connector(&name) {
+                            self.stores.cancel(&name);
+                            self.running.restart_connector(&name, reply);
+                        } else {
+                            let refusal = self.shared.elsewhere(|owners| owners.connector(&name));
+                            reply.send(Err(refusal)).unwrap_or_default();
+                        }
                     }
-                    Some(Command::RestartTask { name, task, reply }) => {
-                        drop(reply.send(self.restart_task(&name, task).await));
+                    Some(Command::RestartTask { id, reply }) => {
+                        if self.running.has_task(&id) {
+                            self.running.restart_task(&id, false, Some(reply));
+                        } else {
+                            let refusal = self.shared.elsewhere(|owners| owners.task(&id));
+                            reply.send(Err(refusal)).unwrap_or_default();
+                        }
                     }
                 },
             }
         }
     }
 
-    async fn called(&mut self, event: Event) -> Next {
+    /// Waits, and hears what tasks and connectors say meanwhile. The end of the worker ends it too.
+    pub(super) async fn idle(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let stopping = self.shared.stopping.clone();
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = sleep_until(until) => return,
+                Some(update) = self.updates.recv() => self.running.note(update),
+                Some(named) = self.named.recv() => self.named(named),
+            }
+        }
+    }
+
+    fn named(&mut self, named: Named) {
+        if let Some((name, tasks)) = self.running.named(named) {
+            self.stores.want(&name, tasks);
+        }
+    }
+
+    async fn called(&mut self, event: Event) {
         match event {
-            Event::Rebalance if self.version == Version::V0 => self.give_up().await,
             Event::Rebalance => {}
-            Event::Lost(why) => tracing::warn!("the membership is lost: {why}"),
+            Event::Lost(why) => {
+                tracing::warn!("the membership is lost: {why}");
+                self.shared.standing.send_modify(|standing| standing.leads = false);
+            }
             Event::Unreachable(why) => {
                 tracing::error!("the group's coordinator is gone, all work stops: {why}");
                 self.give_up().await;
             }
         }
-        Next::Join
     }
 
     /// Does what a change of the configurations asks of this worker; `true` when a round must follow.
-    async fn follow(&mut self, change: Change) -> bool {
+    fn follow(&mut self, told: Told) -> bool {
+        let Told { offset, change } = told;
+        let round = change.asks_for_a_round()
+            // The last round may have been about it.
+            && offset > self.shared.standing.borrow().config_offset;
         match change {
             Change::ConnectorAdded(name) => {
                 // Removed and made anew before a round took it away.
                 if self.running.has_connector(&name) {
-                    self.running.start_connector(&name);
+                    self.start_connector(&name);
                 }
-                true
             }
-            Change::ConnectorRemoved(name) => {
-                self.topics.remove(&name);
-                true
-            }
+            Change::ConnectorRemoved(name) => self.stores.forget(&name),
             Change::ConnectorUpdated(name) => {
                 if self.running.has_connector(&name) {
-                    self.running.start_connector(&name);
+                    self.start_connector(&name);
                 }
-                false
             }
-            Change::TasksCommitted { connector, .. } => {
-                // A round may have started them with the new configurations already.
-                self.outdated.extend(self.running.outdated(&connector));
-                true
-            }
+            // Tasks with configurations of before stop before the round.
+            Change::TasksCommitted { .. } => {}
             Change::TargetState(name) => {
+                let target = self.shared.configs.snapshot().target(&name);
+                if target != Some(crate::herder::Target::Running) {
+                    self.stores.cancel(&name);
+                }
                 self.running.aim(&name);
-                false
             }
-            Change::Restart(request) => {
-                self.restart(&request).await;
-                false
-            }
+            Change::Restart(request) => self.restart(&request),
             // The snapshot has it for whoever signs or verifies.
-            Change::SessionKey(_) => false,
+            Change::SessionKey(_) => {}
             Change::Logger { namespace, level } => {
                 if self.shared.loggers.set(&namespace, &level).is_none() {
                     tracing::warn!(
                         "the level {level:?} that all workers were told to give logger {namespace} is none"
                     );
                 }
-                false
             }
         }
+        round
     }
 
-    /// Writes the tasks of a connector that this worker runs, beside the loop: the records come back
-    /// through it.
-    fn store(&self, name: String, tasks: Vec<crate::herder::RawConfig>) {
-        let (shared, writer) = (self.shared.clone(), self.writer.clone());
-        tokio::spawn(async move {
-            let standing = shared.standing.borrow().clone();
-            let result = match standing.leads {
-                true => shared.configs.put_tasks(&name, &tasks).await,
-                false => post(&shared, &standing, &name, &tasks).await,
-            };
-            if result.is_err() {
-                tokio::time::sleep(JOIN_PAUSE).await;
-            }
-            // The driver is gone only when the worker ends.
-            drop(writer.send((name, result.err())));
-        });
-    }
-
-    fn restart_connector(&mut self, name: &str) -> Result<(), Refusal> {
-        if !self.running.has_connector(name) {
-            return Err(elsewhere(&self.shared, |owners| owners.connector(name)));
-        }
+    fn start_connector(&mut self, name: &str) {
+        // What it has named before is not what it would name now.
+        self.stores.cancel(name);
         self.running.start_connector(name);
-        Ok(())
-    }
-
-    async fn restart_task(&mut self, name: &str, task: usize) -> Result<(), Refusal> {
-        let id =
-            TaskId { connector: name.to_owned(), task: u32::try_from(task).unwrap_or(u32::MAX) };
-        if !self.running.has_task(&id) {
-            return Err(elsewhere(&self.shared, |owners| owners.task(&id)));
-        }
-        self.again(&[id]).await;
-        Ok(())
-    }
-
-    async fn again(&mut self, ids: &[TaskId]) {
-        let work = Work { tasks: ids.iter().cloned().collect(), ..Work::default() };
-        self.running.stop(&work).await;
-        ids.iter().for_each(|id| self.running.start_task(id));
     }
 
     /// This worker's part of a restart.
-    async fn restart(&mut self, request: &RestartRequest) {
+    fn restart(&mut self, request: &RestartRequest) {
         let statuses = &self.shared.statuses;
-        let failed = |state: Option<crate::runtime::State>| {
-            !request.only_failed || state == Some(crate::runtime::State::Failed)
-        };
+        let failed = |state: Option<State>| !request.only_failed || state == Some(State::Failed);
         let name = &request.connector;
-        let connector = self.running.has_connector(name)
-            && failed(statuses.connector(name).map(|status| status.state));
-        let mut tasks = Vec::new();
-        if request.include_tasks {
-            tasks = self.running.tasks_of(name);
-            tasks.retain(|id| {
-                failed(statuses.task(name, id.task as usize).map(|status| status.state))
-            });
+        let Some(connector) = statuses.connector(name) else {
+            return tracing::debug!("[{name}|worker] is not restarted: it has no status yet");
+        };
+        let tasks: Vec<TaskId> = match request.include_tasks {
+            true => self.running.tasks_of(name),
+            false => Vec::new(),
+        };
+        let tasks = tasks
+            .into_iter()
+            .filter(|id| failed(statuses.task(name, id.task as usize).map(|status| status.state)));
+        if self.running.has_connector(name) && failed(Some(connector.state)) {
+            self.stores.cancel(name);
+            self.running.restart_planned(name);
         }
-        if connector {
-            self.running.start_connector(name);
-        }
-        self.again(&tasks).await;
-    }
-}
-
-/// Hands a connector's tasks to the leader, who writes them.
-async fn post(
-    shared: &Shared,
-    standing: &Standing,
-    name: &str,
-    tasks: &[crate::herder::RawConfig],
-) -> Result<()> {
-    let failed = |why: String| {
-        Error::retriable(format!("hand the tasks of connector {name} to the leader")).caused_by(why)
-    };
-    let body = serde_json::to_vec(tasks).map_err(|error| failed(error.to_string()))?;
-    let path = crate::rest::percent_encode(name);
-    let url = format!("{}/connectors/{path}/tasks", standing.leader_url.trim_end_matches('/'));
-    let snapshot = shared.configs.snapshot();
-    let signature = match (standing.signed, snapshot.session_key()) {
-        (true, Some(key)) => Some(keys::sign(key, &body)),
-        (true, None) => return Err(failed("no session key has been read yet".to_owned())),
-        (false, _) => None,
-    };
-    let mut headers = Vec::new();
-    if let Some(signature) = &signature {
-        headers.push(("X-Connect-Authorization", signature.as_str()));
-        headers.push(("X-Connect-Request-Signature-Algorithm", keys::ALGORITHM));
-    }
-    let reply = crate::rest::client::send(&axum::http::Method::POST, &url, &headers, body)
-        .await
-        .map_err(failed)?;
-    match reply.status.is_success() {
-        true => Ok(()),
-        false => Err(failed(format!("{}: {}", reply.status, String::from_utf8_lossy(&reply.body)))),
-    }
-}
-
-/// Who has to restart what this worker does not run: the leader knows its owner.
-fn elsewhere(shared: &Shared, owner: impl FnOnce(&Owners) -> Option<&str>) -> Refusal {
-    let standing = shared.standing.borrow();
-    match owner(&standing.owners) {
-        Some(owner) => Refusal::elsewhere(owner),
-        // Nobody has it yet: a round is under way.
-        None if standing.leads => busy(),
-        None => Refusal::elsewhere(&standing.leader_url),
-    }
-}
-
-fn busy() -> Refusal {
-    Refusal::new(
-        409,
-        "Cannot complete request because of a conflicting operation (e.g. worker rebalance)",
-    )
-}
-
-/// Waits for the end of the worker; other commands are told to come again.
-async fn shutdown(
-    commands: &mut mpsc::Receiver<Command>,
-) -> Option<tokio::sync::oneshot::Sender<()>> {
-    loop {
-        match commands.recv().await {
-            None => return None,
-            Some(Command::Shutdown { reply }) => return Some(reply),
-            Some(Command::RestartConnector { reply, .. } | Command::RestartTask { reply, .. }) => {
-                drop(reply.send(Err(busy())));
-            }
+        for id in tasks.collect::<Vec<_>>() {
+            self.running.restart_task(&id, true, None);
         }
     }
+
+    /// When this worker has to write a session key, if it leads.
+    fn key_due(&self) -> Option<Instant> {
+        let standing = self.shared.standing.borrow();
+        if self.key_writing || !standing.leads || standing.version != Some(Version::V2) {
+            return None;
+        }
+        let snapshot = self.shared.configs.snapshot();
+        let left = keys::due(snapshot.session_key(), self.shared.group.key_ttl, now_ms())?;
+        Some((Instant::now() + left).max(self.key_from))
+    }
+
+    fn write_key(&mut self) {
+        self.key_writing = true;
+        let (shared, writer) = (self.shared.clone(), self.key_writer.clone());
+        tokio::spawn(async move {
+            // The driver is gone only when the worker ends.
+            drop(writer.send(keys::rotate(&shared).await));
+        });
+    }
 }
 
-async fn due(until: Option<Instant>) {
+pub(super) async fn due(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The leader's part of a round.
-struct Assigning<'d> {
-    shared: &'d Shared,
-    leader: &'d mut Leader,
-    began: Instant,
-    owners: Arc<Owners>,
-}
-
-#[async_trait]
-impl LeaderAssign for Assigning<'_> {
-    async fn assign(&mut self, election: &Election) -> Result<BTreeMap<String, Assignment>> {
-        let configs = &self.shared.configs;
-        if configs.snapshot().offset() < election.config_offset_max() {
-            // What cannot be read now is told to the members by the offset that is reached.
-            if let Err(error) =
-                configs.refresh(READ_WITHIN.min(self.shared.group.sync_timeout)).await
-            {
-                tracing::warn!("{}", error.trace());
-            }
-        }
-        let configured = configured(&configs.snapshot());
-        let outcome = self.leader.assign(election, &configured, self.began.elapsed());
-        self.owners = Arc::new(outcome.owners);
-        Ok(outcome.assignments)
-    }
-}
-
-fn configured(snapshot: &Snapshot) -> Configured {
-    let tasks = |name: &str| u32::try_from(snapshot.tasks(name).len()).unwrap_or(u32::MAX);
-    Configured {
-        offset: snapshot.offset(),
-        tasks: snapshot.connectors().map(|name| (name.to_owned(), tasks(name))).collect(),
     }
 }

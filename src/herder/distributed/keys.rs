@@ -1,5 +1,7 @@
 //! What workers sign their requests to one another with: the session key of the config topic.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::error::{Error, Result};
 use ring::{
@@ -19,16 +21,26 @@ pub(super) const ALGORITHM: &str = "HmacSHA256";
 /// Bytes of a key, as Java's generator makes them for this algorithm.
 const KEY_BYTES: usize = 32;
 
-/// The leader's duty: a key when there is none, or the last one is used up.
-pub(super) async fn rotate(shared: &Shared) -> Result<()> {
-    let ttl = i64::try_from(shared.group.key_ttl.as_millis()).unwrap_or(i64::MAX);
-    let snapshot = shared.configs.snapshot();
-    let fresh = |key: &SessionKey| {
-        key.algorithm == ALGORITHM
-            && key.key.len() == KEY_BYTES
-            && key.created_ms.saturating_add(ttl) > now_ms()
+/// When the leader has to write a new key: zero for now, `None` for never.
+pub(super) fn due(key: Option<&SessionKey>, ttl: Duration, now_ms: i64) -> Option<Duration> {
+    let Some(key) = key.filter(|key| key.algorithm == ALGORITHM && key.key.len() == KEY_BYTES)
+    else {
+        return Some(Duration::ZERO);
     };
-    if snapshot.session_key().is_some_and(fresh) {
+    // A key without a time to live lasts.
+    let ttl = i64::try_from(ttl.as_millis()).ok().filter(|ttl| *ttl > 0)?;
+    let left = key.created_ms.saturating_add(ttl).saturating_sub(now_ms);
+    Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
+}
+
+/// The leader's duty: writes a new key when there is none, or the last one is used up.
+pub(super) async fn rotate(shared: &Shared) -> Result<()> {
+    let Ok(_turn) = shared.lead().await else {
+        // Somebody else leads now, and has the duty.
+        return Ok(());
+    };
+    let snapshot = shared.configs.snapshot();
+    if due(snapshot.session_key(), shared.group.key_ttl, now_ms()) != Some(Duration::ZERO) {
         return Ok(());
     }
     let mut key = vec![0; KEY_BYTES];
@@ -75,4 +87,28 @@ pub(super) fn verify(shared: &Shared, signature: Signature<'_>) -> Answer<()> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key.key);
     hmac::verify(&key, signature.body, &mac)
         .map_err(|_| Refusal::new(403, "Internal request contained invalid signature."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_replaced_when_it_is_used_up_or_of_another_kind() {
+        let ttl = Duration::from_millis(1000);
+        let key = |algorithm: &str, bytes: usize| SessionKey {
+            key: vec![7; bytes],
+            algorithm: algorithm.to_owned(),
+            created_ms: 10_000,
+        };
+        let now = Some(Duration::ZERO);
+        assert_eq!(due(None, ttl, 10_000), now);
+        assert_eq!(due(Some(&key("HmacSHA1", 32)), ttl, 10_000), now);
+        assert_eq!(due(Some(&key(ALGORITHM, 20)), ttl, 10_000), now);
+        let good = key(ALGORITHM, 32);
+        for (at, left) in [(9_000, 2000), (10_000, 1000), (10_999, 1), (11_000, 0), (99_000, 0)] {
+            assert_eq!(due(Some(&good), ttl, at), Some(Duration::from_millis(left)), "at {at}");
+        }
+        assert_eq!(due(Some(&good), Duration::ZERO, 99_000), None, "it lasts");
+    }
 }

@@ -2,8 +2,8 @@
 //! group's leader shares it out, and each worker runs its part.
 //!
 //! Reading asks the copies that this worker keeps of the config and status topics, so it never waits
-//! for connector code, a broker or the group. Writing is the leader's; what follows from a write is
-//! done by [`driver`] on every worker, when the record comes back from the topic.
+//! for connector code, a broker or the group. Writing is the leader's ([`writes`]); what follows from
+//! a write is done by [`driver`] on every worker, when the record comes back from the topic.
 
 use std::{
     collections::BTreeMap,
@@ -18,6 +18,7 @@ use model::{
     error::{Error, Kind, Result},
 };
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, StateInfo,
@@ -26,15 +27,19 @@ use super::{
 };
 use crate::{
     cli::logging::Loggers,
-    group::{self, Owners},
+    group::{self, Owners, Version},
     plugins::Plugin,
     runtime::{State, Tasks, Transport},
     storage::{ConfigStore, OffsetTopic, RestartRequest, Snapshot, Status, StatusStore},
 };
 
 mod driver;
+mod fencing;
 mod keys;
+mod rounds;
+mod stores;
 mod work;
+mod writes;
 
 /// How long a request waits for the config topic.
 const READ_WITHIN: Duration = Duration::from_secs(30);
@@ -57,27 +62,37 @@ struct Shared {
     standing: watch::Sender<Standing>,
     cluster_id: OnceLock<String>,
     loggers: Arc<Loggers>,
+    /// Held by the one request of those that the leader serves whose turn it is.
+    writing: tokio::sync::Mutex<()>,
+    /// The worker is to end.
+    stopping: CancellationToken,
+    /// It has left the group.
+    stopped: CancellationToken,
+    /// Why it could not stay in the group, when that is for a person to mend.
+    failure: OnceLock<String>,
 }
 
 /// This worker's place in the group.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Standing {
     /// -1 before the first round.
     generation: i32,
+    /// As of the last round, also while the next one is under way.
     leads: bool,
     leader_url: String,
-    /// The group has agreed that requests between workers are signed.
-    signed: bool,
+    /// What the group has agreed on: with the newest, requests between workers are signed.
+    version: Option<Version>,
     /// Known to the leader alone.
     owners: Arc<Owners>,
-    /// A change of configurations waits for the next round.
-    stale: bool,
+    /// The offset of the configurations that the last round was about.
+    config_offset: i64,
+    /// A round is under way, or due, or its work is being started.
+    joining: bool,
 }
 
 enum Command {
     RestartConnector { name: String, reply: oneshot::Sender<Answer<()>> },
-    RestartTask { name: String, task: usize, reply: oneshot::Sender<Answer<()>> },
-    Shutdown { reply: oneshot::Sender<()> },
+    RestartTask { id: group::TaskId, reply: oneshot::Sender<Answer<()>> },
 }
 
 /// What a worker of a group is made of.
@@ -107,7 +122,15 @@ impl Distributed {
         let statuses = StatusStore::open(&worker.props).await?;
         let offsets = Arc::new(OffsetTopic::open(&worker.props).await?);
         let tasks = Tasks { transport, offsets, worker: Arc::new(worker.props.clone()) };
-        let (standing, _) = watch::channel(Standing { generation: -1, ..Standing::default() });
+        let (standing, _) = watch::channel(Standing {
+            generation: -1,
+            leads: false,
+            leader_url: String::new(),
+            version: None,
+            owners: Arc::default(),
+            config_offset: -1,
+            joining: true,
+        });
         let shared = Arc::new(Shared {
             worker,
             group,
@@ -118,6 +141,10 @@ impl Distributed {
             standing,
             cluster_id: OnceLock::new(),
             loggers,
+            writing: tokio::sync::Mutex::default(),
+            stopping: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            failure: OnceLock::new(),
         });
         let (commands, receiver) = mpsc::channel(64);
         tokio::spawn(driver::Driver::new(shared.clone(), url, member).run(changes, receiver));
@@ -131,36 +158,71 @@ impl Distributed {
         }
     }
 
+    /// Waits until the worker has ended by itself, and says why.
+    pub async fn ended(&self) -> String {
+        self.shared.stopped.cancelled().await;
+        let failure = self.shared.failure.get();
+        failure.map_or("the herder ended", String::as_str).to_owned()
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.configs.snapshot()
     }
 
-    /// Writing is the leader's, and not while the group has yet to hear of the last write.
-    fn lead(&self) -> Answer<()> {
-        let standing = self.shared.standing.borrow().clone();
-        if standing.generation < 0 || standing.stale {
-            return Err(Refusal::new(
+    /// For requests that the JVM's worker serves between two rounds: not while the group has yet to
+    /// hear of a change.
+    fn fresh(&self) -> Answer<Arc<Snapshot>> {
+        match self.shared.stale() {
+            false => Ok(self.snapshot()),
+            true => Err(Refusal::new(
                 409,
                 "Cannot complete request momentarily due to stale configuration (typically caused \
                  by a concurrent config change)",
-            ));
-        }
-        match standing.leads {
-            true => Ok(()),
-            false => Err(Refusal::elsewhere(&standing.leader_url)),
+            )),
         }
     }
 
-    fn known(&self, snapshot: &Snapshot, name: &str) -> Answer<Arc<RawConfig>> {
-        snapshot.connector(name).cloned().ok_or_else(|| Refusal::not_found(name))
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Answer<T> {
-        let gone = || Refusal::new(500, "the worker is stopping");
+    async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Answer<()>>) -> Command,
+    ) -> Answer<()> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| Refusal::new(500, "the worker is stopping"))?;
+        // Nobody answers when the work was taken away meanwhile.
+        answer.await.unwrap_or_else(|_| Err(busy()))
     }
+
+    /// Requests of other workers are signed once the group has agreed on it.
+    fn verify(&self, signature: Signature<'_>) -> Answer<()> {
+        match self.shared.standing.borrow().version {
+            Some(Version::V2) => keys::verify(&self.shared, signature),
+            _ => Ok(()),
+        }
+    }
+
+    /// A restart by somebody's own hand, of a connector that must be there.
+    async fn restartable(&self, name: &str) -> Answer<Arc<Snapshot>> {
+        self.shared.between_rounds().await?;
+        let snapshot = self.snapshot();
+        match snapshot.contains(name) {
+            true => Ok(snapshot),
+            false => Err(Refusal::new(404, format!("Unknown connector: {name}"))),
+        }
+    }
+}
+
+fn known(snapshot: &Snapshot, name: &str) -> Answer<Arc<RawConfig>> {
+    snapshot.connector(name).cloned().ok_or_else(|| Refusal::not_found(name))
+}
+
+fn busy() -> Refusal {
+    Refusal::new(
+        409,
+        "Cannot complete request because of a conflicting operation (e.g. worker rebalance)",
+    )
 }
 
 fn failed(error: Error) -> Refusal {
@@ -217,46 +279,30 @@ impl Herder for Distributed {
         initial: Option<Target>,
         replace: bool,
     ) -> Answer<(bool, ConnectorInfo)> {
-        let infos = self.validate(&config).await?;
-        if let Some(refusal) = validate::refusal(&infos) {
-            return Err(refusal);
-        }
-        self.lead()?;
-        let exists = self.snapshot().contains(name);
-        if exists && !replace {
-            return Err(Refusal::new(409, format!("Connector {name} already exists")));
-        }
-        let initial = initial.filter(|_| !exists);
-        self.shared.configs.put_connector(name, &config, initial).await.map_err(failed)?;
-        Ok((!exists, info_of(&self.snapshot(), name, &config)))
+        writes::put(&self.shared, name, config, initial, replace).await
     }
 
     async fn patch(&self, name: &str, patch: RawConfig) -> Answer<ConnectorInfo> {
-        let mut config = self.config(name).await?.in_hash_order();
-        config.patch(&patch);
-        let (_, info) = self.put(name, config.in_hash_order(), None, true).await?;
-        Ok(info)
+        writes::patch(&self.shared, name, patch).await
     }
 
     async fn delete(&self, name: &str) -> Answer<()> {
-        self.lead()?;
-        self.known(&self.snapshot(), name)?;
-        self.shared.configs.delete_connector(name).await.map_err(failed)
+        writes::delete(&self.shared, name).await
     }
 
     async fn info(&self, name: &str) -> Answer<ConnectorInfo> {
-        let snapshot = self.snapshot();
-        let config = self.known(&snapshot, name)?;
+        let snapshot = self.fresh()?;
+        let config = known(&snapshot, name)?;
         Ok(info_of(&snapshot, name, &config))
     }
 
     async fn config(&self, name: &str) -> Answer<RawConfig> {
-        Ok(self.known(&self.snapshot(), name)?.as_ref().clone())
+        Ok(known(&*self.fresh()?, name)?.as_ref().clone())
     }
 
     async fn tasks(&self, name: &str) -> Answer<Vec<TaskInfo>> {
-        let snapshot = self.snapshot();
-        self.known(&snapshot, name)?;
+        let snapshot = self.fresh()?;
+        known(&snapshot, name)?;
         let info = |task: usize| {
             let id = TaskId { connector: name.to_owned(), task };
             snapshot.task(name, task).map(|config| TaskInfo { id, config: config.as_ref().clone() })
@@ -312,18 +358,13 @@ impl Herder for Distributed {
     }
 
     async fn stop(&self, name: &str) -> Answer<()> {
-        self.lead()?;
-        if !self.snapshot().contains(name) {
-            return Err(Refusal::new(404, format!("Unknown connector {name}")));
-        }
-        self.shared.configs.put_tasks(name, &[]).await.map_err(failed)?;
-        self.shared.configs.put_target(name, Target::Stopped).await.map_err(failed)
+        writes::stop(&self.shared, name).await
     }
 
     async fn restart(&self, name: &str) -> Answer<()> {
-        self.known(&self.snapshot(), name)?;
+        self.restartable(name).await?;
         let name = name.to_owned();
-        self.ask(|reply| Command::RestartConnector { name, reply }).await?
+        self.ask(|reply| Command::RestartConnector { name, reply }).await
     }
 
     async fn restart_plan(
@@ -332,11 +373,12 @@ impl Herder for Distributed {
         include_tasks: bool,
         only_failed: bool,
     ) -> Answer<ConnectorStatus> {
-        self.lead()?;
-        if !self.snapshot().contains(name) {
-            return Err(Refusal::new(404, format!("Unknown connector: {name}")));
-        }
-        let mut plan = self.status(name).await?;
+        self.restartable(name).await?;
+        let _turn = self.shared.lead().await?;
+        let request = RestartRequest { connector: name.to_owned(), include_tasks, only_failed };
+        self.shared.configs.put_restart(&request).await.map_err(failed)?;
+        let missing = |_| Refusal::new(404, format!("Status for connector {name} not found"));
+        let mut plan = self.status(name).await.map_err(missing)?;
         let mark = |info: &mut StateInfo| {
             if !only_failed || info.state == State::Failed {
                 info.state = State::Restarting;
@@ -347,25 +389,25 @@ impl Herder for Distributed {
         if include_tasks {
             plan.tasks.iter_mut().for_each(|task| mark(&mut task.state));
         }
-        let request = RestartRequest { connector: name.to_owned(), include_tasks, only_failed };
-        self.shared.configs.put_restart(&request).await.map_err(failed)?;
         Ok(plan)
     }
 
     async fn restart_task(&self, name: &str, task: usize) -> Answer<()> {
-        let snapshot = self.snapshot();
-        self.known(&snapshot, name)?;
-        if snapshot.task(name, task).is_none() {
+        let snapshot = self.restartable(name).await?;
+        let id = u32::try_from(task).ok().filter(|_| snapshot.task(name, task).is_some());
+        let Some(id) = id else {
             return Err(Refusal::new(404, format!("Unknown task: {name}-{task}")));
-        }
-        let name = name.to_owned();
-        self.ask(|reply| Command::RestartTask { name, task, reply }).await?
+        };
+        let id = group::TaskId { connector: name.to_owned(), task: id };
+        self.ask(|reply| Command::RestartTask { id, reply }).await
     }
 
     async fn offsets(&self, name: &str) -> Answer<Vec<(Object, Object)>> {
-        let config = self.known(&self.snapshot(), name)?;
+        let config = known(&self.snapshot(), name)?;
         if kind(&config) == "sink" {
-            return Err(super::standalone::sink_offsets(name));
+            let (worker, tasks) = (&self.shared.worker, &self.shared.tasks);
+            let transport = &*tasks.transport;
+            return super::sink_offsets::list(worker, transport, name, &config.props()).await;
         }
         self.shared.tasks.offsets.list(name).await.map_err(failed)
     }
@@ -374,50 +416,26 @@ impl Herder for Distributed {
         &self,
         name: &str,
         changes: Option<Vec<(Object, Option<Object>)>>,
-    ) -> Answer<()> {
-        self.lead()?;
-        self.shared.configs.refresh(READ_WITHIN).await.map_err(failed)?;
-        let snapshot = self.snapshot();
-        let config = self.known(&snapshot, name)?;
-        if kind(&config) == "sink" {
-            return Err(super::standalone::sink_offsets(name));
-        }
-        if snapshot.target(name) != Some(Target::Stopped) || !snapshot.tasks(name).is_empty() {
-            return Err(Refusal::not_stopped(name));
-        }
-        let offsets = &self.shared.tasks.offsets;
-        let changes = match changes {
-            Some(changes) => changes,
-            None => {
-                let listed = offsets.list(name).await.map_err(failed)?;
-                listed.into_iter().map(|(partition, _)| (partition, None)).collect()
-            }
-        };
-        offsets.write(name, changes).await.map_err(failed)
+    ) -> Answer<bool> {
+        writes::change_offsets(&self.shared, name, changes).await
     }
 
     async fn put_tasks(&self, name: &str, signature: Signature<'_>) -> Answer<()> {
-        if self.shared.standing.borrow().signed {
-            keys::verify(&self.shared, signature)?;
-        }
-        self.lead()?;
+        self.verify(signature)?;
         let tasks: Vec<BTreeMap<String, Option<String>>> = serde_json::from_slice(signature.body)
             .map_err(|error| {
             Refusal::new(400, format!("task configurations are an array of objects: {error}"))
         })?;
-        let snapshot = self.snapshot();
-        self.known(&snapshot, name)?;
-        if snapshot.target(name) == Some(Target::Stopped) && !tasks.is_empty() {
-            return Err(Refusal::new(
-                400,
-                format!("Cannot submit non-empty set of task configs for stopped connector {name}"),
-            ));
-        }
         let tasks: Vec<RawConfig> = tasks
             .into_iter()
             .map(|task| task.into_iter().collect::<RawConfig>().in_hash_order())
             .collect();
-        self.shared.configs.put_tasks(name, &tasks).await.map_err(failed)
+        writes::put_tasks(&self.shared, name, &tasks).await
+    }
+
+    async fn fence(&self, name: &str, signature: Signature<'_>) -> Answer<()> {
+        self.verify(signature)?;
+        writes::fence(&self.shared, name).await
     }
 
     async fn set_loggers(&self, namespace: &str, level: &str) -> Answer<()> {
@@ -426,8 +444,8 @@ impl Herder for Distributed {
     }
 
     async fn shut_down(&self) {
-        // An error says that the driver has ended before.
-        drop(self.ask(|reply| Command::Shutdown { reply }).await);
+        self.shared.stopping.cancel();
+        self.shared.stopped.cancelled().await;
     }
 }
 

@@ -1,33 +1,44 @@
 //! What this worker runs of the group's connectors.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::join_all;
 use model::{
     connector::Props,
     error::{Error, Result},
 };
-use tokio::{sync::mpsc, task::AbortHandle};
-
-use super::{Shared, now_ms, plugin_of};
-use crate::{
-    group::{TaskId, Work},
-    herder::{RawConfig, Target, task_configs::task_configs},
-    plugins::Plugin,
-    runtime::{Spawn, State, StatusUpdate, TaskHandle},
-    storage::{Snapshot, Status, TopicStatus},
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{AbortHandle, JoinHandle},
 };
 
-/// A connector has named its tasks, or failed to.
+use super::{Shared, plugin_of};
+use crate::{
+    group::{TaskId, Work},
+    herder::{Answer, RawConfig, Refusal, Target, task_configs::task_configs},
+    plugins::Plugin,
+    runtime::{State, StatusUpdate, TaskHandle},
+    storage::{Snapshot, Status},
+};
+
+mod tasks;
+
+/// A connector has named its tasks, or failed, then or later.
 pub(super) struct Named {
     pub(super) connector: String,
     /// Which start of it that was.
     pub(super) start: u64,
     pub(super) tasks: Result<Vec<RawConfig>>,
 }
+
+/// A task that was to be restarted has stopped.
+pub(super) struct Stopped {
+    pub(super) id: TaskId,
+    /// Which restart of it that was.
+    pub(super) start: u64,
+}
+
+pub(super) type Reply = oneshot::Sender<Answer<()>>;
 
 pub(super) struct Running {
     shared: Arc<Shared>,
@@ -36,6 +47,7 @@ pub(super) struct Running {
     starts: u64,
     named: mpsc::UnboundedSender<Named>,
     updates: mpsc::UnboundedSender<StatusUpdate>,
+    stopped: mpsc::UnboundedSender<Stopped>,
 }
 
 struct Connector {
@@ -43,13 +55,31 @@ struct Connector {
     state: State,
     /// Connector code under way.
     naming: Option<AbortHandle>,
+    /// Who asked for a restart and waits for its outcome.
+    replies: Vec<Reply>,
 }
 
 struct Task {
+    /// The name this instance was started with: what it says of itself has the same pointer, and
+    /// not what an instance before it may still say.
+    who: Arc<str>,
     /// Of the configurations it was started with.
     generation: Option<u64>,
-    /// `None` when it could not be started.
-    handle: Option<TaskHandle>,
+    state: State,
+    phase: Phase,
+}
+
+enum Phase {
+    Runs(TaskHandle),
+    /// It could not be started.
+    Failed,
+    /// It stops, to start again.
+    Stopping {
+        start: u64,
+        restarting: bool,
+        stopping: JoinHandle<bool>,
+        replies: Vec<Reply>,
+    },
 }
 
 impl Drop for Connector {
@@ -65,6 +95,7 @@ impl Running {
         shared: Arc<Shared>,
         named: mpsc::UnboundedSender<Named>,
         updates: mpsc::UnboundedSender<StatusUpdate>,
+        stopped: mpsc::UnboundedSender<Stopped>,
     ) -> Self {
         Self {
             shared,
@@ -73,6 +104,7 @@ impl Running {
             starts: 0,
             named,
             updates,
+            stopped,
         }
     }
 
@@ -96,13 +128,14 @@ impl Running {
         self.tasks.keys().filter(|id| id.connector == connector).cloned().collect()
     }
 
-    /// The tasks of a connector that run with configurations of before.
-    pub(super) fn outdated(&self, connector: &str) -> Vec<TaskId> {
-        let generation = self.shared.configs.snapshot().generation(connector);
+    /// The tasks that run with configurations of before, or are not configured any more.
+    pub(super) fn outdated(&self, snapshot: &Snapshot) -> Work {
         let old = |(id, task): &(&TaskId, &Task)| {
-            id.connector == connector && task.generation != generation
+            task.generation != snapshot.generation(&id.connector)
+                || !snapshot.tasks(&id.connector).contains(&(id.task as usize))
         };
-        self.tasks.iter().filter(old).map(|(id, _)| id.clone()).collect()
+        let tasks = self.tasks.iter().filter(old).map(|(id, _)| id.clone()).collect();
+        Work { tasks, ..Work::default() }
     }
 
     fn status(&self, state: State, trace: Option<String>, version: Option<&str>) -> Status {
@@ -117,7 +150,10 @@ impl Running {
 
     fn tell(&mut self, name: &str, state: State, trace: Option<String>) {
         tracing::info!("[{name}|worker] connector is {state:?}");
-        let version = self.shared.configs.snapshot().connector(name).and_then(|c| version(c));
+        let version = match state {
+            State::Restarting => None,
+            _ => self.shared.configs.snapshot().connector(name).and_then(|c| version(c)),
+        };
         let status = self.status(state, trace, version);
         match state {
             State::Failed | State::Unassigned => {
@@ -130,17 +166,45 @@ impl Running {
         }
     }
 
+    /// Tells those who asked for a restart of the connector.
+    fn answer(&mut self, name: &str, outcome: &Answer<()>) {
+        let replies = self.connectors.get_mut(name).map(|one| std::mem::take(&mut one.replies));
+        for reply in replies.unwrap_or_default() {
+            // Whoever asked may be gone.
+            reply.send(outcome.clone()).unwrap_or_default();
+        }
+    }
+
     fn fail(&mut self, name: &str, error: &Error) {
         tracing::error!("[{name}|worker] connector has failed: {}", error.trace());
         self.tell(name, State::Failed, Some(error.trace()));
+        let refusal = Refusal::new(500, format!("Failed to start connector: {name}"));
+        self.answer(name, &Err(refusal));
+    }
+
+    /// Whoever asked waits until the connector has started again, or has failed to.
+    pub(super) fn restart_connector(&mut self, name: &str, reply: Reply) {
+        if let Some(connector) = self.connectors.get_mut(name) {
+            connector.replies.push(reply);
+        }
+        self.start_connector(name);
     }
 
     /// Starts the connector itself, as its target state says.
     pub(super) fn start_connector(&mut self, name: &str) {
         let snapshot = self.shared.configs.snapshot();
+        if self
+            .connectors
+            .get(name)
+            .is_some_and(|one| !matches!(one.state, State::Unassigned | State::Restarting))
+        {
+            self.tell(name, State::Unassigned, None);
+        }
         self.starts += 1;
         let start = self.starts;
-        let connector = Connector { start, state: State::Unassigned, naming: None };
+        let before = self.connectors.remove(name);
+        let replies = before.map_or_else(Vec::new, |mut one| std::mem::take(&mut one.replies));
+        let connector = Connector { start, state: State::Unassigned, naming: None, replies };
         self.connectors.insert(name.to_owned(), connector);
         let Some(config) = snapshot.connector(name).cloned() else {
             // Removed meanwhile: the next round takes it away.
@@ -151,18 +215,26 @@ impl Running {
             Err(error) => return self.fail(name, &error),
         };
         match snapshot.target(name).unwrap_or(Target::Running) {
-            Target::Paused => return self.tell(name, State::Paused, None),
-            Target::Stopped => return self.tell(name, State::Stopped, None),
             Target::Running => {}
+            target => {
+                let state = if target == Target::Paused { State::Paused } else { State::Stopped };
+                self.tell(name, state, None);
+                return self.answer(name, &Ok(()));
+            }
         }
         let (shared, named, name) = (self.shared.clone(), self.named.clone(), name.to_owned());
         let key = name.clone();
         let naming = tokio::spawn(async move {
             let raw = config.props();
             let asked = task_configs(&shared.worker, &name, plugin, &raw).await;
+            let sound = asked.is_ok();
             let tasks = asked.map(|tasks| stored(plugin, &raw, tasks));
             // The driver is gone only when the worker ends.
-            drop(named.send(Named { connector: name, start, tasks }));
+            drop(named.send(Named { connector: name.clone(), start, tasks }));
+            if sound && let Ok(props) = shared.worker.providers.resolve(&raw) {
+                let error = plugin.watch(&props).await;
+                drop(named.send(Named { connector: name, start, tasks: Err(error) }));
+            }
         });
         if let Some(connector) = self.connectors.get_mut(&key) {
             connector.naming = Some(naming.abort_handle());
@@ -180,94 +252,54 @@ impl Running {
             }
             Ok(tasks) => {
                 self.tell(&name, State::Running, None);
-                let snapshot = self.shared.configs.snapshot();
-                let now = snapshot.task_configs(&name);
-                let same = now.len() == tasks.len()
-                    && now.iter().zip(&tasks).all(|(now, task)| now.props() == task.props());
-                (!same).then_some((name, tasks))
+                self.answer(&name, &Ok(()));
+                Some((name, tasks))
             }
         }
     }
 
-    pub(super) fn start_task(&mut self, id: &TaskId) {
-        let snapshot = self.shared.configs.snapshot();
-        let handle = match self.spawn(&snapshot, id) {
-            Ok(handle) => Some(handle),
-            Err(error) => {
-                tracing::error!(
-                    "[{}|task-{}] not started: {}",
-                    id.connector,
-                    id.task,
-                    error.trace()
-                );
-                let status = self.status(State::Failed, Some(error.trace()), None);
-                self.shared.statuses.put_task_safe(&id.connector, id.task as usize, status);
-                None
-            }
-        };
-        let generation = snapshot.generation(&id.connector);
-        self.tasks.insert(id.clone(), Task { generation, handle });
-    }
-
-    fn spawn(&self, snapshot: &Snapshot, id: &TaskId) -> Result<TaskHandle> {
-        let missing = |what: &str| {
-            Error::fatal(format!(
-                "start task {id}: the config topic has no configuration of {what}"
-            ))
-        };
-        let connector =
-            snapshot.connector(&id.connector).ok_or_else(|| missing("its connector"))?;
-        let plugin = plugin_of(connector)?;
-        let task = id.task as usize;
-        let config = snapshot.task(&id.connector, task).ok_or_else(|| missing("it"))?;
-        if snapshot.target(&id.connector) == Some(Target::Stopped) {
-            return Err(Error::fatal(format!(
-                "start task {id}: its connector is stopped; resume it first"
-            )));
-        }
-        let mut props =
-            self.shared.worker.providers.resolve(&config.props()).map_err(Error::fatal)?;
-        props.remove("task.class");
-        let spawn = Spawn {
-            connector: id.connector.as_str().into(),
-            task,
-            props,
-            paused: snapshot.target(&id.connector) == Some(Target::Paused),
-            status: self.updates.clone(),
-        };
-        Ok(match plugin {
-            Plugin::Source(source) => self.shared.tasks.start_source(source, spawn),
-            Plugin::Sink(sink) => self.shared.tasks.start_sink(sink, spawn),
-        })
-    }
-
-    /// Stops tasks together, within the worker's grace, and says so.
+    /// Stops tasks together, within the worker's grace, and says so. The status of one that had
+    /// failed or that had to be cancelled stays as it is.
     pub(super) async fn stop(&mut self, work: &Work) {
         for name in &work.connectors {
-            if self.connectors.remove(name).is_some() {
+            if self.connectors.contains_key(name) {
                 self.tell(name, State::Unassigned, None);
+                self.connectors.remove(name);
             }
         }
         let grace = self.shared.worker.stop_grace;
         let mut stops = Vec::new();
-        let mut stopped = Vec::new();
         for id in &work.tasks {
             let Some(task) = self.tasks.remove(id) else { continue };
-            stopped.push(id);
-            stops.extend(task.handle.map(|handle| handle.stop(grace)));
+            stops.push(async move {
+                let graceful = match task.phase {
+                    Phase::Runs(handle) => handle.stop(grace).await,
+                    Phase::Stopping { stopping, .. } => stopping.await.unwrap_or(false),
+                    Phase::Failed => false,
+                };
+                (id, graceful && task.state != State::Failed)
+            });
         }
-        join_all(stops).await;
-        for id in stopped {
-            let status = self.status(State::Unassigned, None, None);
-            self.shared.statuses.put_task_safe(&id.connector, id.task as usize, status);
+        for (id, graceful) in join_all(stops).await {
+            if graceful {
+                self.tell_task(id, State::Unassigned);
+            }
         }
+    }
+
+    /// Starts a connector again as a plan wants it.
+    pub(super) fn restart_planned(&mut self, name: &str) {
+        self.tell(name, State::Unassigned, None);
+        self.tell(name, State::Restarting, None);
+        self.start_connector(name);
     }
 
     /// Follows a connector's target state.
     pub(super) fn aim(&mut self, name: &str) {
         let target = self.shared.configs.snapshot().target(name).unwrap_or(Target::Running);
-        let handles = self.tasks.iter().filter(|(id, _)| id.connector == name);
-        for handle in handles.filter_map(|(_, task)| task.handle.as_ref()) {
+        let tasks = self.tasks.iter().filter(|(id, _)| id.connector == name);
+        for (_, task) in tasks {
+            let Phase::Runs(handle) = &task.phase else { continue };
             match target {
                 Target::Running => handle.resume(),
                 // Tasks of a stopped connector are taken away by the round that follows.
@@ -296,48 +328,7 @@ impl Running {
             }
         }
         self.tell(name, state, None);
-    }
-
-    /// Passes a task's state on to the status topic.
-    pub(super) fn note(&self, update: StatusUpdate) {
-        let StatusUpdate { connector, task, state, trace } = update;
-        let id = TaskId {
-            connector: connector.to_string(),
-            task: u32::try_from(task).unwrap_or(u32::MAX),
-        };
-        // The last words of a task that was stopped would hide that it was.
-        if !self.tasks.contains_key(&id) {
-            return;
-        }
-        tracing::info!("[{connector}|task-{task}] {state:?}");
-        let config = self.shared.configs.snapshot().connector(&connector).cloned();
-        let status = self.status(state, trace, config.as_deref().and_then(version));
-        match state {
-            State::Failed => self.shared.statuses.put_task_safe(&connector, task, status),
-            _ => self.shared.statuses.put_task(&connector, task, status),
-        }
-    }
-
-    /// Tells of topics that tasks have come to use.
-    pub(super) fn note_topics(&self, known: &mut HashMap<String, Vec<Arc<str>>>) {
-        for (id, task) in &self.tasks {
-            let Some(handle) = &task.handle else { continue };
-            let told = known.entry(id.connector.clone()).or_default();
-            for topic in handle.topics() {
-                if told.contains(&topic) {
-                    continue;
-                }
-                if self.shared.statuses.topic(&id.connector, &topic).is_none() {
-                    self.shared.statuses.put_topic(&TopicStatus {
-                        topic: topic.to_string(),
-                        connector: id.connector.clone(),
-                        task: i32::try_from(id.task).unwrap_or(i32::MAX),
-                        discovered_ms: now_ms(),
-                    });
-                }
-                told.push(topic);
-            }
-        }
+        self.answer(name, &Ok(()));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -14,7 +14,7 @@ use model::{
     config::{Config, ConfigDef},
     connector::{
         Errant, Object, Offsets, Outbox, Props, SinkConnector, SinkTask, SourceConnector,
-        SourceTask, Start,
+        SourceTask, Start, TopicPartition,
     },
     error::{Error, RecordError, Result, Stage},
     record::{Batch, Data, Position, Record, SinkRecord, no_headers},
@@ -28,7 +28,8 @@ use tokio::{
 
 use crate::runtime::{
     OffsetStore, Spawn, State, StatusUpdate, TaskHandle, Tasks, Transport,
-    transport::{Chunk, Client, Consumer, Producer, Ticket},
+    settings::DeadLetterQueue,
+    transport::{ChangeError, Chunk, Client, Consumer, OffsetChange, Producer, Ticket},
 };
 
 static NO_KEYS: ConfigDef = ConfigDef(&[]);
@@ -98,6 +99,11 @@ impl Worker {
     ) -> TaskHandle {
         let connector = Box::leak(Box::new(FakeSink(sink.clone())));
         self.tasks.start_sink(connector, self.spawn(name, own(pairs)))
+    }
+
+    /// Nothing has been said that [`Worker::expect`] has not taken.
+    pub(super) fn silent(&mut self) -> bool {
+        self.updates.is_empty()
     }
 
     /// The next status must be this one.
@@ -175,6 +181,8 @@ pub(super) enum Step {
     Panic,
     /// Waits for [`Script::signal`].
     Signal,
+    /// Keeps its thread until [`Script::release`].
+    Block,
     /// Looks at what is confirmed until it is stopped.
     Stay,
 }
@@ -187,6 +195,7 @@ pub(super) struct Script {
     starts: AtomicUsize,
     confirmed: Mutex<Option<i64>>,
     signal: Notify,
+    released: (Mutex<bool>, Condvar),
 }
 
 impl Script {
@@ -198,6 +207,7 @@ impl Script {
             starts: AtomicUsize::new(0),
             confirmed: Mutex::new(None),
             signal: Notify::new(),
+            released: Default::default(),
         })
     }
 
@@ -220,6 +230,17 @@ impl Script {
 
     pub(super) fn signal(&self) {
         self.signal.notify_one();
+    }
+
+    /// Lets threads go that [`Step::Block`] keeps.
+    pub(super) fn release(&self) {
+        *self.released.0.lock().unwrap() = true;
+        self.released.1.notify_all();
+    }
+
+    fn block(&self) {
+        let held = self.released.0.lock().unwrap();
+        drop(self.released.1.wait_while(held, |released| !*released).unwrap());
     }
 }
 
@@ -276,6 +297,12 @@ impl SourceTask for FakeTask {
                 }
                 Step::Panic => panic!("index out of nowhere"),
                 Step::Signal => script.signal.notified().await,
+                Step::Block => {
+                    script.at.fetch_add(1, Ordering::Relaxed);
+                    script.block();
+                    // Its end is not what was asked for.
+                    return Err(Error::fatal("interrupted"));
+                }
                 Step::Stay => loop {
                     let confirmed = out.acked();
                     if let Some(position) = confirmed {
@@ -375,6 +402,31 @@ impl Transport for FakeTransport {
     }
 
     fn forget(&self, _connector: &str) {}
+
+    async fn dead_letters(
+        &self,
+        _client: &Client,
+        _queue: &DeadLetterQueue,
+    ) -> Result<Box<dyn Producer>> {
+        Err(Error::fatal("no dead letters here"))
+    }
+
+    async fn sink_offsets(
+        &self,
+        _connector: &str,
+        _props: &Props,
+    ) -> Result<Vec<(TopicPartition, i64)>> {
+        Ok(Vec::new())
+    }
+
+    async fn change_sink_offsets(
+        &self,
+        _connector: &str,
+        _props: &Props,
+        _change: OffsetChange<'_>,
+    ) -> Result<(), ChangeError> {
+        Ok(())
+    }
 
     async fn cluster_id(&self) -> Option<String> {
         None
@@ -491,6 +543,9 @@ struct FakeSinkTask(Arc<Recording>);
 impl SinkTask for FakeSinkTask {
     async fn put(&mut self, records: &[SinkRecord], errant: &mut Errant) -> Result<()> {
         let sink = &self.0;
+        if records.is_empty() {
+            return Ok(()); // A tick.
+        }
         sink.puts.fetch_add(1, Ordering::Relaxed);
         let failing = sink.failing.load(Ordering::Relaxed);
         if failing > 0 {

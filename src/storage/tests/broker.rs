@@ -146,7 +146,7 @@ async fn configs_are_written_and_read_back() {
         Change::ConnectorAdded("d".into()),
         Change::ConnectorRemoved("d".into()),
     ] {
-        assert_eq!(changes.try_recv().unwrap(), change);
+        assert_eq!(changes.try_recv().unwrap().change, change);
     }
     let before = store.snapshot();
     store.close(PATIENCE).await;
@@ -177,7 +177,11 @@ async fn configs_are_written_and_read_back() {
     let (other, _others) = ConfigStore::open(&worker.0).await.unwrap();
     other.put_target("c", Target::Paused).await.unwrap();
     let change = tokio::time::timeout(PATIENCE, changes.recv()).await.unwrap();
-    assert_eq!(change, Some(Change::TargetState(c())));
+    let change = change.unwrap();
+    assert_eq!(
+        (change.offset, change.change),
+        (store.snapshot().offset(), Change::TargetState(c()))
+    );
     assert_eq!(store.snapshot().target("c"), Some(Target::Paused));
 }
 

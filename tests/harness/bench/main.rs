@@ -12,9 +12,14 @@
 //! * **latency**: from the commit (the time PostgreSQL wrote into the log, which both put into
 //!   `source.ts_us`) to a consumer, at 100 commits a second, default settings.
 //! * **start**: from the process's start to an answer of the REST API.
+//! * **connectors**: one worker with 500 idle connectors, in `many`.
+//!
+//! Names of measurements as arguments choose among them: `data` (all but the last),
+//! `connectors`.
 
 #[path = "../mod.rs"]
 mod harness;
+mod many;
 mod process;
 mod table;
 
@@ -100,13 +105,34 @@ fn main() {
     };
     let (postgres, kafka) = (setting("RIVERRUN_TEST_POSTGRES"), setting("RIVERRUN_TEST_KAFKA"));
     let peer = Rest { url: setting("RIVERRUN_TEST_CONNECT") };
+    let chosen: Vec<String> = env::args().skip(1).filter(|name| name != "--bench").collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
+    let (rows, rounds) = (number("ROWS", 1_000_000), number("ROUNDS", 3) as usize);
     let mut table = Table::default();
-    start_times(&kafka, &mut table);
-    let pid =
-        std::fs::read_to_string(setting("BENCH_PEER_PIDFILE")).expect("the peer's process id");
-    let peer_process = Process(pid.trim().parse().expect("a process id"));
+    let pid_file = setting("BENCH_PEER_PIDFILE");
+    let peer_process = || {
+        let pid = std::fs::read_to_string(&pid_file).expect("the peer's process id");
+        Process(pid.trim().parse().expect("a process id"))
+    };
+    if wanted("data") {
+        start_times(&kafka, &mut table);
+        table = data(postgres, &kafka, (peer.clone(), peer_process()), (rows, rounds), table);
+    }
+    if wanted("connectors") {
+        many::run(&kafka, &peer, &peer_process, &mut table);
+    }
+    table.print(rows, rounds);
+}
 
-    let worker = Home::new("bench", &kafka).start(&[]);
+/// Records through one connector: how many, how dear, how late.
+fn data(
+    postgres: String,
+    kafka: &str,
+    (peer, peer_process): (Rest, Process),
+    (rows, rounds): (i64, usize),
+    table: Table,
+) -> Table {
+    let worker = Home::new("bench", kafka).start(&[]);
     let contenders = [
         Contender { name: "debezium", rest: peer, process: peer_process },
         Contender {
@@ -116,11 +142,11 @@ fn main() {
         },
     ];
     let mut bench = Bench {
-        watch: topics::consumer(&kafka),
-        rows: number("ROWS", 1_000_000),
-        rounds: number("ROUNDS", 3) as usize,
+        watch: topics::consumer(kafka),
+        rows,
+        rounds,
         postgres,
-        kafka,
+        kafka: kafka.to_owned(),
         contenders,
         table,
     };
@@ -129,7 +155,14 @@ fn main() {
     bench.backlog(1);
     bench.backlog(100);
     bench.latency();
-    bench.table.print(bench.rows, bench.rounds);
+    bench.table
+}
+
+/// Runs a script of the harness.
+fn script(name: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness").join(name);
+    let status = Command::new(path).stdout(Stdio::null()).status().expect("a script");
+    assert!(status.success(), "{name}: {status}");
 }
 
 /// The JVM's start needs a group and topics of its own, so it is timed by its script, in another instance.
@@ -149,12 +182,6 @@ fn start_times(kafka: &str, table: &mut Table) {
             }
         })
         .collect();
-    let script = |name: &str| {
-        let path =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness").join(name);
-        let status = Command::new(path).stdout(Stdio::null()).status().expect("a script");
-        assert!(status.success(), "{name}: {status}");
-    };
     script("connect-stop");
     let began = Instant::now();
     script("connect-start");

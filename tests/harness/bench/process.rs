@@ -21,9 +21,18 @@ impl Process {
     }
 
     pub(crate) fn peak_mib(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    /// What is resident now.
+    pub(crate) fn rss_mib(&self) -> f64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> f64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.0)).expect("the process lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
         line.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("a number") / 1024.0
     }
 }

@@ -1,0 +1,84 @@
+//! Where the bytes come from: a file, or the standard input of the process.
+
+use std::{
+    io::{ErrorKind, Read},
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use model::error::{Error, Result};
+use tokio::{
+    fs::File,
+    io::AsyncReadExt,
+    sync::{Mutex, OwnedMutexGuard, mpsc},
+};
+
+/// One read. Large enough that the system call costs nothing, small enough to be one batch.
+const READ_BYTES: usize = 64 << 10;
+
+pub(crate) enum Input {
+    File(File),
+    Console(OwnedMutexGuard<mpsc::Receiver<Vec<u8>>>),
+}
+
+impl Input {
+    /// `None` when there is no such file (yet).
+    pub(crate) async fn open(path: &str) -> Result<Option<Self>> {
+        match File::open(Path::new(path)).await {
+            Ok(file) => Ok(Some(Self::File(file))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::fatal(format!("open {path} for reading")).caused_by(error)),
+        }
+    }
+
+    /// Standard input. Waits while another task of the process reads it. Cancel-safe.
+    pub(crate) async fn console() -> Self {
+        Self::Console(CONSOLE.clone().lock_owned().await)
+    }
+
+    /// What there is to read now; nothing at the end.
+    pub(crate) async fn read(&mut self) -> Result<Vec<u8>> {
+        match self {
+            Self::File(file) => {
+                let mut bytes = vec![0; READ_BYTES];
+                let read = file.read(&mut bytes).await.map_err(|error| {
+                    Error::retriable("reading the source's file failed").caused_by(error)
+                })?;
+                bytes.truncate(read);
+                Ok(bytes)
+            }
+            Self::Console(pieces) => Ok(pieces.try_recv().unwrap_or_default()),
+        }
+    }
+}
+
+/// A read of standard input can't be cut short, so a thread of its own does it, from the first use
+/// to the end of the process, and no task or stop ever waits for it. What a task has not taken is
+/// there for the next.
+static CONSOLE: LazyLock<Arc<Mutex<mpsc::Receiver<Vec<u8>>>>> = LazyLock::new(|| {
+    let (sender, receiver) = mpsc::channel(1);
+    let read = move || {
+        let mut console = std::io::stdin().lock();
+        loop {
+            let mut bytes = vec![0; READ_BYTES];
+            match console.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(read) => {
+                    bytes.truncate(read);
+                    if sender.blocking_send(bytes).is_err() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::error!("reading standard input failed: {error}");
+                    return;
+                }
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("stdin".to_owned()).spawn(read) {
+        tracing::error!("no thread to read standard input with: {error}");
+    }
+    Arc::new(Mutex::new(receiver))
+});

@@ -1,0 +1,183 @@
+//! The tasks this worker runs: starting them, starting them again, and what they say of themselves.
+
+use std::sync::Arc;
+
+use model::error::{Error, Result};
+
+use super::{Phase, Reply, Running, Stopped, Task, version};
+use crate::{
+    group::TaskId,
+    herder::{
+        Refusal, Target,
+        distributed::{now_ms, plugin_of},
+    },
+    plugins::Plugin,
+    runtime::{Spawn, State, StatusUpdate, TaskHandle},
+    storage::{Snapshot, TopicStatus},
+};
+
+impl Running {
+    /// `false` when it could not be started; its status says why.
+    pub(in crate::herder::distributed) fn start_task(&mut self, id: &TaskId) -> bool {
+        let snapshot = self.shared.configs.snapshot();
+        let who: Arc<str> = id.connector.as_str().into();
+        let (state, phase) = match self.spawn(&snapshot, id, who.clone()) {
+            Ok(handle) => (State::Unassigned, Phase::Runs(handle)),
+            Err(error) => {
+                tracing::error!(
+                    "[{}|task-{}] not started: {}",
+                    id.connector,
+                    id.task,
+                    error.trace()
+                );
+                let status = self.status(State::Failed, Some(error.trace()), None);
+                self.shared.statuses.put_task_safe(&id.connector, id.task as usize, status);
+                (State::Failed, Phase::Failed)
+            }
+        };
+        let started = matches!(phase, Phase::Runs(_));
+        let generation = snapshot.generation(&id.connector);
+        self.tasks.insert(id.clone(), Task { who, generation, state, phase });
+        started
+    }
+
+    fn spawn(&self, snapshot: &Snapshot, id: &TaskId, who: Arc<str>) -> Result<TaskHandle> {
+        let missing = |what: &str| {
+            Error::fatal(format!(
+                "start task {id}: the config topic has no configuration of {what}"
+            ))
+        };
+        let connector =
+            snapshot.connector(&id.connector).ok_or_else(|| missing("its connector"))?;
+        let plugin = plugin_of(connector)?;
+        let task = id.task as usize;
+        let config = snapshot.task(&id.connector, task).ok_or_else(|| missing("it"))?;
+        if snapshot.target(&id.connector) == Some(Target::Stopped) {
+            return Err(Error::fatal(format!(
+                "start task {id}: its connector is stopped; resume it first"
+            )));
+        }
+        let mut props =
+            self.shared.worker.providers.resolve(&config.props()).map_err(Error::fatal)?;
+        props.remove("task.class");
+        let spawn = Spawn {
+            connector: who,
+            task,
+            props,
+            paused: snapshot.target(&id.connector) == Some(Target::Paused),
+            status: self.updates.clone(),
+        };
+        Ok(match plugin {
+            Plugin::Source(source) => self.shared.tasks.start_source(source, spawn),
+            Plugin::Sink(sink) => self.shared.tasks.start_sink(sink, spawn),
+        })
+    }
+
+    pub(super) fn tell_task(&self, id: &TaskId, state: State) {
+        let status = self.status(state, None, None);
+        let task = id.task as usize;
+        match state {
+            State::Unassigned => self.shared.statuses.put_task_safe(&id.connector, task, status),
+            _ => self.shared.statuses.put_task(&id.connector, task, status),
+        }
+    }
+
+    /// Begins to stop a task that is to start again. Nothing waits for its code but `reply`.
+    /// `restarting`: its status says so in between, as a restart by plan wants it.
+    pub(in crate::herder::distributed) fn restart_task(
+        &mut self,
+        id: &TaskId,
+        restarting: bool,
+        reply: Option<Reply>,
+    ) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        if let Phase::Stopping { replies, restarting: told, .. } = &mut task.phase {
+            replies.extend(reply);
+            *told |= restarting;
+            return;
+        }
+        self.starts += 1;
+        let start = self.starts;
+        let grace = self.shared.worker.stop_grace;
+        let before = std::mem::replace(&mut task.phase, Phase::Failed);
+        let (stopped, id) = (self.stopped.clone(), id.clone());
+        let stopping = tokio::spawn(async move {
+            let graceful = match before {
+                Phase::Runs(handle) => handle.stop(grace).await,
+                _ => true,
+            };
+            // The driver is gone only when the worker ends.
+            drop(stopped.send(Stopped { id, start }));
+            graceful
+        });
+        let replies = reply.into_iter().collect();
+        task.phase = Phase::Stopping { start, restarting, stopping, replies };
+    }
+
+    /// Starts a task again that has stopped for it, unless it was taken away meanwhile.
+    pub(in crate::herder::distributed) fn stopped(&mut self, stopped: &Stopped) {
+        let Stopped { id, start } = stopped;
+        let this = |task: &Task| matches!(&task.phase, Phase::Stopping { start: this, .. } if this == start);
+        if !self.tasks.get(id).is_some_and(this) {
+            return;
+        }
+        let Some(Phase::Stopping { restarting, replies, .. }) =
+            self.tasks.remove(id).map(|task| task.phase)
+        else {
+            return;
+        };
+        if restarting {
+            self.tell_task(id, State::Restarting);
+        }
+        let outcome = match self.start_task(id) {
+            true => Ok(()),
+            false => Err(Refusal::new(500, format!("Failed to start task: {id}"))),
+        };
+        for reply in replies {
+            // Whoever asked may be gone.
+            reply.send(outcome.clone()).unwrap_or_default();
+        }
+    }
+
+    /// Passes a task's state on to the status topic.
+    pub(in crate::herder::distributed) fn note(&mut self, update: StatusUpdate) {
+        let StatusUpdate { connector, task, state, trace } = update;
+        let id = TaskId {
+            connector: connector.to_string(),
+            task: u32::try_from(task).unwrap_or(u32::MAX),
+        };
+        // The last words of a task that was stopped would hide that it was, and those of the one
+        // before would hide how this one is.
+        let own = |task: &&mut Task| Arc::ptr_eq(&task.who, &connector);
+        let Some(known) = self.tasks.get_mut(&id).filter(own) else { return };
+        known.state = state;
+        tracing::info!("[{connector}|task-{task}] {state:?}");
+        let config = self.shared.configs.snapshot().connector(&connector).cloned();
+        let config = config.filter(|_| state != State::Unassigned);
+        let status = self.status(state, trace, config.as_deref().and_then(version));
+        match state {
+            State::Failed | State::Unassigned => {
+                self.shared.statuses.put_task_safe(&connector, task, status);
+            }
+            _ => self.shared.statuses.put_task(&connector, task, status),
+        }
+    }
+
+    /// Tells of topics that tasks have come to use, or use again after somebody had them forgotten.
+    pub(in crate::herder::distributed) fn note_topics(&self) {
+        for (id, task) in &self.tasks {
+            let Phase::Runs(handle) = &task.phase else { continue };
+            for topic in handle.take_topics() {
+                if self.shared.statuses.topic(&id.connector, &topic).is_some() {
+                    continue;
+                }
+                self.shared.statuses.put_topic(&TopicStatus {
+                    topic: topic.to_string(),
+                    connector: id.connector.clone(),
+                    task: i32::try_from(id.task).unwrap_or(i32::MAX),
+                    discovered_ms: now_ms(),
+                });
+            }
+        }
+    }
+}
