@@ -15,4 +15,5 @@ mod quickstart;
 mod rest;
 mod resume;
 mod security;
+mod sinks;
 mod tidy;

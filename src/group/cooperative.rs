@@ -110,9 +110,9 @@ impl Cooperative {
     pub fn assign(&mut self, round: &Round<'_>) -> Plan {
         if self.generation != Some(round.completed) {
             debug!(
-                remembered = self.generation,
-                completed = round.completed,
-                "what was handed out last is forgotten, because that round did not complete here"
+                "what was handed out in generation {:?} is forgotten: {} was the last that \
+                 completed here",
+                self.generation, round.completed
             );
             self.assigned = Work::default();
         }

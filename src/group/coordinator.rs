@@ -62,14 +62,14 @@ impl Coordinator {
             let left = deadline.saturating_duration_since(Instant::now());
             match time::timeout(left, self.find(left)).await {
                 Ok(Ok(connection)) => {
-                    info!(group, address = connection.address(), "found the group's coordinator");
+                    info!("the coordinator of group {group} is {}", connection.address());
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
                         Some(connection.clone());
                     return Ok(connection);
                 }
                 Ok(Err(error)) if error.kind() == Kind::Fatal => return Err(error),
                 Ok(Err(error)) => {
-                    debug!(group, error = error.trace(), "looking for the coordinator failed");
+                    debug!("looking for the coordinator of group {group}: {}", error.trace());
                     failure = Some(error);
                 }
                 Err(_) => {}

@@ -118,7 +118,7 @@ impl Beat {
                 )) => return self.lost(error),
                 // Whatever else it is, the session runs out if it does not pass.
                 Ok(Some(error)) => {
-                    debug!(group = self.settings.group_id, %error, "a heartbeat was refused");
+                    debug!("group {} refused a heartbeat: {error}", self.settings.group_id);
                     if heard.elapsed() > self.settings.session_timeout {
                         return self.lost(error);
                     }
@@ -137,27 +137,26 @@ impl Beat {
     fn rebalance(&self) {
         let first = self.told.borrow().is_none();
         if first {
-            info!(group = self.settings.group_id, "the group rebalances");
+            info!("group {} rebalances", self.settings.group_id);
             self.told.send_replace(Some(Event::Rebalance));
         }
     }
 
     fn lost(&self, error: ResponseError) {
         let why = error.to_string();
-        warn!(group = self.settings.group_id, why, "the membership is lost");
+        warn!("the membership in group {} is lost: {why}", self.settings.group_id);
         self.told.send_replace(Some(Event::Lost(why)));
     }
 
     /// The coordinator's new connection; none, with the event told, if it isn't found in time.
     async fn look(&self, connection: &Connection, why: &Error) -> Option<Connection> {
         let group = &self.settings.group_id;
-        warn!(group, why = why.trace(), "the coordinator is lost; looking for it");
+        warn!("the coordinator of group {group} is lost; looking for it: {}", why.trace());
         self.coordinator.forget(connection);
         match self.coordinator.reach().await {
             Ok(found) => Some(found),
             Err(error) => {
                 let why = error.trace();
-                warn!(group, why, "the coordinator cannot be found");
                 self.told.send_replace(Some(Event::Unreachable(why)));
                 None
             }

@@ -151,6 +151,8 @@ pub struct Member {
     last: Option<Assignment>,
     /// Beats from a join to the next.
     heart: Option<Heart>,
+    /// Where a round is waited for. A broker takes no other request from a connection meanwhile.
+    waiting: Option<Connection>,
 }
 
 /// What comes of one attempt to join.
@@ -176,6 +178,7 @@ impl Member {
             completed: NO_GENERATION,
             last: None,
             heart: None,
+            waiting: None,
         }
     }
 
@@ -198,6 +201,7 @@ impl Member {
         assign: &mut dyn LeaderAssign,
     ) -> Result<Round> {
         self.heart = None;
+        self.stop_waiting();
         let joined = self.join_until_settled(joining, assign).await;
         if joined.is_err() {
             self.heart = None;
@@ -222,7 +226,7 @@ impl Member {
                 }
                 Attempt::Loading(error) => {
                     failing = None;
-                    debug!(group = self.settings.group_id, error = error.trace(), "waiting");
+                    debug!("waiting: {}", error.trace());
                     time::sleep(self.settings.retry_backoff).await;
                     continue;
                 }
@@ -241,7 +245,7 @@ impl Member {
                 ))
                 .caused_by(error));
             }
-            debug!(group = self.settings.group_id, error = error.trace(), "joining once more");
+            debug!("joining once more: {}", error.trace());
             time::sleep(self.settings.retry_backoff).await;
         }
     }
@@ -257,12 +261,13 @@ impl Member {
     /// Leaves the group. The member may join again, as a new one.
     pub async fn leave(&mut self, reason: &str) -> Result<()> {
         self.heart = None;
+        self.stop_waiting();
         let id = std::mem::take(&mut self.id);
         if id == NO_MEMBER_ID {
             return Ok(());
         }
         let group = &self.settings.group_id;
-        info!(group, member = id, reason, "leaving the group");
+        info!("member {id} leaves group {group}: {reason}");
         let connection = self.coordinator.reach().await?;
         let id = StrBytes::from_string(id);
         let request = LeaveGroupRequest::default().with_group_id(self.group());
@@ -285,6 +290,13 @@ impl Member {
         }
     }
 
+    /// After a join that was dropped.
+    fn stop_waiting(&mut self) {
+        if let Some(connection) = self.waiting.take() {
+            self.coordinator.forget(&connection);
+        }
+    }
+
     fn group(&self) -> GroupId {
         GroupId(StrBytes::from_string(self.settings.group_id.clone()))
     }
@@ -297,7 +309,10 @@ impl Member {
     ) -> Result<Attempt> {
         let request = self.join_request(joining)?;
         let limit = self.settings.request_timeout.max(self.settings.rebalance_timeout + JOIN_GRACE);
-        let joined = match connection.call(&request, limit).await {
+        self.waiting = Some(connection.clone());
+        let joined = connection.call(&request, limit).await;
+        self.waiting = None;
+        let joined = match joined {
             Ok(joined) => joined,
             Err(error) => return failed(error),
         };
@@ -341,7 +356,10 @@ impl Member {
             members = Some(urls.collect());
         }
         let request = self.sync_request(generation, version, &assignments)?;
-        let synced = match connection.call(&request, limit).await {
+        self.waiting = Some(connection.clone());
+        let synced = connection.call(&request, limit).await;
+        self.waiting = None;
+        let synced = match synced {
             Ok(synced) => synced,
             Err(error) => return failed(error),
         };
@@ -359,12 +377,11 @@ impl Member {
             }
         };
         info!(
-            group = self.settings.group_id,
-            member = self.id,
-            generation,
-            protocol = version.name(),
-            leads = members.is_some(),
-            "joined the group"
+            "joined group {} as {} in generation {generation} by protocol {}{}",
+            self.settings.group_id,
+            self.id,
+            version.name(),
+            if members.is_some() { ", as its leader" } else { "" }
         );
         self.completed = generation;
         self.last = Some(assignment.clone());
@@ -455,10 +472,9 @@ impl Member {
                 }
                 Err(malformed) => {
                     warn!(
-                        group = self.settings.group_id,
-                        member = id,
-                        %malformed,
-                        "a member's metadata cannot be read; it gets no work"
+                        "member {id} of group {} gets no work, because what it says of itself \
+                         cannot be read: {malformed}",
+                        self.settings.group_id
                     );
                     unreadable.push(id);
                 }

@@ -226,6 +226,25 @@ async fn many_join_at_once_and_the_leader_leaves() {
     check(&joining.join_all().await, 3);
 }
 
+/// A worker that is to end does not wait for members that take their time to join.
+#[tokio::test]
+async fn one_leaves_a_round_that_others_have_not_joined_yet() {
+    let Some(broker) = kafka("one_leaves_a_round_that_others_have_not_joined_yet") else { return };
+    let group = group_name();
+    let mut first = Worker::new(&broker, &group, "w1", Protocol::Sessioned);
+    first.join().await;
+    let mut second = Worker::new(&broker, &group, "w2", Protocol::Sessioned);
+    tokio::select! {
+        _ = second.try_join() => panic!("a round without one of its members"),
+        // Called for by the second one, whose request waits at the broker now.
+        event = first.member.event() => assert_eq!(event, Event::Rebalance),
+    }
+    let left = timeout(Duration::from_secs(10), second.member.leave("the test wants it")).await;
+    left.expect("the broker hears of it at once").unwrap();
+    let round = first.join().await;
+    assert_eq!(round.members.map(|members| members.len()), Some(1));
+}
+
 /// A worker that knows only the eager protocol brings the group down to it.
 #[tokio::test]
 async fn an_eager_worker_makes_the_group_eager() {

@@ -252,8 +252,7 @@ pub(super) static DLQ_TOPIC_NAME: Key<String> = Key::string("errors.deadletterqu
     .width(Mid)
     .display("Dead Letter Queue Topic Name")
     .order(6)
-    .doc("Topic for records that cannot be written.")
-    .unsupported();
+    .doc("Topic for records that cannot be read or written.");
 static DLQ_REPLICATION_FACTOR: Key<i32> =
     Key::short("errors.deadletterqueue.topic.replication.factor")
         .default("3")

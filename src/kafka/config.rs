@@ -32,8 +32,6 @@ pub(super) use consumer::consumer;
 /// What a client is made of.
 pub(super) struct Settings {
     pub(super) client: ClientConfig,
-    /// Its properties in Java's names, for connections beside librdkafka's.
-    pub(super) java: BTreeMap<String, String>,
     /// The addresses, for messages.
     pub(super) servers: String,
     /// `max.block.ms`: how long a topic that does not exist is waited for.
@@ -92,11 +90,17 @@ pub(super) fn connector_admin(
     client_id: String,
     props: &Props,
 ) -> Result<Settings> {
-    let mut layers = client_keys(worker);
+    let mut layers = connector_admin_keys(worker, props);
     layers.insert("client.id".into(), client_id);
+    build(Kind::Admin, layers)
+}
+
+/// The same in Java's keys.
+pub(super) fn connector_admin_keys(worker: &Props, props: &Props) -> BTreeMap<String, String> {
+    let mut layers = client_keys(worker);
     layers.extend(under(worker, "admin."));
     layers.extend(under(props, "admin.override."));
-    build(Kind::Admin, layers)
+    layers
 }
 
 /// The worker's own client, for the cluster's id and whether Kafka answers.
@@ -436,7 +440,7 @@ fn build(kind: Kind, layers: BTreeMap<String, String>) -> Result<Settings> {
         }
     }
     client.create_native_config().map_err(|error| refused(&error))?;
-    Ok(Settings { client, java: layers, servers, block_max })
+    Ok(Settings { client, servers, block_max })
 }
 
 fn special(client: &mut ClientConfig, key: &str, value: &str) -> Result<Option<Duration>> {

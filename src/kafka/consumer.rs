@@ -27,7 +27,7 @@ mod calls;
 mod topics;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -84,6 +84,8 @@ pub(super) struct KafkaConsumer {
     reset: Option<Offset>,
     /// The change that has been told of and not been answered.
     open: Option<Change>,
+    /// librdkafka keeps to itself whether a partition is paused, over the end of its assignment too.
+    paused: BTreeSet<TopicPartition>,
     /// An error that came after records of the same poll.
     failed: Option<Error>,
     names: HashMap<String, Arc<str>>,
@@ -111,6 +113,7 @@ impl KafkaConsumer {
             records_max: settings.records_max,
             reset: settings.reset,
             open: None,
+            paused: BTreeSet::new(),
             failed: None,
             names: HashMap::new(),
             none: Arc::new([]),
@@ -433,11 +436,16 @@ impl Consumer for KafkaConsumer {
     }
 
     async fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let gone = list(partitions.iter().map(|place| (place, Offset::Invalid)))?;
+        // Whoever has them next, if it is this task, finds them as new ones are. What is fetched of
+        // them in between is dropped.
+        let paused: Vec<TopicPartition> =
+            partitions.iter().filter(|place| self.paused.contains(place)).cloned().collect();
+        if !paused.is_empty() {
+            self.resume(&paused).await?;
+        }
         let answered = match self.cooperative() {
-            true => {
-                let gone = list(partitions.iter().map(|place| (place, Offset::Invalid)))?;
-                self.inner().incremental_unassign(&gone)
-            }
+            true => self.inner().incremental_unassign(&gone),
             false => self.inner().unassign(),
         };
         answered.map_err(cannot("letting go of partitions"))?;
@@ -461,29 +469,49 @@ impl Consumer for KafkaConsumer {
     }
 
     async fn seek(&mut self, offsets: &Offsets) -> Result<()> {
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        let wanted = list(offsets.iter().map(|(place, offset)| (place, Offset::Offset(*offset))))?;
-        let inner = self.inner().clone();
-        let sought = spawn_blocking(move || inner.seek_partitions(wanted, QUESTION)).await;
-        let sought = sought
-            .map_err(|error| Error::fatal("continuing elsewhere was cut short").caused_by(error))?
-            .map_err(cannot("continuing at other offsets"))?;
-        for element in sought.elements() {
-            element.error().map_err(cannot("continuing at another offset"))?;
+        let deadline = later(QUESTION);
+        let mut wanted: Vec<(TopicPartition, i64)> =
+            offsets.iter().map(|(place, offset)| (place.clone(), *offset)).collect();
+        while !wanted.is_empty() {
+            let asked = list(wanted.iter().map(|(place, at)| (place, Offset::Offset(*at))))?;
+            let inner = self.inner().clone();
+            let sought = spawn_blocking(move || inner.seek_partitions(asked, QUESTION)).await;
+            let sought = sought
+                .map_err(|error| Error::fatal("seeking was cut short").caused_by(error))?
+                .map_err(cannot("continuing at other offsets"))?;
+            let mut early = BTreeSet::new();
+            for element in sought.elements() {
+                match element.error() {
+                    // A partition that was just taken up is not being fetched yet.
+                    Err(error)
+                        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::State)
+                            && Instant::now() < deadline =>
+                    {
+                        early.insert((element.topic().to_owned(), element.partition()));
+                    }
+                    answer => answer.map_err(cannot("continuing at another offset"))?,
+                }
+            }
+            wanted.retain(|(place, _)| early.contains(&(place.topic.to_string(), place.partition)));
+            if !wanted.is_empty() {
+                tokio::time::sleep(PAUSE / 5).await;
+            }
         }
         Ok(())
     }
 
     async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        let partitions = list(partitions.iter().map(|place| (place, Offset::Invalid)))?;
-        self.inner().pause(&partitions).map_err(cannot("pausing partitions"))
+        let listed = list(partitions.iter().map(|place| (place, Offset::Invalid)))?;
+        self.inner().pause(&listed).map_err(cannot("pausing partitions"))?;
+        self.paused.extend(partitions.iter().cloned());
+        Ok(())
     }
 
     async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        let partitions = list(partitions.iter().map(|place| (place, Offset::Invalid)))?;
-        self.inner().resume(&partitions).map_err(cannot("resuming partitions"))
+        let listed = list(partitions.iter().map(|place| (place, Offset::Invalid)))?;
+        self.inner().resume(&listed).map_err(cannot("resuming partitions"))?;
+        self.paused.retain(|place| !partitions.contains(place));
+        Ok(())
     }
 
     async fn close(mut self: Box<Self>) {

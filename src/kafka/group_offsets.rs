@@ -40,6 +40,7 @@ const QUESTION: Duration = Duration::from_secs(20);
 pub(super) struct Group {
     connector: String,
     name: String,
+    servers: String,
     /// A member of nothing: it asks for offsets and commits as one who does without the group.
     client: Arc<BaseConsumer<Context>>,
     worker: Arc<Props>,
@@ -59,6 +60,7 @@ impl Group {
         Ok(Self {
             connector: connector.to_owned(),
             name: settings.group,
+            servers: settings.servers,
             client: Arc::new(client),
             worker: worker.clone(),
             props: props.clone(),
@@ -161,10 +163,7 @@ impl Group {
 
     /// The error codes of the answer.
     async fn delete_offsets(&self, partitions: &[TopicPartition]) -> Result<Vec<i16>> {
-        let settings =
-            config::connector_admin(&self.worker, admin_name(&self.connector), &self.props)?;
-        let security = Security::read(&settings.java)?;
-        let coordinator = self.coordinator(&settings.servers, &security).await?;
+        let coordinator = self.coordinator().await?;
         let mut topics: Vec<OffsetDeleteRequestTopic> = Vec::new();
         for place in partitions {
             let name = TopicName(StrBytes::from_string(place.topic.to_string()));
@@ -191,11 +190,12 @@ impl Group {
     }
 
     /// A connection to the group's coordinator, by the first broker that answers.
-    async fn coordinator(&self, servers: &str, security: &Security) -> Result<Connection> {
+    async fn coordinator(&self) -> Result<Connection> {
         let client_id = admin_name(&self.connector);
+        let security = Security::read(&config::connector_admin_keys(&self.worker, &self.props))?;
         let mut failure = None;
-        for address in servers.split(',').map(str::trim).filter(|one| !one.is_empty()) {
-            match self.coordinator_by(address, &client_id, security).await {
+        for address in self.servers.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+            match self.coordinator_by(address, &client_id, &security).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failure = Some(error),
             }

@@ -209,7 +209,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is news for who reads it, and no complaint.
+        // An end is no error: readers of whole topics ask to be told of it.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }

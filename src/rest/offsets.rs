@@ -25,6 +25,11 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
             let mut changes = Vec::with_capacity(given.len());
             for (partition, offset) in given {
                 let Some(partition) = partition else {
+                    if api.herder.info(name).await?.kind == "sink" {
+                        let text =
+                            "The partition for a sink connector offset cannot be null or missing";
+                        return Err(Refusal::new(400, text).into());
+                    }
                     if offset.is_none() {
                         // Nothing is stored under no partition, so nothing is to be forgotten.
                         continue;

@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use super::{
     Topics,
     convert::Converters,
-    settings::{Backoff, Retry, Tolerance},
+    errors::spread,
+    settings::{Retry, Tolerance},
     transport::{Chunk, Encoded, EncodedHeaders},
 };
 
@@ -245,22 +246,19 @@ impl Side {
     async fn plan(&mut self, topic: &Arc<str>, data: &Data, retry: &Retry, who: &str) {
         let schema = data.schema.as_ref();
         let begun = Instant::now();
-        let mut backoff = Backoff::new();
+        let mut tries = 0;
         let mut passing = false;
         let encode = loop {
             match self.converter.encoder(topic, schema).await {
                 Ok(encode) => break Ok(encode),
                 Err(error) => {
-                    let left = match retry.timeout {
-                        None => retry.delay_max,
-                        Some(timeout) => timeout.saturating_sub(begun.elapsed()),
-                    };
-                    if error.kind() == Kind::Fatal || left.is_zero() {
-                        passing = error.kind() == Kind::Retriable;
-                        break Err(error.trace());
-                    }
+                    tries += 1;
+                    passing = error.kind() == Kind::Retriable;
+                    let pause = retry.pause(tries, begun.elapsed(), spread());
+                    let Some(pause) = pause.filter(|_| passing) else { break Err(error.trace()) };
+                    passing = false;
                     tracing::warn!("[{who}] {}; trying again", error.trace());
-                    tokio::time::sleep(backoff.pause().min(retry.delay_max).min(left)).await;
+                    tokio::time::sleep(pause).await;
                 }
             }
         };

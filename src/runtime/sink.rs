@@ -469,6 +469,9 @@ impl Driver {
                     self.who
                 );
                 self.failures.forget(&gone);
+                if let Some(committing) = &mut self.committing {
+                    committing.forget(&gone);
+                }
                 self.task.close(partitions).await
             }
         };

@@ -1,6 +1,7 @@
 //! Source and sink drivers over a transport and a source that do as the test says.
 
 mod fakes;
+mod sinks;
 
 use std::{
     sync::{Arc, atomic::Ordering},

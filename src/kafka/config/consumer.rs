@@ -111,6 +111,9 @@ fn translate(mut layers: BTreeMap<String, String>) -> Result<ConsumerSettings> {
         }
     }
     layers.entry("queued.max.messages.kbytes".into()).or_insert_with(|| AHEAD_KIB.into());
+    // How long fetching rests when that much is there. librdkafka's second is long enough for a quick
+    // sink to run dry.
+    layers.entry("fetch.queue.backoff.ms".into()).or_insert_with(|| "20".into());
     // How soon new partitions are seen. librdkafka's limits are a tenth of a second and an hour.
     let age = refresh.clamp(100, 3_600_000);
     layers.entry("topic.metadata.refresh.interval.ms".into()).or_insert_with(|| age.to_string());

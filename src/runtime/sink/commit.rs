@@ -22,6 +22,13 @@ pub(super) struct Committing {
     answer: BoxFuture<'static, Result<()>>,
 }
 
+impl Committing {
+    /// The answer says nothing of partitions that are gone, even if they come back.
+    pub(super) fn forget(&mut self, gone: &BTreeSet<TopicPartition>) {
+        self.offsets.retain(|place, _| !gone.contains(place));
+    }
+}
+
 /// Waits for the commit under way; for ever when there is none.
 pub(super) async fn finished(committing: &mut Option<Committing>) -> Result<()> {
     match committing {

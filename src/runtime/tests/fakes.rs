@@ -98,6 +98,15 @@ impl Worker {
         pairs: &[(&str, &str)],
     ) -> TaskHandle {
         let connector = Box::leak(Box::new(FakeSink(sink.clone())));
+        self.start_sink(connector, name, pairs)
+    }
+
+    pub(super) fn start_sink(
+        &self,
+        connector: &'static dyn SinkConnector,
+        name: &str,
+        pairs: &[(&str, &str)],
+    ) -> TaskHandle {
         self.tasks.start_sink(connector, self.spawn(name, own(pairs)))
     }
 
