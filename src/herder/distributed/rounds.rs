@@ -209,6 +209,7 @@ impl Driver {
                 self.running.start_task(id);
             }
         }
+        self.running.tell_of_kept();
         self.allocation = Some(allocation);
     }
 

@@ -181,6 +181,37 @@ impl Running {
         }
     }
 
+    /// Tells once more of what runs on here and another worker spoke of last: it had the work while
+    /// this one was taken for gone.
+    pub(super) fn tell_of_kept(&mut self) {
+        let runs = |state: State| matches!(state, State::Running | State::Paused | State::Stopped);
+        let (statuses, own) = (&self.shared.statuses, &self.shared.worker_id);
+        let by_another = |said: Option<Status>| said.is_some_and(|said| said.worker_id != *own);
+        let connectors: Vec<(String, State)> = self
+            .connectors
+            .iter()
+            .filter(|(name, known)| runs(known.state) && by_another(statuses.connector(name)))
+            .map(|(name, known)| (name.clone(), known.state))
+            .collect();
+        let tasks: Vec<(TaskId, State)> = self
+            .tasks
+            .iter()
+            .filter(|(id, known)| {
+                runs(known.state)
+                    && matches!(known.phase, Phase::Runs(_))
+                    && by_another(statuses.task(&id.connector, id.task as usize))
+            })
+            .map(|(id, known)| (id.clone(), known.state))
+            .collect();
+        for (name, state) in connectors {
+            self.tell(&name, state, None);
+        }
+        for (id, state) in tasks {
+            tracing::info!("[{}|task-{}] {state:?}", id.connector, id.task);
+            self.tell_task(&id, state);
+        }
+    }
+
     /// Tells those who asked for a restart of the connector.
     fn answer(&mut self, name: &str, outcome: &Answer<()>) {
         let replies = self.connectors.get_mut(name).map(|one| std::mem::take(&mut one.replies));
