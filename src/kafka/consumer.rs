@@ -24,6 +24,8 @@
 //! that match are subscribed to.
 
 mod calls;
+mod positions;
+mod read;
 mod topics;
 
 use std::{
@@ -33,33 +35,28 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use model::{
     connector::{Offsets, Props, TopicPartition},
-    error::{Error, Kind, Result},
-    record::TimestampType,
+    error::{Error, Result},
 };
 use rdkafka::{
-    Message, Offset, Timestamp, TopicPartitionList,
+    Offset,
     consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, Headers as _},
 };
 use tokio::task::spawn_blocking;
 
 use self::{
     calls::{Calls, Change},
+    positions::{list, refused},
     topics::Topics,
 };
 use super::config;
 use crate::runtime::{
     subscription::Subscription,
-    transport::{Chunk, Client, Consumer, Encoded, EncodedHeaders, Event, Received},
+    transport::{Client, Consumer, EncodedHeaders, Event},
 };
-
-/// A poll ends here: large enough for bulk writes, and a bound where records are large.
-const POLL_BYTES: usize = 8 << 20;
 
 /// Without a word from librdkafka it is asked all the same, once in this time: it wants to be asked
 /// at least each `max.poll.interval.ms`, and its notices are about the queue alone.
@@ -125,159 +122,6 @@ impl KafkaConsumer {
         self.inner.as_ref().expect("closed only by close and drop, which end the consumer")
     }
 
-    /// Takes what is in the queue, up to a change of partitions, an error, or a full poll.
-    fn drain(&mut self) -> Result<Vec<Received>> {
-        let inner = self.inner().clone();
-        let calls = inner.context();
-        let mut chunk = Chunk::default();
-        let mut places = Vec::new();
-        while places.len() < self.records_max && chunk.bytes.len() < POLL_BYTES {
-            let seen = calls.count();
-            match inner.poll(Duration::ZERO) {
-                Some(Ok(message)) => {
-                    chunk.records.push(self.encoded(&message, &mut chunk.bytes));
-                    let timestamp_type = match message.timestamp() {
-                        Timestamp::NotAvailable => TimestampType::NoTimestamp,
-                        Timestamp::CreateTime(_) => TimestampType::CreateTime,
-                        Timestamp::LogAppendTime(_) => TimestampType::LogAppendTime,
-                    };
-                    places.push((message.partition(), message.offset(), timestamp_type));
-                }
-                Some(Err(error)) => {
-                    if let Some(fatal) = self.complaint(&error) {
-                        self.failed = Some(fatal);
-                        break;
-                    }
-                }
-                // An event that was handed to `calls`; there may be more in the queue.
-                None if calls.count() != seen => {}
-                None => break,
-            }
-            if calls.waiting() {
-                break;
-            }
-        }
-        if places.is_empty() {
-            return self.failed.take().map_or_else(|| Ok(Vec::new()), Err);
-        }
-        let chunk = Arc::new(chunk);
-        let received = places.into_iter().enumerate().map(|(index, (partition, offset, kind))| {
-            Received { chunk: chunk.clone(), index, partition, offset, timestamp_type: kind }
-        });
-        Ok(received.collect())
-    }
-
-    fn encoded(&mut self, message: &BorrowedMessage<'_>, out: &mut Vec<u8>) -> Encoded {
-        let topic = match self.names.get(message.topic()) {
-            Some(topic) => topic.clone(),
-            None => {
-                let topic: Arc<str> = message.topic().into();
-                self.names.insert(topic.to_string(), topic.clone());
-                topic
-            }
-        };
-        let mut add = |part: Option<&[u8]>| {
-            let start = out.len();
-            part.map(|part| {
-                out.extend_from_slice(part);
-                start..out.len()
-            })
-        };
-        let headers = match message.headers() {
-            None => self.none.clone(),
-            Some(headers) => {
-                let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
-                    (Arc::from(header.key), header.value.map(Bytes::copy_from_slice))
-                };
-                headers.iter().map(owned).collect()
-            }
-        };
-        Encoded {
-            topic,
-            partition: Some(message.partition()),
-            timestamp: match message.timestamp() {
-                Timestamp::NotAvailable => None,
-                Timestamp::CreateTime(time) | Timestamp::LogAppendTime(time) => Some(time),
-            },
-            key: add(message.key()),
-            value: add(message.payload()),
-            headers,
-        }
-    }
-
-    /// What the client complains of: `Some` when it will not pass by itself, or when going on would
-    /// pass records over.
-    fn complaint(&mut self, error: &KafkaError) -> Option<Error> {
-        use RDKafkaErrorCode as Code;
-        let (code, fatal) = match error {
-            KafkaError::MessageConsumption(code) => (*code, false),
-            KafkaError::MessageConsumptionFatal(code) => (*code, true),
-            _ => return None,
-        };
-        let hint = match code {
-            Code::UnknownTopic | Code::UnknownTopicOrPartition => {
-                self.topics.look_soon();
-                return None;
-            }
-            Code::TopicAuthorizationFailed => "; let this client's user read the topics",
-            Code::GroupAuthorizationFailed => "; let this client's user read the group",
-            Code::AutoOffsetReset => {
-                "; there is no offset to begin at, and consumer.override.auto.offset.reset is none"
-            }
-            Code::BadMessage
-            | Code::BadCompression
-            | Code::InvalidMessage
-            | Code::InvalidMessageSize
-            | Code::NotImplemented
-            | Code::UnsupportedFeature
-            | Code::UnsupportedCompressionType => {
-                "; reading on would pass records over. Records compressed with zstd cannot be read \
-                 by this version"
-            }
-            Code::ClusterAuthorizationFailed
-            | Code::InvalidTopic
-            | Code::InvalidGroupId
-            | Code::InvalidSessionTimeout
-            | Code::InconsistentGroupProtocol
-            | Code::GroupMaxSizeReached
-            | Code::Fatal => "",
-            _ if fatal => "",
-            // Connections come and go, coordinators move: librdkafka goes on by itself.
-            _ => return None,
-        };
-        let reason = self.inner().context().last_error();
-        let text = format!(
-            "reading as a member of group {} from Kafka {} failed{hint}",
-            self.group, self.servers
-        );
-        Some(Error::fatal(text).caused_by(reason.unwrap_or_else(|| error.to_string())))
-    }
-
-    /// Where partitions begin: at their committed offset, else where `auto.offset.reset` says. Asks
-    /// until there is an answer.
-    async fn positions(&self, partitions: &[TopicPartition]) -> Result<Offsets> {
-        let mut pause = PAUSE;
-        loop {
-            let inner = self.inner().clone();
-            let (partitions, reset) = (partitions.to_vec(), self.reset);
-            let asked = spawn_blocking(move || positions(&inner, &partitions, reset)).await;
-            let error = match asked {
-                Ok(Ok(offsets)) => return Ok(offsets),
-                Ok(Err(error)) if error.kind() == Kind::Fatal => return Err(error),
-                Ok(Err(error)) => error,
-                Err(error) => Error::retriable("the question was cut short").caused_by(error),
-            };
-            tracing::warn!(
-                "[{}] where group {} is to begin is not known yet: {}; trying again",
-                self.who,
-                self.group,
-                error.trace()
-            );
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-    }
-
     fn cooperative(&self) -> bool {
         matches!(self.inner().rebalance_protocol(), RebalanceProtocol::Cooperative)
     }
@@ -298,96 +142,6 @@ impl KafkaConsumer {
                 .caused_by(error)
         })
     }
-}
-
-/// Asks the brokers; blocks.
-fn positions(
-    inner: &Inner,
-    partitions: &[TopicPartition],
-    reset: Option<Offset>,
-) -> Result<Offsets> {
-    let asked = list(partitions.iter().map(|place| (place, Offset::Invalid)))?;
-    let committed = inner
-        .committed_offsets(asked, QUESTION)
-        .map_err(|error| refused("the group's offsets were not read", &error))?;
-    let mut offsets = Offsets::new();
-    let mut fresh = Vec::new();
-    for element in committed.elements() {
-        element.error().map_err(|error| refused("the group's offsets were not read", &error))?;
-        let place =
-            TopicPartition { topic: element.topic().into(), partition: element.partition() };
-        match element.offset() {
-            Offset::Offset(offset) => {
-                offsets.insert(place, offset);
-            }
-            _ => fresh.push(place),
-        }
-    }
-    if fresh.is_empty() {
-        return Ok(offsets);
-    }
-    let Some(reset) = reset else {
-        let names: Vec<String> =
-            fresh.iter().map(|place| format!("{}-{}", place.topic, place.partition)).collect();
-        return Err(Error::fatal(format!(
-            "Undefined offset with no reset policy for partitions: [{}]",
-            names.join(", ")
-        )));
-    };
-    let asked = list(fresh.iter().map(|place| (place, reset)))?;
-    let bounds = inner
-        .offsets_for_times(asked, QUESTION)
-        .map_err(|error| refused("the bounds of partitions were not read", &error))?;
-    for element in bounds.elements() {
-        element
-            .error()
-            .map_err(|error| refused("the bounds of partitions were not read", &error))?;
-        let Offset::Offset(offset) = element.offset() else {
-            return Err(Error::retriable(format!(
-                "the brokers did not tell the bounds of {}-{}",
-                element.topic(),
-                element.partition()
-            )));
-        };
-        let place =
-            TopicPartition { topic: element.topic().into(), partition: element.partition() };
-        offsets.insert(place, offset);
-    }
-    Ok(offsets)
-}
-
-fn refused(what: &str, error: &KafkaError) -> Error {
-    let fatal = matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::FencedInstanceId
-        )
-    );
-    let error = error.to_string();
-    if fatal {
-        Error::fatal(what).caused_by(error)
-    } else {
-        Error::retriable(what).caused_by(error)
-    }
-}
-
-/// Partitions with offsets, as librdkafka takes them.
-pub(super) fn list<'p>(
-    partitions: impl Iterator<Item = (&'p TopicPartition, Offset)>,
-) -> Result<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    for (place, offset) in partitions {
-        list.add_partition_offset(&place.topic, place.partition, offset).map_err(|error| {
-            Error::fatal(format!(
-                "offset {offset:?} of {}-{} is none that Kafka has",
-                place.topic, place.partition
-            ))
-            .caused_by(error)
-        })?;
-    }
-    Ok(list)
 }
 
 fn cannot(what: &str) -> impl FnOnce(KafkaError) -> Error {

@@ -3,7 +3,7 @@
 //! Two standalone workers with a connector of the same name are members of one group, as the tasks
 //! of a distributed worker are; each writes a file of its own.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::Path};
 
 use super::{Load, PATIENCE, Scene, lines, numbers, wait_state};
 use crate::harness::{
@@ -13,7 +13,7 @@ use crate::harness::{
 };
 
 /// Waits until the two files have all records between them.
-fn all_of(scene: &Scene, other: &PathBuf, sent: u64) -> Vec<String> {
+fn all_of(scene: &Scene, other: &Path, sent: u64) -> Vec<String> {
     let wanted = numbers(sent);
     wait_for(&format!("all {sent} records"), PATIENCE, || {
         let both = [scene.lines(), lines(other)].concat();
@@ -22,12 +22,12 @@ fn all_of(scene: &Scene, other: &PathBuf, sent: u64) -> Vec<String> {
     })
 }
 
-fn onto(file: &PathBuf, mut config: Config) -> Config {
+fn onto(file: &Path, mut config: Config) -> Config {
     config.insert("file".to_owned(), file.to_str().expect("a path of text").to_owned());
     config
 }
 
-fn grows(file: &PathBuf) {
+fn grows(file: &Path) {
     let before = lines(file).len();
     wait_for(&format!("more lines in {}", file.display()), PATIENCE, || {
         (lines(file).len() > before + 500).then_some(())
