@@ -22,6 +22,7 @@ mod connector;
 pub mod distributed;
 pub mod distributed_config;
 mod isolated;
+mod java_order;
 pub mod offset_file;
 pub mod providers;
 pub mod restart_policy;

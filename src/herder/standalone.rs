@@ -17,7 +17,7 @@ use super::{
     Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, Target,
     TaskInfo, TaskStatus,
     connector::{Command, Connector, Handle},
-    in_java_order, sink_offsets, validate,
+    in_java_order, java_order, sink_offsets, validate,
     worker_config::WorkerConfig,
 };
 use crate::runtime::Tasks;
@@ -234,7 +234,8 @@ impl Herder for Standalone {
             return sink_offsets::list(&self.shared.worker, transport, name, &raw).await;
         }
         let listed = self.shared.tasks.offsets.list(name).await;
-        listed.map_err(|error| Refusal::new(500, error.trace()))
+        let listed = listed.map_err(|error| Refusal::new(500, error.trace()))?;
+        Ok(java_order::source_offsets(name, listed))
     }
 
     async fn change_offsets(

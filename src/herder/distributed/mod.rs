@@ -417,7 +417,8 @@ impl Herder for Distributed {
             let transport = &*tasks.transport;
             return super::sink_offsets::list(worker, transport, name, &config.props()).await;
         }
-        self.shared.tasks.offsets.list(name).await.map_err(failed)
+        let listed = self.shared.tasks.offsets.list(name).await.map_err(failed)?;
+        Ok(super::java_order::source_offsets(name, listed))
     }
 
     async fn change_offsets(
