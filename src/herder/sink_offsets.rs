@@ -38,7 +38,7 @@ fn shown(place: &TopicPartition, offset: i64) -> (Object, Object) {
         ("kafka_partition".to_owned(), Value::from(place.partition)),
     ];
     (
-        partition.into_iter().collect(),
+        model::java::hash_map(partition),
         [("kafka_offset".to_owned(), Value::from(offset))].into_iter().collect(),
     )
 }
@@ -72,6 +72,11 @@ pub(super) async fn change(
         }
     };
     let done = ask(sink, props.clone(), offsets.clone()).await.map_err(failed)?;
+    if offsets.values().flatten().any(|offset| *offset < 0) {
+        // The JVM finds it at this point too.
+        let text = format!("Failed to modify offsets for sink connector {name}");
+        return Err(failed(Error::fatal(text).caused_by("Invalid negative offset")));
+    }
     let change = if reset { OffsetChange::Reset } else { OffsetChange::Alter(&offsets) };
     match transport.change_sink_offsets(name, &props, change).await {
         Ok(()) => Ok(done),

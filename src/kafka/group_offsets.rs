@@ -149,12 +149,11 @@ impl Group {
         for code in codes {
             match ResponseError::try_from_code(code) {
                 None if code == 0 => {}
-                // Nothing is stored for a group or a topic that is not there.
-                Some(ResponseError::GroupIdNotFound | ResponseError::UnknownTopicOrPartition) => {}
-                Some(
-                    error @ (ResponseError::GroupSubscribedToTopic | ResponseError::NonEmptyGroup),
-                ) => return Err(self.failed("alter", true, error.to_string())),
-                Some(error) => return Err(self.failed("alter", false, error.to_string())),
+                // A group or a topic that is not there is an error too, as on the JVM.
+                Some(error) => {
+                    let in_use = error == ResponseError::GroupSubscribedToTopic;
+                    return Err(self.failed("alter", in_use, error.to_string()));
+                }
                 None => return Err(self.failed("alter", false, format!("error {code}"))),
             }
         }

@@ -104,6 +104,15 @@ fn offsets_of_a_stopped_sink() {
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(body["message"], told);
     }
+    for (topic, offset) in
+        [(scene.topic(), json!({ "kafka_offset": -1 })), ("sinks_offsets-none".into(), Value::Null)]
+    {
+        let partition = json!({ "kafka_topic": topic, "kafka_partition": 0 });
+        let offsets = json!({ "offsets": [{ "partition": partition, "offset": offset }] });
+        let answer = ask(rest, "PATCH", name, Some(&offsets));
+        assert_eq!(answer.status, 500, "{}", answer.body);
+        assert!(answer.body.contains("\"message\":\"Failed to "), "{}", answer.body);
+    }
     group_in_use(&scene, rest);
     scene.end(worker);
 }

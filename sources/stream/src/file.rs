@@ -254,7 +254,13 @@ mod tests {
     async fn start(path: &str, batch_size: &str, stored: Option<&str>) -> (Running, Inbox) {
         let config = [("file", path), ("topic", "t"), ("batch.size", batch_size)];
         let offsets = Arc::new(Stored(stored.map(object)));
-        let start = Start { connector: "c".into(), task: 0, offsets };
+        let start = Start {
+            connector: "c".into(),
+            task: 0,
+            offsets,
+            gauges: Gauges::default(),
+            progress: Progress::default(),
+        };
         let mut task = FileStreamSource.start(CONFIG.parse(config).unwrap(), start).await.unwrap();
         let (mut out, inbox) = outbox(2);
         (tokio::spawn(async move { task.run(&mut out).await }), inbox)

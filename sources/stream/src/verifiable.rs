@@ -230,7 +230,13 @@ mod tests {
 
     async fn start(config: &[(&str, &str)], stored: Option<&str>) -> Result<Box<dyn SourceTask>> {
         let stored = stored.map(|json| serde_json::from_str(json).unwrap());
-        let start = Start { connector: "c".into(), task: 1, offsets: Arc::new(Stored(stored)) };
+        let start = Start {
+            connector: "c".into(),
+            task: 1,
+            offsets: Arc::new(Stored(stored)),
+            gauges: Gauges::default(),
+            progress: Progress::default(),
+        };
         let config = CONFIG.parse(config.iter().copied()).unwrap();
         VerifiableSource.start(config, start).await
     }
