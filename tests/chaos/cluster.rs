@@ -348,7 +348,8 @@ impl Cluster {
             .iter()
             .filter_map(|peer| Some((peer.process.as_ref()?.pid(), peer.id())))
             .collect();
-        let owners = sockets::owners(&pids.keys().copied().collect::<Vec<_>>());
+        let server = self.database.port.parse().expect("the server's port");
+        let owners = sockets::owners(&pids.keys().copied().collect::<Vec<_>>(), server);
         let rows = self.database.query(
             "SELECT coalesce(s.slot_name, ''), r.client_port
                FROM pg_stat_replication r JOIN pg_stat_activity a USING (pid)

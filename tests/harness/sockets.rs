@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, fs};
 
-/// Of `pids` those that hold TCP sockets, by the local ports of these.
-pub(crate) fn owners(pids: &[u32]) -> BTreeMap<u16, u32> {
+/// Of `pids` those that hold TCP connections to port `to`, by the local ports of these. Connections
+/// to different servers may have the same.
+pub(crate) fn owners(pids: &[u32], to: u16) -> BTreeMap<u16, u32> {
     let mut inodes = BTreeMap::new();
     for pid in pids {
         // It may have ended by now.
@@ -22,12 +23,15 @@ pub(crate) fn owners(pids: &[u32]) -> BTreeMap<u16, u32> {
         .map(|table| fs::read_to_string(table).expect("the kernel's table of sockets"));
     let mut owners = BTreeMap::new();
     for line in tables.iter().flat_map(|table| table.lines().skip(1)) {
-        let mut columns = line.split_whitespace();
-        let port = columns.nth(1).and_then(|local| local.rsplit(':').next());
-        let port = port.and_then(|hex| u16::from_str_radix(hex, 16).ok()).expect("a local port");
-        let inode = columns.nth(7).expect("an inode");
-        if let Some(pid) = inodes.get(inode) {
-            owners.insert(port, *pid);
+        let mut columns = line.split_whitespace().skip(1);
+        let mut port = || {
+            let hex = columns.next().and_then(|address| address.rsplit(':').next());
+            hex.and_then(|hex| u16::from_str_radix(hex, 16).ok()).expect("a port")
+        };
+        let (local, remote) = (port(), port());
+        let inode = columns.nth(6).expect("an inode");
+        if let Some(pid) = inodes.get(inode).filter(|_| remote == to) {
+            owners.insert(local, *pid);
         }
     }
     owners
