@@ -403,17 +403,33 @@ fn check_dlq(dlq: &str, topics: Option<&str>, regex: Option<&str>, infos: &mut C
 
 /// The group of a sink's consumers may not be that of the workers.
 fn check_group(worker: &WorkerConfig, props: &Props, infos: &mut ConfigInfos) {
+    const OVERRIDE: &str = "consumer.override.group.id";
     let (Some(group), Some(name)) = (worker.props.get("group.id"), props.get("name")) else {
         return;
     };
-    if !props.contains_key("consumer.override.group.id")
-        && format!("connect-{name}") == *group
-        && let Some(config) = entry(infos, "name")
-    {
-        config.value.errors.push(format!(
-            "Consumer group for sink connector named {name} conflicts with Connect worker group \
-             {group}"
-        ));
+    match props.get(OVERRIDE) {
+        // An entry of its own, without a definition, beside the one for the setting.
+        Some(given) if given == group => infos.configs.push(ConfigInfo {
+            definition: None,
+            value: ValueInfo {
+                name: OVERRIDE.to_owned(),
+                value: Some(given.clone()),
+                recommended_values: Vec::new(),
+                errors: vec![format!(
+                    "Consumer group {given} conflicts with Connect worker group {group}"
+                )],
+                visible: true,
+            },
+        }),
+        None if format!("connect-{name}") == *group => {
+            if let Some(config) = entry(infos, "name") {
+                config.value.errors.push(format!(
+                    "Consumer group for sink connector named {name} conflicts with Connect worker \
+                     group {group}"
+                ));
+            }
+        }
+        _ => {}
     }
 }
 
@@ -482,11 +498,6 @@ fn client_overrides(
         let client = prefix.chars().next().unwrap_or_default();
         for (name, value) in props {
             let Some(key) = name.strip_prefix(prefix) else { continue };
-            let clash = (worker.props.get("group.id"))
-                .filter(|group| name == "consumer.override.group.id" && *group == value)
-                .map(|group| {
-                    format!("Consumer group {value} conflicts with Connect worker group {group}")
-                });
             configs.push(ConfigInfo {
                 definition: client_keys::definition(client, key, name),
                 value: ValueInfo {
@@ -495,7 +506,6 @@ fn client_overrides(
                     recommended_values: Vec::new(),
                     errors: (worker.override_policy.refuses(key).into_iter())
                         .chain(refused.get(name).cloned())
-                        .chain(clash)
                         .collect(),
                     visible: true,
                 },
