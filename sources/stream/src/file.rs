@@ -258,8 +258,8 @@ mod tests {
             connector: "c".into(),
             task: 0,
             offsets,
-            gauges: Gauges::default(),
-            progress: Progress::default(),
+            gauges: Default::default(),
+            progress: Default::default(),
         };
         let mut task = FileStreamSource.start(CONFIG.parse(config).unwrap(), start).await.unwrap();
         let (mut out, inbox) = outbox(2);

@@ -234,8 +234,8 @@ mod tests {
             connector: "c".into(),
             task: 1,
             offsets: Arc::new(Stored(stored)),
-            gauges: Gauges::default(),
-            progress: Progress::default(),
+            gauges: Default::default(),
+            progress: Default::default(),
         };
         let config = CONFIG.parse(config.iter().copied()).unwrap();
         VerifiableSource.start(config, start).await
