@@ -431,6 +431,13 @@ fn build(kind: Kind, layers: BTreeMap<String, String>) -> Result<Settings> {
             None => pass(&mut client, key, value)?,
         }
     }
+    // Of the levels only that of the chosen type has an effect, as in Java.
+    if let Some(level) = layers
+        .get("compression.type")
+        .and_then(|chosen| layers.get(&format!("compression.{}.level", chosen.trim())))
+    {
+        client.set("compression.level", level.trim());
+    }
     security::translate(&layers, &mut client)?;
     // A request may not be waited for longer than its socket is.
     if let Some(timeout) = client.get("request.timeout.ms").and_then(|text| text.parse().ok()) {
@@ -462,22 +469,14 @@ fn special(client: &mut ClientConfig, key: &str, value: &str) -> Result<Option<D
             let bytes = number()?.clamp(1_000, 1_000_000_000);
             client.set("message.max.bytes", bytes.to_string());
         }
-        "compression.type" if value == "zstd" => {
-            return Err(Error::fatal(
-                "client property compression.type is zstd, which this version lacks; use lz4, \
-                 snappy, gzip or none",
-            ));
-        }
         "compression.type" => {
             client.set("compression.type", value);
-        }
-        "compression.gzip.level" | "compression.lz4.level" => {
-            client.set("compression.level", value);
         }
         "partitioner.ignore.keys" if value.eq_ignore_ascii_case("true") => {
             client.set("partitioner", "random");
         }
-        _ => {} // The security keys are read together, by `security::translate`.
+        // Compression's level and the security keys are read together, by `build`.
+        _ => {}
     }
     Ok(None)
 }
@@ -634,12 +633,28 @@ mod tests {
     }
 
     #[test]
+    fn only_the_level_of_the_chosen_compression_counts() {
+        let level = |chosen: &str| {
+            let worker = props(&[
+                ("bootstrap.servers", "b:1"),
+                ("producer.compression.type", chosen),
+                ("producer.compression.gzip.level", "3"),
+                ("producer.compression.zstd.level", "7"),
+            ]);
+            let settings = producer(&worker, "c", 0, &Props::new()).unwrap();
+            settings.client.get("compression.level").map(str::to_owned)
+        };
+        assert_eq!(level("zstd").as_deref(), Some("7"));
+        assert_eq!(level("gzip").as_deref(), Some("3"));
+        assert_eq!(level("lz4"), None);
+    }
+
+    #[test]
     fn refused_properties() {
         let cases = [
             ("producer.transactional.id", "x", "client property transactional.id is refused"),
             ("producer.interceptor.classes", "x", "client property interceptor.classes is refused"),
             ("producer.partitioner.class", "x", "client property partitioner.class is refused"),
-            ("producer.compression.type", "zstd", "client property compression.type is zstd"),
             ("producer.compression.type", "lzma", "Kafka client property compression.type is"),
             (
                 "producer.buffer.memory",

@@ -126,10 +126,7 @@ impl KafkaConsumer {
             | Code::InvalidMessageSize
             | Code::NotImplemented
             | Code::UnsupportedFeature
-            | Code::UnsupportedCompressionType => {
-                "; reading on would pass records over. Records compressed with zstd cannot be read \
-                 by this version"
-            }
+            | Code::UnsupportedCompressionType => "; reading on would pass records over",
             Code::ClusterAuthorizationFailed
             | Code::InvalidTopic
             | Code::InvalidGroupId
