@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod cli;
+mod files;
 pub mod group;
 pub mod herder;
 pub mod kafka;

@@ -9,7 +9,7 @@ use crate::{
     distributed::{connectors, until},
     harness::{
         database::Database,
-        http::Answer,
+        http::{self, Answer},
         rest::postgres_source,
         servers,
         topics::{self, Follower},
@@ -254,5 +254,46 @@ fn a_group_of_something_else_ends_the_worker() {
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("choose another group.id"), "{log}");
     drop(consumer);
+    topics::delete(&kafka, name);
+}
+
+/// Tasks that are not signed by a worker are refused from the first moment on, also while a worker
+/// that comes back has not heard yet what the group has agreed on.
+#[test]
+fn tasks_of_a_stranger_are_refused_while_a_worker_starts() {
+    let name = "group_stranger";
+    let (Some(postgres), Some(kafka)) = (servers::postgres(name), servers::kafka(name)) else {
+        return;
+    };
+    topics::delete(&kafka, name);
+    let database = Database::create(&postgres, name);
+    let home = Home::of_group(name, &kafka, name);
+    let worker = home.start(&[]);
+    let connector = connectors(&database, 1, &worker).remove(0);
+    worker.rest.wait_running(&connector);
+    let path = format!("/connectors/{connector}/tasks");
+    let before = worker.rest.call("GET", &path, None);
+    worker.kill();
+
+    // The group waits for the one that was killed until its session ends.
+    let worker = home.spawn(&[]);
+    let forged = r#"[{"task.class":"x","table.include.list":"forged"}]"#;
+    let mut refused = 0;
+    wait_for("the worker to be in the group again", Duration::from_secs(60), || {
+        if let Ok(answer) =
+            http::request("POST", &format!("{}{path}", worker.rest.url), Some(forged))
+        {
+            assert!(answer.status >= 400, "{} {}", answer.status, answer.body);
+            refused += usize::from(answer.status == 400);
+        }
+        let tasks = worker.rest.try_ask("GET", &path).ok()?;
+        let status = worker.rest.status(&connector)?;
+        (tasks.status == 200 && status["tasks"][0]["state"] == "RUNNING" && refused > 2)
+            .then_some(())
+    });
+    worker.rest.wait_running(&connector);
+    assert_eq!(worker.rest.call("GET", &path, None), before);
+    worker.rest.forget(&connector);
+    drop(worker);
     topics::delete(&kafka, name);
 }

@@ -86,7 +86,7 @@ async fn start_all(herder: &Standalone, connectors: &[&str]) -> Result<(), Failu
             Failure(NOT_STARTED, format!("Failed to create connector for {path}:\n{wrong}"))
         };
         let file = connector_file::read(path).map_err(told)?;
-        let created = herder.put(&file.name, file.config, Some(file.initial), true).await;
+        let created = herder.put(&file.name, file.config, Some(file.initial), false).await;
         created.map_err(|refusal| told(refusal.message))?;
         tracing::info!("[{}|worker] connector is created from {path}", file.name);
     }

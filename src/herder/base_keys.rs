@@ -320,10 +320,12 @@ static DLQ_CONTEXT_HEADERS: Key<bool> =
 
 fn regex(value: &model::config::Parsed) -> Result<(), String> {
     match value {
-        model::config::Parsed::String(pattern) => match fancy_regex::Regex::new(pattern) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("Invalid regex: {error}")),
-        },
+        model::config::Parsed::String(pattern) => {
+            match fancy_regex::Regex::new(&model::java::regex(pattern)) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("Invalid regex: {error}")),
+            }
+        }
         _ => Ok(()),
     }
 }

@@ -9,6 +9,8 @@ use std::{
 
 use model::connector::Props;
 
+use crate::files;
+
 /// The providers that a worker's properties name.
 #[derive(Default)]
 pub struct Providers(BTreeMap<String, Provider>);
@@ -62,6 +64,9 @@ fn normal(path: &Path) -> PathBuf {
     }
     normal
 }
+
+/// More than a file of secrets needs.
+const FILE_BYTES_MAX: u64 = 16 << 20;
 
 const PREFIX: &str = "org.apache.kafka.common.config.provider.";
 
@@ -163,7 +168,7 @@ fn file(path: &str, key: &str, allowed: &Allowed) -> Result<Option<String>, Stri
         return Ok(None);
     }
     let read = || -> Result<BTreeMap<String, String>, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let text = files::text(path, FILE_BYTES_MAX)?;
         parse_properties(&text)
     };
     let properties = read().map_err(|error| {
@@ -191,7 +196,7 @@ fn directory(path: &str, key: &str, allowed: &Allowed) -> Result<Option<String>,
     if !file.is_file() {
         return Ok(None);
     }
-    std::fs::read_to_string(&file).map(Some).map_err(|error| {
+    files::text(&file, FILE_BYTES_MAX).map(Some).map_err(|error| {
         tracing::error!("could not read {}: {error}", file.display());
         format!("Could not read file {} for property {key}", file.display())
     })

@@ -388,7 +388,7 @@ fn check_dlq(dlq: &str, topics: Option<&str>, regex: Option<&str>, infos: &mut C
         ));
     }
     let matches = |pattern: &&str| {
-        let whole = fancy_regex::Regex::new(&format!("^(?:{pattern})$"));
+        let whole = fancy_regex::Regex::new(&format!("^(?:{})$", model::java::regex(pattern)));
         whole.is_ok_and(|whole| whole.is_match(dlq).unwrap_or(false))
     };
     if let Some(pattern) = regex.filter(matches)

@@ -202,7 +202,7 @@ fn patterns(prefix: &str, key: &str, text: &str) -> Result<Vec<Regex>> {
     list(text)
         .into_iter()
         .map(|pattern| {
-            Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+            Regex::new(&format!("^(?:{})$", model::java::regex(&pattern))).map_err(|error| {
                 Error::fatal(format!(
                     "Invalid value {pattern} for configuration {prefix}{key}: not a regular \
                      expression"

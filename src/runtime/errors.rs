@@ -10,7 +10,7 @@
 //! record is committed.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -65,7 +65,7 @@ impl Failures {
                     "{}|task-{}",
                     client.connector, client.task
                 )),
-                open: Vec::new(),
+                open: VecDeque::new(),
             }),
         };
         let task = format!("{}-{}", client.connector, client.task);
@@ -175,7 +175,7 @@ struct Letters {
     task: usize,
     deliveries: Arc<Deliveries>,
     /// Letters that are not done, and the partitions of their records.
-    open: Vec<(TopicPartition, Arc<Ticket>)>,
+    open: VecDeque<(TopicPartition, Arc<Ticket>)>,
 }
 
 impl Letters {
@@ -213,8 +213,11 @@ impl Letters {
         }
         // The one that `Ticket::new` began with.
         ticket.done(1);
-        self.open.retain(|(_, ticket)| !ticket.complete());
-        self.open.push((received.place(), ticket));
+        // They are answered nearly in the order in which they were sent.
+        while self.open.front().is_some_and(|(_, ticket)| ticket.complete()) {
+            self.open.pop_front();
+        }
+        self.open.push_back((received.place(), ticket));
     }
 
     /// The record's own headers, then what went wrong, in Connect's order.

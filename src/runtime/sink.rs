@@ -290,10 +290,11 @@ impl Driver {
 
     /// Until when to wait for records.
     fn wake(&self) -> Instant {
-        let mut wake = self.next_commit;
-        if let Some(committing) = &self.committing {
-            wake = wake.min(committing.begun + self.settings.flush_timeout);
-        }
+        let mut wake = match &self.committing {
+            // The next commit waits for this one.
+            Some(committing) => committing.begun + self.settings.flush_timeout,
+            None => self.next_commit,
+        };
         if let Some(batch) = &self.batch {
             return wake.min(batch.due);
         }

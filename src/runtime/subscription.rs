@@ -6,6 +6,7 @@ use fancy_regex::Regex;
 use model::{
     connector::Props,
     error::{Error, Result},
+    java,
 };
 
 /// What a sink connector reads.
@@ -29,7 +30,7 @@ impl Subscription {
                     .collect(),
             ),
             (None, Some(pattern)) => {
-                let whole = Regex::new(&format!(r"\A(?:{pattern})\z"));
+                let whole = Regex::new(&format!(r"\A(?:{})\z", java::regex(pattern)));
                 Self::Pattern(whole.map_err(|error| {
                     Error::fatal(format!(
                         "Invalid value {pattern} for configuration topics.regex: not a regular \
@@ -69,8 +70,10 @@ impl Subscription {
     pub(crate) fn covers(&self, topic: &str) -> bool {
         match self {
             Self::Topics(topics) => topics.contains(topic),
-            // A pattern too costly to match (it backtracks without end) matches nothing.
-            Self::Pattern(pattern) => pattern.is_match(topic).unwrap_or(false),
+            Self::Pattern(pattern) => pattern.is_match(topic).unwrap_or_else(|error| {
+                tracing::warn!("topic {topic} is not read: topics.regex is too costly: {error}");
+                false
+            }),
         }
     }
 }
@@ -88,13 +91,15 @@ mod tests {
     #[test]
     fn topics_covered() {
         let listed = new(&[("topics", " a, b ,,")]).unwrap();
-        let matched = new(&[("topics.regex", r"a|b\d+(?=x)x")]).unwrap();
+        let matched = new(&[("topics.regex", r"a|b\d+(?=x)x|\Qc.d\E")]).unwrap();
         for (topic, list, pattern) in [
             ("a", true, true),
             ("b", true, false),
             ("b12x", false, true),
             ("b12xy", false, false),
             ("aa", false, false),
+            ("c.d", false, true),
+            ("cxd", false, false),
             ("a\n", false, false),
         ] {
             assert_eq!((listed.covers(topic), matched.covers(topic)), (list, pattern), "{topic:?}");

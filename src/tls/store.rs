@@ -8,6 +8,7 @@ use p12_keystore::{Certificate, CertificateBag, Pkcs12Archive};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{Identity, Keys, jks, pem};
+use crate::files;
 
 /// The key and certificate that this side shows, if there are any.
 pub(super) fn identity(keys: &Keys<'_>) -> Result<Option<Identity>> {
@@ -110,16 +111,12 @@ enum Store {
     Pem(String),
 }
 
-/// More than any store needs; a path may name a device.
+/// More than any store needs.
 const STORE_BYTES_MAX: u64 = 32 << 20;
 
 fn open(keys: &Keys<'_>, which: &str, path: &str) -> Result<Store, String> {
     let kind = keys.get(&format!("{which}.type")).unwrap_or("JKS").to_ascii_uppercase();
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > STORE_BYTES_MAX {
-        return Err(format!("it has {length} bytes, more than any store"));
-    }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = files::read(path, STORE_BYTES_MAX)?;
     match kind.as_str() {
         "PEM" => {
             let text = String::from_utf8(bytes).map_err(|_| "it is no text, and so no PEM file")?;

@@ -1,7 +1,11 @@
-//! The few habits of the JVM that reach the bytes people store: the order in which a
-//! `java.util.HashMap` is iterated, and how a floating-point number is written.
+//! The few habits of the JVM that reach what people store and write: the order in which a
+//! `java.util.HashMap` is iterated, how a floating-point number is written, and what
+//! `java.util.regex.Pattern` knows beyond other engines.
 
-use std::fmt::{self, Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+};
 
 /// `String.hashCode`: over UTF-16 units, wrapping.
 pub fn string_hash(text: &str) -> i32 {
@@ -35,6 +39,37 @@ pub fn hash_map(
     entries: impl IntoIterator<Item = (String, serde_json::Value)>,
 ) -> serde_json::Map<String, serde_json::Value> {
     hash_map_order(entries.into_iter().collect()).into_iter().collect()
+}
+
+/// A pattern of `java.util.regex` for an engine that has no `\Q…\E`: what stands between the two
+/// (`Pattern.quote` writes it) is taken literally. Without `\E` that goes to the end.
+pub fn regex(pattern: &str) -> Cow<'_, str> {
+    if !pattern.contains(r"\Q") {
+        return pattern.into();
+    }
+    let mut out = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(quoted) = rest.strip_prefix(r"\Q") {
+            let (literal, after) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
+            for one in literal.chars() {
+                if r"\.+*?()|[]{}^$#&-~".contains(one) {
+                    out.push('\\');
+                }
+                out.push(one);
+            }
+            rest = after;
+        } else {
+            // A backslash and what it stands before belong together: `\\Q` is no quotation.
+            let length = 1 + rest.chars().nth(1).map_or(0, char::len_utf8);
+            out.push_str(&rest[..length]);
+            rest = &rest[length..];
+        }
+    }
+    out.push_str(rest);
+    out.into()
 }
 
 /// The text of a floating-point number, on the stack.
@@ -194,6 +229,19 @@ fn java_text(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotations_in_patterns() {
+        for (java, ours) in [
+            ("a.*b", "a.*b"),
+            (r"\Qa.b\E.*", r"a\.b.*"),
+            (r"x\Q(1) <y>", r"x\(1\) <y>"),
+            (r"\\Qa\d", r"\\Qa\d"),
+            (r"\Qö\E\", r"ö\"),
+        ] {
+            assert_eq!(regex(java), ours, "{java}");
+        }
+    }
 
     /// Recorded from a JVM worker's offsets topic (Debezium 3.7, Connect 4.3.1).
     #[test]

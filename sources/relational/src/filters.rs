@@ -25,7 +25,8 @@ impl Patterns {
 
 /// One expression that matches whole texts without regard to case.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
-    Regex::new(&format!("(?i)^(?:{pattern})$")).map_err(|error| format!("{pattern}: {error}"))
+    Regex::new(&format!("(?i)^(?:{})$", model::java::regex(pattern)))
+        .map_err(|error| format!("{pattern}: {error}"))
 }
 
 fn split(list: &str) -> impl Iterator<Item = String> {

@@ -113,7 +113,11 @@ impl<'a> Line<'a> {
     fn human(&self, time: &str) -> String {
         let (about, message) = self.parts();
         let about = about.map(|about| format!("[{about}] ")).unwrap_or_default();
-        format!("[{time}] {} {about}{message} ({}:{})\n", self.level, self.target, self.number)
+        let mut line = format!("[{time}] {} ", self.level);
+        plain(&about, &mut line);
+        plain(message, &mut line);
+        line.push_str(&format!(" ({}:{})\n", self.target, self.number));
+        line
     }
 
     fn json(&self, ts: &str) -> String {
@@ -128,6 +132,19 @@ impl<'a> Line<'a> {
         let mut text = serde_json::to_string(&line).unwrap_or_default();
         text.push('\n');
         text
+    }
+}
+
+/// Appends a text in which nothing can be taken for the start of another line, or rule a terminal: what
+/// follows a line's end is set in, other control characters are written as they are in source code.
+fn plain(text: &str, line: &mut String) {
+    for one in text.chars() {
+        match one {
+            '\n' => line.push_str("\n    "),
+            '\t' => line.push('\t'),
+            one if one.is_control() => line.extend(one.escape_default()),
+            one => line.push(one),
+        }
     }
 }
 

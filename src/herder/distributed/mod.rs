@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, StateInfo,
-    Target, TaskId, TaskInfo, TaskStatus, distributed_config::GroupConfig, in_java_order, validate,
+    Target, TaskId, TaskInfo, TaskStatus,
+    distributed_config::{GroupConfig, Protocol},
+    in_java_order, validate,
     worker_config::WorkerConfig,
 };
 use crate::{
@@ -203,12 +205,15 @@ impl Distributed {
         answer.await.unwrap_or_else(|_| Err(busy()))
     }
 
-    /// Requests of other workers are signed once the group has agreed on it.
+    /// Requests of other workers are signed when the group has agreed on it; until this worker has
+    /// heard what the group has agreed on, when its own `connect.protocol` says so.
     fn verify(&self, signature: Signature<'_>) -> Answer<()> {
-        match self.shared.standing.borrow().version {
-            Some(Version::V2) => keys::verify(&self.shared, signature),
-            _ => Ok(()),
-        }
+        let agreed = self.shared.standing.borrow().version;
+        let signed = match agreed {
+            Some(version) => version == Version::V2,
+            None => self.shared.group.protocol == Protocol::Sessioned,
+        };
+        if signed { keys::verify(&self.shared, signature) } else { Ok(()) }
     }
 
     /// A restart by somebody's own hand, of a connector that must be there.

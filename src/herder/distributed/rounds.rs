@@ -47,7 +47,11 @@ impl Driver {
         // over everybody may count on that. It stays this worker's.
         let outdated = self.running.outdated(&snapshot);
         if !outdated.is_empty() {
-            tracing::info!("stopping tasks whose configurations have changed: {outdated:?}");
+            tracing::info!(
+                "stopping {} connectors and {} tasks that are not to run any more, or not as they do",
+                outdated.connectors.len(),
+                outdated.tasks.len()
+            );
             self.running.stop(&outdated).await;
             self.shared.statuses.flush(FLUSH_WITHIN).await;
         }
@@ -156,6 +160,19 @@ impl Driver {
             return Taken::Again;
         }
         let snapshot = self.shared.configs.snapshot();
+        if snapshot.offset() < assignment.config_offset {
+            tracing::error!(
+                "the leader ({}) has shared the work out by offset {} of its config topic, and this \
+                 worker's ends at {}; check that config.storage.topic and bootstrap.servers are the \
+                 same for all workers of group {}",
+                assignment.leader_url,
+                assignment.config_offset,
+                snapshot.offset(),
+                self.shared.group.group_id
+            );
+            self.idle(self.shared.group.sync_timeout).await;
+            return Taken::Again;
+        }
         if snapshot.offset() != assignment.config_offset {
             tracing::info!(
                 "the configurations have gone on to offset {} since the work was shared out by \

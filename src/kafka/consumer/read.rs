@@ -23,6 +23,10 @@ const POLL_BYTES: usize = 8 << 20;
 impl KafkaConsumer {
     /// Takes what is in the queue, up to a change of partitions, an error, or a full poll.
     pub(super) fn drain(&mut self) -> Result<Vec<Received>> {
+        // The library goes on behind what it could not read; nobody may read, and commit, from there.
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
         let inner = self.inner().clone();
         let calls = inner.context();
         let mut chunk = Chunk::default();
