@@ -78,6 +78,13 @@ pub struct DeadLetterQueue {
 
 impl Settings {
     pub fn new(task: &Props, worker: &Props) -> Result<Self> {
+        // REST refuses them; a connector may have been created by another worker of the group.
+        if let Some(aliases) = task.get("transforms").filter(|aliases| !aliases.trim().is_empty()) {
+            return Err(Error::fatal(format!(
+                "transforms={aliases} names single message transforms, which this version does not \
+                 run; remove the key to have records as they are"
+            )));
+        }
         let tolerance = match task.get("errors.tolerance").map_or("none", |text| text.trim()) {
             "none" => false,
             "all" => true,
