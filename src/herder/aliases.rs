@@ -99,45 +99,50 @@ pub(super) fn infos(kind: &Kind, props: &Props, raw: &RawConfig) -> Vec<ConfigIn
 fn infos_of(kind: &Kind, alias: &str, props: &Props, raw: &RawConfig) -> Vec<ConfigInfo> {
     let prefix = format!("{}.{alias}.", kind.key);
     let key = |key: &str| format!("{prefix}{key}");
-    let given = props.get(&key("type"));
+    let given = props.get(&key("type")).map(String::as_str);
     let found = given.map(|name| Found::of(kind, name.trim()));
-    let mut class = class_info(kind, alias, given.map(String::as_str), found.as_ref());
+    let plugin = match found {
+        Some(Found::Plugin(plugin)) => Some(plugin),
+        _ => None,
+    };
+    let mut class = class_info(kind, alias, given, found.as_ref());
+    let wanted = props.get(&key("plugin.version")).map(String::as_str);
+    let mut version = version_info(kind, alias, wanted, plugin);
+    let missing = match (plugin, wanted) {
+        (Some(plugin), _) => missing_version(plugin.class, wanted, &[plugin.version]),
+        (None, Some(wanted)) if given.is_some() => Range::parse(wanted).map(|_| None),
+        _ => Ok(None),
+    };
+    let wrong = missing.unwrap_or_else(Some);
+    if let Some(wrong) = &wrong {
+        version.value.errors.push(wrong.clone());
+        class.value.errors.extend(plugin.map(|_| wrong.clone()));
+    }
     let has = |name: String| raw.iter().any(|(key, _)| key == name);
     if matches!(kind.of, transforms::Kind::Transformation)
         && has(key("negate"))
         && !has(key("predicate"))
     {
+        // A class that is there is looked at no further then.
+        if class.value.value.is_some() {
+            class.value.errors.clear();
+        }
         class.value.errors.push(format!(
             "Config '{prefix}negate' was provided but there is no config '{prefix}predicate' \
              defining a predicate to be negated."
         ));
     }
-    let plugin = match found {
-        Some(Found::Plugin(plugin)) => Some(plugin),
-        _ => None,
-    };
-    let wanted = props.get(&key("plugin.version")).map(String::as_str);
-    let mut version = version_info(kind, alias, wanted, plugin);
-    // The default is that of the class as it is written.
-    if given.is_some_and(|name| name.trim() != name) {
+    // With blanks around its name the class is found, and its keys and its version are not.
+    let as_written = given.is_some_and(|name| name.trim() == name);
+    if !as_written {
         version.value.value = wanted.map(str::to_owned);
         if let Some(definition) = &mut version.definition {
             definition.default_value = None;
         }
     }
-    let missing = match plugin {
-        Some(plugin) => missing_version(plugin.class, wanted, &[plugin.version]),
-        None => wanted.map_or(Ok(None), |wanted| Range::parse(wanted).map(|_| None)),
-    };
-    let own = match missing {
-        Ok(None) => plugin.map(|plugin| own_infos(kind, alias, plugin, props)).unwrap_or_default(),
-        Ok(Some(wrong)) | Err(wrong) => {
-            if plugin.is_some() {
-                class.value.errors.push(wrong.clone());
-            }
-            version.value.errors.push(wrong);
-            Vec::new()
-        }
+    let own = match plugin.filter(|_| as_written && wrong.is_none()) {
+        Some(plugin) => own_infos(kind, alias, plugin, props),
+        None => Vec::new(),
     };
     [class, version].into_iter().chain(own).collect()
 }
@@ -319,5 +324,148 @@ mod tests {
         let definition = infos[0].definition.as_ref().unwrap();
         assert_eq!(definition.display_name, "Transformation type for a");
         assert_eq!(definition.group.as_deref(), Some("Transforms: a"));
+    }
+
+    fn found(given: &[(&str, &str)]) -> Vec<ConfigInfo> {
+        let props: Props =
+            given.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let raw = props.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+        let mut found = infos(&TRANSFORMS, &props, &raw);
+        found.extend(infos(&PREDICATES, &props, &raw));
+        found
+    }
+
+    /// Keys in the order of a JVM worker, which is not that of the class's own list.
+    #[test]
+    fn keys_of_types() {
+        let infos = found(&[
+            ("transforms", "a"),
+            ("transforms.a.type", "org.apache.kafka.connect.transforms.TimestampConverter$Value"),
+            ("transforms.a.target.type", "UNIX"),
+            ("transforms.a.negate", "maybe"),
+            ("transforms.a.predicate", "p"),
+            ("predicates", "p"),
+            ("predicates.p.type", "HasHeaderKey"),
+        ]);
+        let shown: Vec<_> = infos
+            .iter()
+            .map(|info| {
+                let definition = info.definition.as_ref().unwrap();
+                let group = definition.group.as_deref().unwrap();
+                assert_eq!(definition.name, info.value.name);
+                (definition.name.as_str(), group, definition.order_in_group)
+            })
+            .collect();
+        let (a, p) = ("Transforms: a", "Predicates: p");
+        assert_eq!(
+            shown,
+            [
+                ("transforms.a.type", a, 0),
+                ("transforms.a.plugin.version", a, 1),
+                ("transforms.a.target.type", a, 2),
+                ("transforms.a.field", a, 3),
+                ("transforms.a.format", a, 4),
+                ("transforms.a.negate", a, 5),
+                ("transforms.a.predicate", a, 6),
+                ("transforms.a.replace.null.with.default", a, 7),
+                ("transforms.a.unix.precision", a, 8),
+                ("predicates.p.type", p, 0),
+                ("predicates.p.plugin.version", p, 1),
+                ("predicates.p.name", p, 2),
+            ]
+        );
+        let errors: Vec<_> = infos.iter().flat_map(|info| &info.value.errors).collect();
+        assert_eq!(
+            errors,
+            [
+                "Invalid value UNIX for configuration target.type: String must be one of: string, \
+                 unix, Date, Time, Timestamp",
+                "Invalid value maybe for configuration transforms.a.negate: Expected value to be \
+                 either true or false",
+                "Missing required configuration \"predicates.p.name\" which has no default value.",
+            ]
+        );
+        assert_eq!(
+            infos[9].value.value.as_deref(),
+            Some("org.apache.kafka.connect.transforms.predicates.HasHeaderKey")
+        );
+    }
+
+    #[test]
+    fn types_that_are_none() {
+        let cast = "org.apache.kafka.connect.transforms.Cast";
+        let predicate = "org.apache.kafka.connect.transforms.predicates.HasHeaderKey";
+        for (name, version, shown, wanted) in [
+            (
+                cast,
+                "4.3.1",
+                cast,
+                "This class is abstract and cannot be created. Did you mean \
+                 org.apache.kafka.connect.transforms.Cast$Key, \
+                 org.apache.kafka.connect.transforms.Cast$Value?",
+            ),
+            (
+                "HasHeaderKey",
+                "4.3.1",
+                predicate,
+                "Class class org.apache.kafka.connect.transforms.predicates.HasHeaderKey does not \
+                 implement the Transformation interface",
+            ),
+            (
+                "FileStreamSource",
+                "4.3.1",
+                "org.apache.kafka.connect.file.FileStreamSourceConnector",
+                "Class class org.apache.kafka.connect.file.FileStreamSourceConnector does not \
+                 implement the Transformation interface",
+            ),
+            (
+                "Filter",
+                "[5,)",
+                "org.apache.kafka.connect.transforms.Filter",
+                "Plugin org.apache.kafka.connect.transforms.Filter not found that matches the \
+                 version range [5,), available versions: [4.3.1]",
+            ),
+        ] {
+            let infos = found(&[
+                ("transforms", "a"),
+                ("transforms.a.type", name),
+                ("transforms.a.plugin.version", version),
+            ]);
+            assert_eq!(infos.len(), 2, "{name}");
+            assert_eq!(infos[0].value.value.as_deref(), Some(shown));
+            assert_eq!(infos[0].value.errors, [wanted]);
+        }
+    }
+
+    #[test]
+    fn connectors_with_transforms_are_refused_by_name() {
+        let with = |given: &[(&str, &str)]| {
+            let key = |name: &str, value: &str| ConfigInfo {
+                definition: None,
+                value: ValueInfo {
+                    name: name.to_owned(),
+                    value: Some(value.to_owned()),
+                    recommended_values: Vec::new(),
+                    errors: Vec::new(),
+                    visible: true,
+                },
+            };
+            let configs = given.iter().map(|(name, value)| key(name, value)).collect();
+            refusal(&ConfigInfos {
+                name: String::new(),
+                error_count: 0,
+                groups: Vec::new(),
+                configs,
+            })
+        };
+        let refused = with(&[
+            ("transforms", "a,b"),
+            ("transforms.a.type", "x.Y"),
+            ("transforms.b.type", "Z"),
+        ]);
+        let refused = refused.unwrap();
+        assert_eq!(refused.status, 400);
+        assert!(refused.message.contains("a (x.Y), b (Z)"), "{}", refused.message);
+        assert!(with(&[("transforms", "")]).is_none());
     }
 }

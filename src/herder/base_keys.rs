@@ -320,8 +320,7 @@ static DLQ_CONTEXT_HEADERS: Key<bool> =
 
 fn regex(value: &model::config::Parsed) -> Result<(), String> {
     let model::config::Parsed::String(pattern) = value else { return Ok(()) };
-    let wrong = model::pattern::syntax_error(pattern).or_else(|| {
-        fancy_regex::Regex::new(pattern).err().map(|error| error.to_string())
-    });
+    let wrong = model::pattern::syntax_error(pattern)
+        .or_else(|| fancy_regex::Regex::new(pattern).err().map(|error| error.to_string()));
     wrong.map_or(Ok(()), |wrong| Err(format!("Invalid regex: {wrong}")))
 }

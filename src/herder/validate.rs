@@ -331,7 +331,9 @@ fn check_converter_version(
         Err(wrong) => errors.push(wrong),
     }
     set_version(infos, &version_key, class.map(|plugin| plugin.version));
+    let other = || props.get(key).is_some_and(|name| plugins::any_class(name.trim()).is_some());
     if let Some(config) = entry(infos, &version_key) {
+        config.value.visible |= other();
         config.value.errors.extend(errors);
     }
 }
@@ -366,6 +368,11 @@ fn add_null_errors(raw: &RawConfig, infos: &mut ConfigInfos) {
                     }),
                 );
                 config.value.errors.push(error);
+                if name.ends_with("converter")
+                    && let Some(version) = entry(infos, &format!("{name}.plugin.version"))
+                {
+                    version.value.visible = false;
+                }
             }
             None => infos.configs.push(ConfigInfo {
                 definition: None,
@@ -550,6 +557,13 @@ fn converter_infos(prefix: &str, props: &Props) -> Vec<ConfigInfo> {
     let kind = if prefix == "header.converter" { "header_converter" } else { "converter" };
     let class = props.get(prefix).map_or("", |class| class.trim());
     let Some(plugin) = plugins::converter(kind, class) else { return Vec::new() };
+    let wanted = props.get(&format!("{prefix}.plugin.version")).map(String::as_str);
+    if !matches!(
+        missing_version(plugin.class, wanted, &plugins::converter_versions(plugin.class)),
+        Ok(None)
+    ) {
+        return Vec::new();
+    }
     let under = format!("{prefix}.");
     let mut options: Props = (props.iter())
         .filter_map(|(key, value)| Some((key.strip_prefix(&under)?.to_owned(), value.clone())))

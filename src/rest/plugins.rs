@@ -92,6 +92,10 @@ fn keys(call: &Call<'_>, class: &str) -> Outcome {
             check_version(plugin.class, &plugins::converter_versions(plugin.class))?;
             Ok(Answer::ok(&plugin.config.keys()))
         }
+        // A class that is there and is not one to be used.
+        None if transforms::variants(class).next().is_some() => {
+            Err(Refusal::new(500, "Instantiation error").into())
+        }
         None => Err(Refusal::new(404, format!("Unknown plugin {class}.")).into()),
     }
 }

@@ -73,7 +73,9 @@ static ENTRIES: &[Entry] = &[
     Entry {
         class: "org.apache.kafka.connect.converters.BooleanConverter",
         config: &number::CONFIG,
-        converter: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Boolean, stage)))),
+        converter: Some(|_, stage| {
+            Ok(Box::new(PrimitiveConverter::new(Primitive::Boolean, stage)))
+        }),
         header: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Boolean, stage)))),
     },
     Entry {
@@ -97,7 +99,9 @@ static ENTRIES: &[Entry] = &[
     Entry {
         class: "org.apache.kafka.connect.converters.IntegerConverter",
         config: &number::CONFIG,
-        converter: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Integer, stage)))),
+        converter: Some(|_, stage| {
+            Ok(Box::new(PrimitiveConverter::new(Primitive::Integer, stage)))
+        }),
         header: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Integer, stage)))),
     },
     Entry {

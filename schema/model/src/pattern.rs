@@ -40,7 +40,7 @@ impl Scanner<'_> {
                 '(' => {
                     open += 1;
                     atom = false;
-                    self.group_kind();
+                    self.group_kind()?;
                 }
                 ')' if open == 0 => {
                     return Err(("Unmatched closing ')'".to_owned(), start.checked_sub(1)));
@@ -80,21 +80,25 @@ impl Scanner<'_> {
     }
 
     /// `?:`, `?=`, `?!`, `?>`, `?<=`, `?<!`, `?<name>` and flags after an opening parenthesis.
-    fn group_kind(&mut self) {
+    fn group_kind(&mut self) -> Result<(), Wrong> {
         if self.peek(0) != Some('?') {
-            return;
+            return Ok(());
         }
         self.at += 1;
         while let Some(char) = self.peek(0) {
             if char == ')' {
-                return;
+                return Ok(());
             }
             self.at += 1;
-            let look_behind = char == '<' && !matches!(self.peek(0), Some('=' | '!'));
-            if !(look_behind || char.is_ascii_alphanumeric() || matches!(char, '-' | '<')) {
-                return;
+            let name = char == '<' && !matches!(self.peek(0), Some('=' | '!'));
+            if !(name || char.is_ascii_alphanumeric() || char == '-') {
+                if matches!(char, '<') {
+                    self.at += 1;
+                }
+                return Ok(());
             }
         }
+        Err(("Unknown inline modifier".to_owned(), Some(self.chars.len())))
     }
 
     fn reluctant_or_possessive(&mut self) {
@@ -106,7 +110,7 @@ impl Scanner<'_> {
     /// After an opening brace at `start`.
     fn counted(&mut self, start: usize) -> Result<(), Wrong> {
         if !self.peek(0).is_some_and(|char| char.is_ascii_digit()) {
-            return Err(("Illegal repetition".to_owned(), start.checked_sub(1)));
+            return Err(("Illegal repetition".to_owned(), Some(start + 1)));
         }
         let least = self.number();
         let mut most = None;
@@ -122,9 +126,7 @@ impl Scanner<'_> {
         }
         self.at += 1;
         match most {
-            Some(most) if most < least => {
-                Err(("Illegal repetition range".to_owned(), Some(end)))
-            }
+            Some(most) if most < least => Err(("Illegal repetition range".to_owned(), Some(end))),
             _ => Ok(()),
         }
     }
@@ -163,6 +165,12 @@ impl Scanner<'_> {
                     }
                 }
                 '\\' => self.escape()?,
+                _ if self.peek(0) == Some('-')
+                    && self.peek(1) == Some('\\')
+                    && self.peek(2).is_some_and(|class| "dDsSwWhHvVpP".contains(class)) =>
+                {
+                    return Err(("Illegal character range".to_owned(), Some(self.at + 2)));
+                }
                 first => {
                     let last = self.peek(1).filter(|last| !matches!(last, ']' | '[' | '\\'));
                     if let (Some('-'), Some(last)) = (self.peek(0), last) {
@@ -183,7 +191,7 @@ impl Scanner<'_> {
     fn escape(&mut self) -> Result<(), Wrong> {
         let start = self.at;
         let Some(char) = self.peek(0) else {
-            return Err(("Unescaped trailing backslash".to_owned(), Some(self.chars.len())));
+            return Err(("Unexpected internal error".to_owned(), Some(self.chars.len())));
         };
         self.at += 1;
         match char {
@@ -196,8 +204,15 @@ impl Scanner<'_> {
                     self.at += 1;
                 }
             }
-            'p' | 'P' | 'x' | 'N' if self.peek(0) == Some('{') => self.skip_past('}'),
-            'k' if self.peek(0) == Some('<') => self.skip_past('>'),
+            'p' | 'P' if self.peek(0) == Some('{') => {
+                self.skip_past('}', "Unclosed character family")?;
+            }
+            'x' if self.peek(0) == Some('{') => {
+                self.skip_past('}', "Unclosed hexadecimal escape sequence")?;
+            }
+            'k' if self.peek(0) == Some('<') => {
+                self.skip_past('>', "named capturing group is missing trailing '>'")?;
+            }
             'C' | 'E' | 'F' | 'I' | 'J' | 'L' | 'M' | 'O' | 'T' | 'U' | 'Y' | 'g' | 'i' | 'j'
             | 'l' | 'm' | 'o' | 'q' | 'y' => {
                 return Err(("Illegal/unsupported escape sequence".to_owned(), Some(start)));
@@ -207,13 +222,14 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn skip_past(&mut self, end: char) {
+    fn skip_past(&mut self, end: char, unclosed: &str) -> Result<(), Wrong> {
         while let Some(char) = self.peek(0) {
             self.at += 1;
             if char == end {
-                return;
+                return Ok(());
             }
         }
+        Err((unclosed.to_owned(), Some(self.chars.len())))
     }
 }
 
@@ -237,10 +253,14 @@ mod tests {
             ("a|+", Some("Dangling meta character '+' near index 2\na|+\n  ^")),
             ("a***", Some("Dangling meta character '*' near index 2\na***\n  ^")),
             ("a{2,1}", Some("Illegal repetition range near index 5\na{2,1}\n     ^")),
-            ("{x}", Some("Illegal repetition\n{x}")),
-            ("a{x}", Some("Illegal repetition near index 0\na{x}\n^")),
+            ("{x}", Some("Illegal repetition near index 1\n{x}\n ^")),
+            ("a{x}", Some("Illegal repetition near index 2\na{x}\n  ^")),
             ("a{2", Some("Unclosed counted closure near index 3\na{2")),
-            (r"a\", Some("Unescaped trailing backslash near index 2\na\\")),
+            (r"a\", Some("Unexpected internal error near index 2\na\\")),
+            ("a(?", Some("Unknown inline modifier near index 3\na(?")),
+            ("(?<=a)(?<!b)(?i)c", None),
+            (r"[a-\d]", Some("Illegal character range near index 4\n[a-\\d]\n    ^")),
+            (r"\p{L", Some("Unclosed character family near index 4\n\\p{L")),
             (r"a\yb", Some("Illegal/unsupported escape sequence near index 2\na\\yb\n  ^")),
         ] {
             assert_eq!(syntax_error(pattern).as_deref(), wanted, "{pattern}");

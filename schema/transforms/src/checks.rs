@@ -31,9 +31,7 @@ pub(crate) fn one_of(allowed: &[&str], value: &Parsed) -> Result<(), String> {
 pub(crate) fn pattern(value: &Parsed) -> Result<(), String> {
     let wrong = match value {
         Parsed::String(pattern) => syntax_error(pattern),
-        _ => Some(
-            "Cannot invoke \"String.isEmpty()\" because \"this.pattern\" is null".to_owned(),
-        ),
+        _ => Some("Cannot invoke \"String.isEmpty()\" because \"this.pattern\" is null".to_owned()),
     };
     wrong.map_or(Ok(()), |wrong| Err(format!("Invalid regex: {wrong}")))
 }
@@ -93,9 +91,11 @@ pub(crate) fn cast(_key: &str, value: &Parsed) -> Result<(), String> {
         cast_type(kind.trim())?;
     }
     match whole && items.len() > 1 {
-        true => Err("Cast transformations that specify a type to cast the entire value to may only \
+        true => {
+            Err("Cast transformations that specify a type to cast the entire value to may only \
                      specify a single cast in their spec"
-            .to_owned()),
+                .to_owned())
+        }
         false => Ok(()),
     }
 }

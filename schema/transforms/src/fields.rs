@@ -17,12 +17,8 @@ pub(crate) static CAST: ConfigDef = ConfigDef(&[keys(&[&SPEC.spec, &REPLACE_NULL
 pub(crate) static EXTRACT_FIELD: ConfigDef =
     ConfigDef(&[keys(&[&EXTRACTED.spec, &REPLACE_NULL.spec, &FIELD_SYNTAX_VERSION.spec])]);
 pub(crate) static FLATTEN: ConfigDef = ConfigDef(&[keys(&[&DELIMITER.spec])]);
-pub(crate) static HEADER_FROM: ConfigDef = ConfigDef(&[keys(&[
-    &HEADER_FIELDS.spec,
-    &HEADERS.spec,
-    &OPERATION.spec,
-    &REPLACE_NULL.spec,
-])]);
+pub(crate) static HEADER_FROM: ConfigDef =
+    ConfigDef(&[keys(&[&HEADER_FIELDS.spec, &HEADERS.spec, &OPERATION.spec, &REPLACE_NULL.spec])]);
 pub(crate) static HOIST_FIELD: ConfigDef = ConfigDef(&[keys(&[&HOISTED.spec])]);
 pub(crate) static INSERT_FIELD: ConfigDef = ConfigDef(&[keys(&[
     &TOPIC_FIELD.spec,
@@ -44,8 +40,7 @@ pub(crate) static TIMESTAMP_CONVERTER: ConfigDef = ConfigDef(&[keys(&[
     &UNIX_PRECISION.spec,
     &REPLACE_NULL.spec,
 ])]);
-pub(crate) static VALUE_TO_KEY: ConfigDef =
-    ConfigDef(&[keys(&[&COPIED.spec, &REPLACE_NULL.spec])]);
+pub(crate) static VALUE_TO_KEY: ConfigDef = ConfigDef(&[keys(&[&COPIED.spec, &REPLACE_NULL.spec])]);
 
 pub(crate) static REPLACE_NULL: Key<bool> = Key::boolean("replace.null.with.default")
     .default("true")

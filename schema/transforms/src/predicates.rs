@@ -4,8 +4,7 @@ use model::config::{Check, ConfigDef, Group, Key, Parsed};
 
 use crate::checks;
 
-pub(crate) static HAS_HEADER_KEY: ConfigDef =
-    ConfigDef(&[Group { name: "", keys: &[&NAME.spec] }]);
+pub(crate) static HAS_HEADER_KEY: ConfigDef = ConfigDef(&[Group { name: "", keys: &[&NAME.spec] }]);
 pub(crate) static RECORD_IS_TOMBSTONE: ConfigDef = ConfigDef(&[]);
 pub(crate) static TOPIC_NAME_MATCHES: ConfigDef =
     ConfigDef(&[Group { name: "", keys: &[&PATTERN.spec] }]);
@@ -15,8 +14,6 @@ static NAME: Key<String> =
 static PATTERN: Key<String> = Key::string("pattern")
     .doc("Java regular expression that the whole name of the record's topic must match.")
     .check(Check::With(|value| match value {
-        Parsed::String(pattern) if pattern.is_empty() => {
-            Err("String must be non-empty".to_owned())
-        }
+        Parsed::String(pattern) if pattern.is_empty() => Err("String must be non-empty".to_owned()),
         value => checks::pattern(value),
     }));
