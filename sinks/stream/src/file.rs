@@ -95,7 +95,11 @@ impl SinkTask for Task {
         }
         let written = match &mut self.out {
             Out::Console => crate::print(lines).await,
-            Out::File { file, .. } => file.write_all(&lines).await,
+            // Whoever follows the file sees lines as soon as a JVM worker would show them.
+            Out::File { file, .. } => match file.write_all(&lines).await {
+                Ok(()) => file.flush().await,
+                Err(error) => Err(error),
+            },
         };
         written.map_err(|error| self.out.failed(error))
     }
