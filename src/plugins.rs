@@ -1,4 +1,5 @@
-//! Every connector there is, and the names it goes by. A new one is a line here.
+//! Every connector there is, and the names it goes by. A new one is a line here. Converters and
+//! transforms have tables in their own crates.
 
 use std::sync::{Arc, LazyLock};
 
@@ -72,6 +73,22 @@ pub fn converter(kind: &str, class_or_alias: &str) -> Option<&'static codec::Plu
                 || class_or_alias == simple
                 || Some(class_or_alias) == simple.strip_suffix(ending))
     })
+}
+
+/// The versions of a converter's class, once for each kind it is listed as.
+pub fn converter_versions(class: &str) -> Vec<&'static str> {
+    let of_class = converters().iter().filter(|plugin| plugin.class == class);
+    of_class.map(|plugin| plugin.version).collect()
+}
+
+/// The class of a plugin of any kind, by full name or alias.
+pub fn any_class(class_or_alias: &str) -> Option<&'static str> {
+    let connector = || connector(class_or_alias).map(|plugin| plugin.class());
+    let converter = |kind| converter(kind, class_or_alias).map(|plugin| plugin.class);
+    (transforms::find(class_or_alias).map(|plugin| plugin.class))
+        .or_else(|| converter("converter"))
+        .or_else(|| converter("header_converter"))
+        .or_else(connector)
 }
 
 fn simple_name(class: &str) -> &str {

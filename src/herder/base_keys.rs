@@ -319,13 +319,9 @@ static DLQ_CONTEXT_HEADERS: Key<bool> =
         .doc("Say in headers of these records where they come from and what was wrong.");
 
 fn regex(value: &model::config::Parsed) -> Result<(), String> {
-    match value {
-        model::config::Parsed::String(pattern) => {
-            match fancy_regex::Regex::new(&model::java::regex(pattern)) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(format!("Invalid regex: {error}")),
-            }
-        }
-        _ => Ok(()),
-    }
+    let model::config::Parsed::String(pattern) = value else { return Ok(()) };
+    let wrong = model::pattern::syntax_error(pattern).or_else(|| {
+        fancy_regex::Regex::new(&model::java::regex(pattern)).err().map(|error| error.to_string())
+    });
+    wrong.map_or(Ok(()), |wrong| Err(format!("Invalid regex: {wrong}")))
 }

@@ -39,7 +39,7 @@ pub async fn validate(
     };
     let plugin = find_plugin(class)?;
     let wanted = props.get("connector.plugin.version").map(String::as_str);
-    if let Some(wrong) = missing_version(plugin.class(), wanted, plugin.version())
+    if let Some(wrong) = missing_version(plugin.class(), wanted, &[plugin.version()])
         .map_err(|wrong| Refusal::new(400, wrong))?
     {
         return Ok(without_plugin(class, plugin, &props, &wrong));
@@ -47,7 +47,7 @@ pub async fn validate(
 
     let mut base = base_infos(worker, plugin, &props);
     for kind in [&aliases::TRANSFORMS, &aliases::PREDICATES] {
-        let infos = aliases::infos(kind, &props);
+        let infos = aliases::infos(kind, &props, raw);
         add_groups(&mut base.groups, groups_of(&infos));
         base.configs.extend(infos);
     }
@@ -113,16 +113,17 @@ fn without_plugin(class: &str, plugin: Plugin, props: &Props, wrong: &str) -> Co
 }
 
 /// Why no version of a class is one of those wanted. The error is about the range itself.
-fn missing_version(
+pub(super) fn missing_version(
     class: &str,
     wanted: Option<&str>,
-    version: &str,
+    versions: &[&str],
 ) -> Result<Option<String>, String> {
     let Some(range) = wanted.map(Range::parse).transpose()?.flatten() else { return Ok(None) };
-    Ok((!range.has(version)).then(|| {
+    Ok((!versions.iter().any(|version| range.has(version))).then(|| {
         format!(
             "Plugin {class} not found that matches the version range {range}, available versions: \
-             [{version}]"
+             [{}]",
+            versions.join(", ")
         )
     }))
 }
@@ -151,8 +152,13 @@ fn add_groups(groups: &mut Vec<String>, more: Vec<String>) {
     }
 }
 
-/// Why a configuration with these findings is not accepted, in Connect's words.
+/// Why a configuration with these findings is not accepted, in Connect's words. One without any is
+/// not accepted either when it asks for what this version cannot do.
 pub fn refusal(infos: &ConfigInfos) -> Option<Refusal> {
+    invalid(infos).or_else(|| aliases::refusal(infos))
+}
+
+fn invalid(infos: &ConfigInfos) -> Option<Refusal> {
     let errors: Vec<&str> = (infos.configs.iter())
         .flat_map(|config| config.value.errors.iter().map(String::as_str))
         .collect();
@@ -262,15 +268,28 @@ fn enrich(worker: &WorkerConfig, plugin: Plugin, props: &Props, infos: &mut Conf
             if let Some(definition) = definition {
                 definition.default_value = default.map(str::to_owned);
             }
+            // A class of another kind is shown all the same.
+            let other = given.filter(|_| matches!(found, Some(None))).and_then(plugins::any_class);
             value.value = match &found {
-                Some(found) => found.as_ref().map(|plugin| plugin.class.to_owned()),
-                None => default.map(str::to_owned),
-            };
-            if let (Some(given), Some(None)) = (given, &found) {
-                value.errors.push(format!(
+                Some(found) => found.map(|plugin| plugin.class).or(other),
+                None => default,
+            }
+            .map(str::to_owned);
+            match (given, &found, other) {
+                (Some(_), Some(None), Some(class)) => {
+                    let interface = match kind {
+                        "converter" => "Converter",
+                        _ => "HeaderConverter",
+                    };
+                    value.errors.push(format!(
+                        "Class class {class} does not implement the {interface} interface"
+                    ));
+                }
+                (Some(given), Some(None), None) => value.errors.push(format!(
                     "Invalid value {given} for configuration {key}: Class {given} could not be \
                      found."
-                ));
+                )),
+                _ => {}
             }
         }
         check_converter_version(key, props, &found, default, kind, infos);
@@ -297,7 +316,8 @@ fn check_converter_version(
     let class_and_version =
         found.as_ref().and_then(|found| Some((found.as_ref()?.class, found.as_ref()?.version)));
     let checked = match class_and_version {
-        Some((class, version)) => missing_version(class, wanted, version),
+        // A class that is a converter and a header converter has its version twice.
+        Some((class, _)) => missing_version(class, wanted, &plugins::converter_versions(class)),
         None => wanted.map_or(Ok(None), |wanted| Range::parse(wanted).map(|_| None)),
     };
     match checked {
@@ -311,7 +331,9 @@ fn check_converter_version(
         Err(wrong) => errors.push(wrong),
     }
     set_version(infos, &version_key, class.map(|plugin| plugin.version));
+    let other = || props.get(key).is_some_and(|name| plugins::any_class(name.trim()).is_some());
     if let Some(config) = entry(infos, &version_key) {
+        config.value.visible |= other();
         config.value.errors.extend(errors);
     }
 }
@@ -335,12 +357,22 @@ fn add_null_errors(raw: &RawConfig, infos: &mut ConfigInfos) {
             Some(config) => {
                 config.value.value = None;
                 config.value.errors.retain(|error| !error.starts_with("Missing required"));
-                if name == base_keys::TASKS_MAX.spec.name {
-                    config.value.errors.push(format!(
-                        "Invalid value null for configuration {name}: Value must be non-null"
-                    ));
-                }
+                let wrong = match name {
+                    "tasks.max" => Some("Value must be non-null"),
+                    "transforms" | "predicates" => Some("entry must be non null"),
+                    _ => None,
+                };
+                config.value.errors.extend(
+                    wrong.map(|wrong| {
+                        format!("Invalid value null for configuration {name}: {wrong}")
+                    }),
+                );
                 config.value.errors.push(error);
+                if name.ends_with("converter")
+                    && let Some(version) = entry(infos, &format!("{name}.plugin.version"))
+                {
+                    version.value.visible = false;
+                }
             }
             None => infos.configs.push(ConfigInfo {
                 definition: None,
@@ -525,12 +557,19 @@ fn converter_infos(prefix: &str, props: &Props) -> Vec<ConfigInfo> {
     let kind = if prefix == "header.converter" { "header_converter" } else { "converter" };
     let class = props.get(prefix).map_or("", |class| class.trim());
     let Some(plugin) = plugins::converter(kind, class) else { return Vec::new() };
+    let wanted = props.get(&format!("{prefix}.plugin.version")).map(String::as_str);
+    if !matches!(
+        missing_version(plugin.class, wanted, &plugins::converter_versions(plugin.class)),
+        Ok(None)
+    ) {
+        return Vec::new();
+    }
     let under = format!("{prefix}.");
     let mut options: Props = (props.iter())
         .filter_map(|(key, value)| Some((key.strip_prefix(&under)?.to_owned(), value.clone())))
         .collect();
     let role = prefix.trim_end_matches(".converter");
-    options.insert("converter.type".to_owned(), role.to_owned());
+    options.entry("converter.type".to_owned()).or_insert_with(|| role.to_owned());
     let infos = validate_def(plugin.config, &options);
     let names = infos.configs.iter().map(|config| (config.value.name.clone(), ().into()));
     let order: Vec<String> =

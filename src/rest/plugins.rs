@@ -38,6 +38,11 @@ fn list(connectors_only: bool) -> Vec<PluginInfo> {
     };
     let mut all: Vec<PluginInfo> = plugins::connectors().iter().map(connector).collect();
     if !connectors_only {
+        all.extend(transforms::plugins().iter().map(|plugin| PluginInfo {
+            class: plugin.class,
+            kind: plugin.kind.name(),
+            version: plugin.version,
+        }));
         all.extend(plugins::converters().iter().map(|plugin| PluginInfo {
             class: plugin.class,
             kind: plugin.kind,
@@ -50,35 +55,46 @@ fn list(connectors_only: bool) -> Vec<PluginInfo> {
 /// The plugin's own keys, then those every connector has and it does not define itself.
 fn keys(call: &Call<'_>, class: &str) -> Outcome {
     let wanted = call.query.iter().find(|(key, _)| key == "version").map(|(_, value)| value);
-    let check_version = |class: &str, version: &str| {
+    let check_version = |class: &str, versions: &[&str]| {
         let Some(wanted) = wanted else { return Ok(()) };
         let range = Range::parse(wanted).map_err(|_| {
             Answer::from(Refusal::new(400, format!("Invalid version specification: {wanted}")))
         })?;
         match range {
-            Some(range) if !range.has(version) => Err(Answer::from(Refusal::new(
-                400,
-                format!(
-                    "Plugin {class} not found that matches the version range {range}, available \
-                     versions: [{version}]"
-                ),
-            ))),
+            Some(range) if !versions.iter().any(|version| range.has(version)) => {
+                Err(Answer::from(Refusal::new(
+                    400,
+                    format!(
+                        "Plugin {class} not found that matches the version range {range}, available \
+                         versions: [{}]",
+                        versions.join(", ")
+                    ),
+                )))
+            }
             _ => Ok(()),
         }
     };
     if let Some(plugin) = plugins::connector(class) {
-        check_version(plugin.class(), plugin.version())?;
+        check_version(plugin.class(), &[plugin.version()])?;
         let mut keys = plugin.config().keys();
         let base = validate::base_keys_of(plugin);
         keys.extend(base.into_iter().filter(|key| !plugin.config().has(&key.name)));
         return Ok(Answer::ok(&keys));
     }
+    if let Some(plugin) = transforms::find(class) {
+        check_version(plugin.class, &[plugin.version])?;
+        return Ok(Answer::ok(&plugin.config.keys()));
+    }
     let converter = plugins::converter("converter", class)
         .or_else(|| plugins::converter("header_converter", class));
     match converter {
         Some(plugin) => {
-            check_version(plugin.class, plugin.version)?;
+            check_version(plugin.class, &plugins::converter_versions(plugin.class))?;
             Ok(Answer::ok(&plugin.config.keys()))
+        }
+        // A class that is there and is not one to be used.
+        None if transforms::variants(class).next().is_some() => {
+            Err(Refusal::new(500, "Instantiation error").into())
         }
         None => Err(Refusal::new(404, format!("Unknown plugin {class}.")).into()),
     }

@@ -78,6 +78,7 @@ pub struct DeadLetterQueue {
 
 impl Settings {
     pub fn new(task: &Props, worker: &Props) -> Result<Self> {
+        refuse_transforms(task)?;
         let tolerance = match task.get("errors.tolerance").map_or("none", |text| text.trim()) {
             "none" => false,
             "all" => true,
@@ -106,6 +107,19 @@ impl Settings {
             stall: stall(task, worker)?,
         })
     }
+}
+
+/// REST refuses connectors with transforms, and another worker of the group may have created one: its
+/// records would go out as they are.
+pub fn refuse_transforms(connector: &Props) -> Result<()> {
+    let given = connector.get("transforms").map_or("", |aliases| aliases.trim());
+    if given.is_empty() {
+        return Ok(());
+    }
+    Err(Error::fatal(format!(
+        "transforms={given} names single message transforms, which this version does not run; remove \
+         the key to have records as they are"
+    )))
 }
 
 /// A task's limit, of its connector or else of its worker.
@@ -192,6 +206,17 @@ impl Default for Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tasks_with_transforms_do_not_start() {
+        let settings = |given: &str| {
+            let task = [("transforms".to_owned(), given.to_owned())].into();
+            Settings::new(&task, &Props::new()).map(|_| ()).map_err(|error| error.to_string())
+        };
+        let refused = settings("route, mask").unwrap_err();
+        assert!(refused.starts_with("transforms=route, mask names single message"), "{refused}");
+        assert_eq!(settings(" "), Ok(()));
+    }
 
     /// Try, milliseconds since the first, and the pause in milliseconds.
     #[test]

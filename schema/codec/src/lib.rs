@@ -17,6 +17,7 @@ mod java_text;
 mod json;
 mod logical;
 mod lru;
+mod number;
 mod simple_header;
 mod string;
 
@@ -27,6 +28,8 @@ use model::{
     convert::{Converter, HeaderConverter},
     error::Stage,
 };
+
+use crate::number::{Primitive, PrimitiveConverter};
 
 /// What a converter is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +71,50 @@ struct Entry {
 /// Every converter there is. A new one is a module and an entry here.
 static ENTRIES: &[Entry] = &[
     Entry {
+        class: "org.apache.kafka.connect.converters.BooleanConverter",
+        config: &number::CONFIG,
+        converter: Some(|_, stage| {
+            Ok(Box::new(PrimitiveConverter::new(Primitive::Boolean, stage)))
+        }),
+        header: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Boolean, stage)))),
+    },
+    Entry {
         class: "org.apache.kafka.connect.converters.ByteArrayConverter",
         config: &byte_array::CONFIG,
         converter: Some(|_, stage| Ok(Box::new(byte_array::ByteArrayConverter::new(stage)))),
         header: Some(|_, stage| Ok(Box::new(byte_array::ByteArrayConverter::new(stage)))),
+    },
+    Entry {
+        class: "org.apache.kafka.connect.converters.DoubleConverter",
+        config: &number::CONFIG,
+        converter: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Double, stage)))),
+        header: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Double, stage)))),
+    },
+    Entry {
+        class: "org.apache.kafka.connect.converters.FloatConverter",
+        config: &number::CONFIG,
+        converter: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Float, stage)))),
+        header: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Float, stage)))),
+    },
+    Entry {
+        class: "org.apache.kafka.connect.converters.IntegerConverter",
+        config: &number::CONFIG,
+        converter: Some(|_, stage| {
+            Ok(Box::new(PrimitiveConverter::new(Primitive::Integer, stage)))
+        }),
+        header: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Integer, stage)))),
+    },
+    Entry {
+        class: "org.apache.kafka.connect.converters.LongConverter",
+        config: &number::CONFIG,
+        converter: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Long, stage)))),
+        header: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Long, stage)))),
+    },
+    Entry {
+        class: "org.apache.kafka.connect.converters.ShortConverter",
+        config: &number::CONFIG,
+        converter: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Short, stage)))),
+        header: Some(|_, stage| Ok(Box::new(PrimitiveConverter::new(Primitive::Short, stage)))),
     },
     Entry {
         class: "org.apache.kafka.connect.json.JsonConverter",

@@ -92,6 +92,12 @@ fn answer(case: &Case<'_>) -> String {
         "string" => "String",
         "bytes" => "ByteArray",
         "header" => "Simple",
+        "boolean" => "Boolean",
+        "short" => "Short",
+        "integer" => "Integer",
+        "long" => "Long",
+        "float" => "Float",
+        "double" => "Double",
         other => panic!("no converter {other}"),
     };
     let direction = words.next().unwrap();
@@ -163,6 +169,11 @@ fn json_decode() {
 #[test]
 fn string_and_bytes() {
     cases::run("string-bytes.txt", answer);
+}
+
+#[test]
+fn booleans_and_numbers() {
+    cases::run("primitives.txt", answer);
 }
 
 #[test]

@@ -28,6 +28,12 @@ fn a_class_has_a_full_name_a_simple_name_and_a_short_one() {
         "org.apache.kafka.connect.converters.ByteArrayConverter",
         "ByteArrayConverter",
         "ByteArray",
+        "org.apache.kafka.connect.converters.BooleanConverter",
+        "ShortConverter",
+        "Integer",
+        "Long",
+        "Float",
+        "DoubleConverter",
     ] {
         assert_eq!(problems(name, &[]), [], "{name}");
         assert!(header_converter(name, &options(&[])).is_ok(), "{name}");
@@ -95,10 +101,22 @@ fn plugins_are_those_that_can_be_built() {
     assert_eq!(
         list,
         [
+            "converter org.apache.kafka.connect.converters.BooleanConverter",
             "converter org.apache.kafka.connect.converters.ByteArrayConverter",
+            "converter org.apache.kafka.connect.converters.DoubleConverter",
+            "converter org.apache.kafka.connect.converters.FloatConverter",
+            "converter org.apache.kafka.connect.converters.IntegerConverter",
+            "converter org.apache.kafka.connect.converters.LongConverter",
+            "converter org.apache.kafka.connect.converters.ShortConverter",
             "converter org.apache.kafka.connect.json.JsonConverter",
             "converter org.apache.kafka.connect.storage.StringConverter",
+            "header_converter org.apache.kafka.connect.converters.BooleanConverter",
             "header_converter org.apache.kafka.connect.converters.ByteArrayConverter",
+            "header_converter org.apache.kafka.connect.converters.DoubleConverter",
+            "header_converter org.apache.kafka.connect.converters.FloatConverter",
+            "header_converter org.apache.kafka.connect.converters.IntegerConverter",
+            "header_converter org.apache.kafka.connect.converters.LongConverter",
+            "header_converter org.apache.kafka.connect.converters.ShortConverter",
             "header_converter org.apache.kafka.connect.json.JsonConverter",
             "header_converter org.apache.kafka.connect.storage.SimpleHeaderConverter",
             "header_converter org.apache.kafka.connect.storage.StringConverter",

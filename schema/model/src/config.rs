@@ -72,6 +72,8 @@ pub enum Check {
     OneOfAnyCase(&'static [&'static str]),
     /// Returns what is wrong with the value, in the words the user will read.
     With(fn(&Parsed) -> Result<(), String>),
+    /// The same, with the whole message in words of its own; it also gets the key's name.
+    Whole(fn(&str, &Parsed) -> Result<(), String>),
     /// Debezium's `Field` validation instead of Kafka's: it sees the text as given (or the default)
     /// and returns the reasons, reported as `The 'key' value is invalid: reason`. A text that does
     /// not parse is only reported by this check.
@@ -371,11 +373,23 @@ impl ConfigDef {
         class: &str,
         props: impl IntoIterator<Item = (&'p str, &'p str)>,
     ) -> ConfigInfos {
+        self.validate_under("", class, props)
+    }
+
+    /// As [`ConfigDef::validate`], for keys that a configuration has under a prefix. `props` and the
+    /// answer have them without it, and so have the messages of checks; those about values that are
+    /// missing or of another type name the whole key, as in Kafka.
+    pub fn validate_under<'p>(
+        &self,
+        prefix: &str,
+        class: &str,
+        props: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> ConfigInfos {
         let props: BTreeMap<&str, &str> = props.into_iter().collect();
         let mut configs = Vec::new();
         for group in self.0 {
             for (spec, order) in group.keys.iter().zip(1..) {
-                let (parsed, errors) = spec.evaluate(props.get(spec.name).copied());
+                let (parsed, errors) = spec.evaluate(prefix, props.get(spec.name).copied());
                 let value = ValueInfo {
                     name: spec.name.to_owned(),
                     value: parsed.as_ref().and_then(Parsed::show),
@@ -422,7 +436,7 @@ impl ConfigDef {
         let mut config = BTreeMap::new();
         let mut errors = Vec::new();
         for spec in self.0.iter().flat_map(|group| group.keys) {
-            let (parsed, wrong) = spec.evaluate(props.get(spec.name).copied());
+            let (parsed, wrong) = spec.evaluate("", props.get(spec.name).copied());
             errors.extend(wrong);
             config.extend(parsed.map(|parsed| (spec.name, parsed)));
         }
@@ -490,20 +504,21 @@ impl KeySpec {
     }
 
     /// Kafka checks the value even after it failed to parse, so one key can report two errors.
-    fn evaluate(&self, given: Option<&str>) -> (Option<Parsed>, Vec<String>) {
+    fn evaluate(&self, prefix: &str, given: Option<&str>) -> (Option<Parsed>, Vec<String>) {
         let mut errors = Vec::new();
         if let Check::Field(check) = self.check {
             return self.evaluate_field(given, check);
         }
         let parsed = match (given, self.default) {
             (Some(text), _) => {
-                self.kind.parse(self.name, text).map_err(|error| errors.push(error)).ok()
+                let name = format!("{prefix}{}", self.name);
+                self.kind.parse(&name, text).map_err(|error| errors.push(error)).ok()
             }
             (None, Default::Text(text)) => self.kind.parse(self.name, text).ok(),
             (None, Default::Null) => None,
             (None, Default::Required) => {
                 errors.push(format!(
-                    "Missing required configuration \"{}\" which has no default value.",
+                    "Missing required configuration \"{prefix}{}\" which has no default value.",
                     self.name
                 ));
                 None
@@ -551,6 +566,9 @@ impl KeySpec {
                 (_, true) => Some(format!("Configuration '{name}' values must not be empty.")),
                 _ => None,
             };
+        }
+        if let Check::Whole(check) = self.check {
+            return check(self.name, parsed).err();
         }
         let wrong = self.check.run(parsed).err()?;
         let shown = match parsed {

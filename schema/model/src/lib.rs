@@ -20,6 +20,7 @@ pub mod convert;
 pub mod error;
 pub mod figures;
 pub mod java;
+pub mod pattern;
 pub mod record;
 pub mod row;
 pub mod schema;

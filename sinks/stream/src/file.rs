@@ -3,10 +3,12 @@
 //! A record counts as done when its line is on disk: `pre_commit` writes the buffer out and has the
 //! system sync the file. On standard output it is done when it is written.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use model::{
     config::{Config, ConfigDef, Group, Importance, Key},
-    connector::{Errant, Offsets, SinkConnector, SinkTask},
+    connector::{Errant, Offsets, Props, SinkConnector, SinkTask, TopicPartition},
     error::{Error, Result},
     record::SinkRecord,
 };
@@ -38,6 +40,15 @@ impl SinkConnector for FileStreamSink {
 
     fn config(&self) -> &'static ConfigDef {
         &CONFIG
+    }
+
+    /// Kafka's own group is all there is: lines stay in the file.
+    async fn alter_offsets(
+        &self,
+        _props: &Props,
+        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<bool> {
+        Ok(true)
     }
 
     async fn start(&self, config: Config) -> Result<Box<dyn SinkTask>> {
@@ -84,7 +95,11 @@ impl SinkTask for Task {
         }
         let written = match &mut self.out {
             Out::Console => crate::print(lines).await,
-            Out::File { file, .. } => file.write_all(&lines).await,
+            // Whoever follows the file sees lines as soon as a JVM worker would show them.
+            Out::File { file, .. } => match file.write_all(&lines).await {
+                Ok(()) => file.flush().await,
+                Err(error) => Err(error),
+            },
         };
         written.map_err(|error| self.out.failed(error))
     }
@@ -101,7 +116,7 @@ impl SinkTask for Task {
         Ok(current)
     }
 
-    async fn close(&mut self, _partitions: &[model::connector::TopicPartition]) -> Result<()> {
+    async fn close(&mut self, _partitions: &[TopicPartition]) -> Result<()> {
         let flushed = match &mut self.out {
             Out::Console => Ok(()),
             Out::File { file, .. } => file.flush().await,

@@ -7,7 +7,8 @@
 //
 //   CONVERTER encode|decode [KEY=VALUE ...]
 //
-// with CONVERTER one of json, string, bytes, header. Input of encode:
+// with CONVERTER one of json, string, bytes, boolean, short, integer, long, float, double, header.
+// Input of encode:
 //
 //   schema JSON|none     as JsonConverter reads it
 //   as JSON              the schema by which the value is built, if it is another one
@@ -30,7 +31,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.*;
 import java.util.*;
 import org.apache.kafka.common.config.ConfigException;
-import org.apache.kafka.connect.converters.ByteArrayConverter;
+import org.apache.kafka.connect.converters.*;
 import org.apache.kafka.connect.data.*;
 import org.apache.kafka.connect.json.JsonConverter;
 import org.apache.kafka.connect.storage.*;
@@ -126,6 +127,12 @@ public class RecordJsonConverter {
             case "json" -> new JsonConverter();
             case "string" -> new StringConverter();
             case "bytes" -> new ByteArrayConverter();
+            case "boolean" -> new BooleanConverter();
+            case "short" -> new ShortConverter();
+            case "integer" -> new IntegerConverter();
+            case "long" -> new LongConverter();
+            case "float" -> new FloatConverter();
+            case "double" -> new DoubleConverter();
             default -> throw new IllegalArgumentException(name);
         };
         converter.configure(options, false);

@@ -15,7 +15,7 @@ use crate::{
         task_configs::check_count,
     },
     plugins::Plugin,
-    runtime::{Spawn, State, StatusUpdate, TaskHandle},
+    runtime::{Spawn, State, StatusUpdate, TaskHandle, settings::refuse_transforms},
     storage::{Snapshot, TopicStatus},
 };
 
@@ -68,6 +68,8 @@ impl Running {
             self.shared.worker.providers.resolve(&config.props()).map_err(Error::fatal)?;
         props.remove("task.class");
         check_count(&id.connector, snapshot.tasks(&id.connector).len(), &connector.props())?;
+        // A JVM worker reads them of the connector, whatever its tasks were given.
+        refuse_transforms(&connector.props())?;
         let spawn = Spawn {
             connector: who,
             task,
