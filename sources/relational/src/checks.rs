@@ -220,12 +220,12 @@ fn effective<'g>(given: &Given<'g>, key: &KeySpec) -> Option<&'g str> {
 
 /// An exclude list, of which there may be none beside an include list.
 pub fn exclude_list(given: Option<&str>, all: &Given<'_>, include: &str) -> Reasons {
-    match given {
-        Some(_) if all.contains_key(include) => {
-            reason(format!("\"{include}\" is already specified"))
-        }
-        _ => regexes(given),
+    let mut reasons = Reasons::new();
+    if given.is_some() && all.contains_key(include) {
+        reasons.push(format!("\"{include}\" is already specified"));
     }
+    reasons.extend(regexes(given));
+    reasons
 }
 
 /// A queue has to hold more than a batch. A size that is no number is its default.
@@ -249,7 +249,7 @@ pub fn queue_size(given: Option<&str>, all: &Given<'_>, batch: &KeySpec) -> Reas
 
 /// The name that goes with the value `custom` of another key.
 pub fn custom_name(name: &str, given: Option<&str>, all: &Given<'_>, mode: &str) -> Reasons {
-    let custom = all.get(mode).is_some_and(|mode| mode.trim().eq_ignore_ascii_case("custom"));
+    let custom = all.get(mode).is_some_and(|mode| mode.eq_ignore_ascii_case("custom"));
     match given {
         None | Some("") if custom => {
             reason(format!("{name} cannot be empty when {mode} 'custom' is defined"))
