@@ -20,6 +20,7 @@ bench: ## Riverrun beside Debezium on the JVM, on the same data in the same run
 
 docs: ## writes the tables of the connectors' READMEs anew from their ConfigDefs, and the pages of the API
 	REWRITE=1 cargo test -p riverrun-source-postgres --test readme
+	REWRITE=1 cargo test -p riverrun-source-mysql --test readme
 	cargo doc --workspace --no-deps
 
 fuzz: ## every fuzz target for a minute each (needs cargo-fuzz and a nightly toolchain)

@@ -20,6 +20,8 @@ static SOURCES: LazyLock<Vec<Arc<dyn SourceConnector>>> = LazyLock::new(|| {
     let mut sources = source_stream::connectors();
     #[cfg(feature = "postgres")]
     sources.push(source_postgres::connector());
+    #[cfg(feature = "mysql")]
+    sources.extend(source_mysql::connectors());
     sources
 });
 
@@ -122,6 +124,14 @@ impl Plugin {
         match self {
             Plugin::Source(_) => "source",
             Plugin::Sink(_) => "sink",
+        }
+    }
+
+    /// See [`SourceConnector::not_run`].
+    pub fn not_run(&self) -> Option<&'static str> {
+        match self {
+            Plugin::Source(source) => source.not_run(),
+            Plugin::Sink(_) => None,
         }
     }
 

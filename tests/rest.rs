@@ -4,8 +4,11 @@
 //! `location`, then the body. `WAIT name STATE` waits until a connector and its tasks are so. A blank
 //! line ends a case. What differs between any two workers is masked in both: see [`mask`].
 //!
+//! Of a validation that begins with `ERRORS` only the keys with errors are kept.
+//!
 //! `tests/harness/record-rest` starts a JVM standalone worker and writes its answers into the files;
-//! nothing else may.
+//! nothing else may. What is in `debezium` is recorded from a worker that has Debezium's connectors in
+//! the versions they are compared with: `RECORD_DEBEZIUM=HOST:PORT cargo test --test tests debezium`.
 
 use std::{
     fmt::Write as _,
@@ -23,13 +26,46 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 #[test]
 fn answers_equal_the_jvms() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rest");
+    compare("tests/rest", "RECORD_REST");
+}
+
+/// What Debezium's connectors say of their keys, and of what is wrong with them.
+#[test]
+fn debezium_connectors_keys_equal_the_jvms() {
+    compare("tests/rest/debezium", "RECORD_DEBEZIUM");
+}
+
+/// A connector that is validated only can't be created, and what is wrong is said before that.
+#[test]
+fn connector_that_is_not_run_is_refused() {
+    let worker = Worker::start(Path::new("not-run.txt"));
+    let create = |class: &str, id: &str| {
+        let config = format!(
+            r#"{{"connector.class":"{class}","database.hostname":"localhost","database.user":"u","topic.prefix":"p","database.server.id":"{id}"}}"#
+        );
+        play(&worker.address, &format!("PUT /connectors/not-run/config\n{config}"))
+    };
+    for class in [
+        "io.debezium.connector.mysql.MySqlConnector",
+        "io.debezium.connector.mariadb.MariaDbConnector",
+    ] {
+        let answer = create(class, "5");
+        assert!(answer.starts_with("400"), "{answer}");
+        assert!(answer.contains(&format!("create a connector of class {class}: ")), "{answer}");
+        let answer = create(class, "x");
+        assert!(answer.contains("The 'database.server.id' value is invalid"), "{answer}");
+    }
+    assert!(play(&worker.address, "GET /connectors").ends_with("\n[]"));
+}
+
+fn compare(dir: &str, recorded_from: &str) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
     let mut files: Vec<PathBuf> =
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     files.sort();
     assert!(!files.is_empty());
-    let record = std::env::var("RECORD_REST").ok();
+    let record = std::env::var(recorded_from).ok();
     let mut wrong = String::new();
     for file in &files {
         let worker = record.is_none().then(|| Worker::start(file));
@@ -125,7 +161,8 @@ fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 fn play(address: &str, request: &str) -> String {
-    let mut lines = request.lines().filter(|line| !line.starts_with('#'));
+    let mut lines = request.lines().filter(|line| !line.starts_with('#')).peekable();
+    let errors_only = lines.next_if(|line| *line == "ERRORS").is_some();
     let (verb, path) = lines.next().unwrap().split_once(' ').unwrap();
     if verb == "WAIT" {
         let (name, state) = path.split_once(' ').unwrap();
@@ -158,6 +195,13 @@ fn play(address: &str, request: &str) -> String {
     let body = match serde_json::from_str::<Value>(&body) {
         Ok(mut json) => {
             mask(&mut json);
+            let configs = json.get_mut("configs").and_then(Value::as_array_mut);
+            if let Some(configs) = configs.filter(|_| errors_only) {
+                configs.retain(|config| config.pointer("/value/errors/0").is_some());
+                for config in configs {
+                    *config = config["value"].take();
+                }
+            }
             show(&json)
         }
         Err(_) => body,

@@ -155,7 +155,13 @@ fn add_groups(groups: &mut Vec<String>, more: Vec<String>) {
 /// Why a configuration with these findings is not accepted, in Connect's words. One without any is
 /// not accepted either when it asks for what this version cannot do.
 pub fn refusal(infos: &ConfigInfos) -> Option<Refusal> {
-    invalid(infos).or_else(|| aliases::refusal(infos))
+    invalid(infos).or_else(|| aliases::refusal(infos)).or_else(|| not_run(&infos.name))
+}
+
+/// A connector that this version validates only.
+fn not_run(class: &str) -> Option<Refusal> {
+    let why = plugins::connector(class)?.not_run()?;
+    Some(Refusal::new(400, format!("create a connector of class {class}: {why}")))
 }
 
 fn invalid(infos: &ConfigInfos) -> Option<Refusal> {

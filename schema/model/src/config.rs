@@ -78,7 +78,14 @@ pub enum Check {
     /// and returns the reasons, reported as `The 'key' value is invalid: reason`. A text that does
     /// not parse is only reported by this check.
     Field(fn(Option<&str>) -> Vec<String>),
+    /// One of those recommended, without regard to case, in Debezium's words.
+    Recommended,
+    /// As [`Check::Field`] for a value that has to fit those of other keys: it sees all that is given.
+    Fields(fn(Option<&str>, &Given<'_>) -> Vec<String>),
 }
+
+/// What the user gave, by key.
+pub type Given<'p> = BTreeMap<&'p str, &'p str>;
 
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
@@ -94,9 +101,67 @@ pub struct KeySpec {
     pub recommended: &'static [&'static str],
     /// The place REST shows when it is not the place in the group.
     pub order: Option<i32>,
+    /// Whether REST says that the key may be shown. It doesn't depend on other keys.
+    pub visible: bool,
+    /// An older name of the key before it, whose place it shares.
+    pub alias: Alias,
     /// False for a key that the original has and this connector has not got yet: any value but the
     /// default is refused by name, so that no setting is ignored in silence.
     pub supported: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Alias {
+    No,
+    Yes,
+    /// The same, and REST shows no value at all for it.
+    WithoutValue,
+}
+
+impl KeySpec {
+    /// See [`KeySpec::supported`].
+    pub const fn unsupported(self) -> Self {
+        Self { supported: false, ..self }
+    }
+
+    /// See [`KeySpec::alias`].
+    pub const fn alias(self, alias: Alias) -> Self {
+        Self { alias, ..self }
+    }
+
+    /// The same key as another connector has it.
+    pub const fn with_default(self, text: &'static str) -> Self {
+        Self { default: Default::Text(text), ..self }
+    }
+
+    /// See [`Check::Recommended`].
+    pub const fn with_one_of(self, recommended: &'static [&'static str]) -> Self {
+        Self { recommended, check: Check::Recommended, ..self }
+    }
+
+    pub const fn with_check(self, check: Check) -> Self {
+        Self { check, ..self }
+    }
+
+    pub const fn with_importance(self, importance: Importance) -> Self {
+        Self { importance, ..self }
+    }
+
+    pub const fn with_width(self, width: Width) -> Self {
+        Self { width, ..self }
+    }
+
+    pub const fn with_display(self, display: &'static str) -> Self {
+        Self { display, ..self }
+    }
+
+    pub const fn with_doc(self, doc: &'static str) -> Self {
+        Self { doc, ..self }
+    }
+
+    pub const fn with_dependents(self, dependents: &'static [&'static str]) -> Self {
+        Self { dependents, ..self }
+    }
 }
 
 /// A key that knows the Rust type of its value.
@@ -121,6 +186,8 @@ macro_rules! constructors {
                     dependents: &[],
                     recommended: &[],
                     order: None,
+                    visible: true,
+                    alias: Alias::No,
                     supported: true,
                 };
                 Key { spec, kind: PhantomData }
@@ -191,7 +258,7 @@ impl<T> Key<T> {
 
     /// See [`KeySpec::supported`].
     pub const fn unsupported(self) -> Self {
-        let spec = KeySpec { supported: false, ..self.spec };
+        let spec = self.spec.unsupported();
         self.with(spec)
     }
 
@@ -203,6 +270,18 @@ impl<T> Key<T> {
     /// See [`KeySpec::order`].
     pub const fn order(self, order: i32) -> Self {
         let spec = KeySpec { order: Some(order), ..self.spec };
+        self.with(spec)
+    }
+
+    /// See [`KeySpec::visible`].
+    pub const fn invisible(self) -> Self {
+        let spec = KeySpec { visible: false, ..self.spec };
+        self.with(spec)
+    }
+
+    /// See [`Check::Recommended`].
+    pub const fn one_of(self, recommended: &'static [&'static str]) -> Self {
+        let spec = self.spec.with_one_of(recommended);
         self.with(spec)
     }
 
@@ -324,6 +403,8 @@ pub struct ConfigInfos {
 pub struct ConfigInfo {
     /// `None` for a property that is passed on to a Kafka client which does not know it.
     pub definition: Option<KeyInfo>,
+    /// Shown as null when it has no name: see [`Alias::WithoutValue`].
+    #[serde(serialize_with = "unless_nameless")]
     pub value: ValueInfo,
 }
 
@@ -352,6 +433,10 @@ pub struct ValueInfo {
     pub recommended_values: Vec<String>,
     pub errors: Vec<String>,
     pub visible: bool,
+}
+
+fn unless_nameless<S: serde::Serializer>(value: &ValueInfo, out: S) -> Result<S::Ok, S::Error> {
+    Some(value).filter(|value| !value.name.is_empty()).serialize(out)
 }
 
 impl ConfigInfos {
@@ -388,14 +473,15 @@ impl ConfigDef {
         let props: BTreeMap<&str, &str> = props.into_iter().collect();
         let mut configs = Vec::new();
         for group in self.0 {
-            for (spec, order) in group.keys.iter().zip(1..) {
-                let (parsed, errors) = spec.evaluate(prefix, props.get(spec.name).copied());
+            for (spec, order) in group.placed() {
+                let (parsed, errors) = spec.evaluate(prefix, &props);
+                let nameless = spec.alias == Alias::WithoutValue && errors.is_empty();
                 let value = ValueInfo {
-                    name: spec.name.to_owned(),
+                    name: if nameless { String::new() } else { spec.name.to_owned() },
                     value: parsed.as_ref().and_then(Parsed::show),
                     recommended_values: owned(spec.recommended),
                     errors,
-                    visible: true,
+                    visible: spec.visible,
                 };
                 configs.push(ConfigInfo { definition: Some(group.info(spec, order)), value });
             }
@@ -418,7 +504,7 @@ impl ConfigDef {
     /// What the keys are, without values: `GET /connector-plugins/{plugin}/config`.
     pub fn keys(&self) -> Vec<KeyInfo> {
         let of = |group: &Group| -> Vec<KeyInfo> {
-            group.keys.iter().zip(1..).map(|(spec, order)| group.info(spec, order)).collect()
+            group.placed().map(|(spec, order)| group.info(spec, order)).collect()
         };
         self.0.iter().flat_map(of).collect()
     }
@@ -436,7 +522,7 @@ impl ConfigDef {
         let mut config = BTreeMap::new();
         let mut errors = Vec::new();
         for spec in self.0.iter().flat_map(|group| group.keys) {
-            let (parsed, wrong) = spec.evaluate("", props.get(spec.name).copied());
+            let (parsed, wrong) = spec.evaluate("", &props);
             errors.extend(wrong);
             config.extend(parsed.map(|parsed| (spec.name, parsed)));
         }
@@ -474,6 +560,14 @@ fn owned(texts: &[&str]) -> Vec<String> {
 }
 
 impl Group {
+    /// The keys with their places, counted from 1.
+    fn placed(&self) -> impl Iterator<Item = (&'static KeySpec, i32)> {
+        self.keys.iter().scan(0, |place, spec| {
+            *place += i32::from(spec.alias == Alias::No);
+            Some((*spec, *place))
+        })
+    }
+
     fn info(&self, spec: &KeySpec, place: i32) -> KeyInfo {
         KeyInfo {
             name: spec.name.to_owned(),
@@ -504,10 +598,18 @@ impl KeySpec {
     }
 
     /// Kafka checks the value even after it failed to parse, so one key can report two errors.
-    fn evaluate(&self, prefix: &str, given: Option<&str>) -> (Option<Parsed>, Vec<String>) {
+    fn evaluate(&self, prefix: &str, props: &Given<'_>) -> (Option<Parsed>, Vec<String>) {
+        let given = props.get(self.name).copied();
         let mut errors = Vec::new();
-        if let Check::Field(check) = self.check {
-            return self.evaluate_field(given, check);
+        match self.check {
+            Check::Field(check) => return self.evaluate_field(given, check),
+            Check::Recommended => {
+                return self.evaluate_field(given, |text| one_of(text, self.recommended));
+            }
+            Check::Fields(check) => {
+                return self.evaluate_field(given, |text| check(text, props));
+            }
+            _ => {}
         }
         let parsed = match (given, self.default) {
             (Some(text), _) => {
@@ -532,7 +634,7 @@ impl KeySpec {
     fn evaluate_field(
         &self,
         given: Option<&str>,
-        check: fn(Option<&str>) -> Vec<String>,
+        check: impl Fn(Option<&str>) -> Vec<String>,
     ) -> (Option<Parsed>, Vec<String>) {
         let text = given.or(match self.default {
             Default::Text(text) => Some(text),
@@ -544,13 +646,16 @@ impl KeySpec {
             .collect();
         let parsed = text.and_then(|text| match self.kind.parse(self.name, text) {
             Ok(parsed) => Some(parsed),
-            Err(error) if errors.is_empty() => {
+            // What is wrong with an alias is said under the key itself.
+            Err(error) if errors.is_empty() && self.alias == Alias::No => {
                 errors.push(error);
                 None
             }
             Err(_) => None,
         });
-        errors.extend(self.refusal(parsed.as_ref()).filter(|_| errors.is_empty()));
+        if errors.is_empty() && text.is_some() == parsed.is_some() {
+            errors.extend(self.refusal(parsed.as_ref()));
+        }
         // Debezium forgets a value that is wrong, so REST shows null.
         (parsed.filter(|_| errors.is_empty()), errors)
     }
@@ -591,6 +696,16 @@ impl KeySpec {
         };
         let shown = parsed.and_then(Parsed::show).unwrap_or_else(|| "null".to_owned());
         Some(invalid(&shown, self.name, &wrong))
+    }
+}
+
+/// Debezium's check of a key that has a few values.
+pub fn one_of(given: Option<&str>, allowed: &[&str]) -> Vec<String> {
+    match given.map(str::trim) {
+        Some(text) if !allowed.iter().any(|value| value.eq_ignore_ascii_case(text)) => {
+            vec![format!("Value must be one of {}", allowed.join(", "))]
+        }
+        _ => Vec::new(),
     }
 }
 

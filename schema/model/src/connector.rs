@@ -39,6 +39,12 @@ pub trait SourceConnector: Send + Sync + 'static {
 
     fn config(&self) -> &'static ConfigDef;
 
+    /// Why this version knows the connector's keys and does not run it; `None` when it does. Its
+    /// configurations can be validated then, and none can be created.
+    fn not_run(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What one key's check cannot see: keys that exclude each other, a database that refuses the
     /// login. Called when every key by itself is right. Adds errors to `infos`; an `Err` means the
     /// check itself could not run.

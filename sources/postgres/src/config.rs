@@ -4,7 +4,8 @@
 //! has no effect here yet is marked `unsupported`, so that setting it is refused by name.
 
 use model::config::{
-    Check::Field,
+    Alias,
+    Check::{Field, Fields},
     ConfigDef, Group,
     Importance::{High, Low, Medium},
     Key, Secret,
@@ -12,23 +13,25 @@ use model::config::{
 };
 use relational::{checks::*, config as common};
 
+use crate::checks::{metric_tags, replica_identities, slot_name, snapshot_mode};
+
 pub static CONFIG: ConfigDef = ConfigDef(&[
     Group {
         name: "CONNECTION",
         keys: &[
-            &common::DATABASE_HOSTNAME.spec,
-            &DATABASE_PORT.spec,
-            &common::DATABASE_USER.spec,
-            &common::DATABASE_PASSWORD.spec,
+            &common::DATABASE_HOSTNAME.spec.with_doc("Host name or address of the PostgreSQL server."),
+            &common::DATABASE_PORT.spec.with_doc("Port of the PostgreSQL server.").with_default("5432"),
+            &common::DATABASE_USER.spec.with_doc("Role to connect as. It needs REPLICATION and SELECT on the captured tables."),
+            &common::DATABASE_PASSWORD.spec.with_doc("Password of the role."),
             &DATABASE_DBNAME.spec,
-            &common::DATABASE_QUERY_TIMEOUT_MS.spec,
+            &common::DATABASE_QUERY_TIMEOUT_MS.spec.unsupported(),
         ],
     },
     Group {
         name: "CONNECTION_ADVANCED",
         keys: &[
-            &common::SKIP_MESSAGES_WITHOUT_CHANGE.spec,
-            &DATABASE_INITIAL_STATEMENTS.spec,
+            &common::SKIP_MESSAGES_WITHOUT_CHANGE.spec.with_doc("Leave out updates in which no captured column changed. Needs REPLICA IDENTITY FULL."),
+            &common::DATABASE_INITIAL_STATEMENTS.spec,
             &common::DATABASE_TCP_KEEP_ALIVE.spec,
         ],
     },
@@ -36,15 +39,15 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
         name: "CONNECTOR",
         keys: &[
             &common::TOPIC_PREFIX.spec,
-            &TOPIC_NAMING_STRATEGY.spec,
+            &common::TOPIC_NAMING_STRATEGY.spec.unsupported(),
             &common::TOMBSTONES_ON_DELETE.spec,
-            &common::BINARY_HANDLING_MODE.spec,
-            &common::SCHEMA_NAME_ADJUSTMENT_MODE.spec,
-            &common::FIELD_NAME_ADJUSTMENT_MODE.spec,
-            &common::EVENT_CONVERTING_FAILURE_HANDLING_MODE.spec,
-            &common::DECIMAL_HANDLING_MODE.spec,
-            &common::TIME_PRECISION_MODE.spec,
-            &common::INCLUDE_SCHEMA_COMMENTS.spec,
+            &common::BINARY_HANDLING_MODE.spec.unsupported(),
+            &common::SCHEMA_NAME_ADJUSTMENT_MODE.spec.unsupported(),
+            &common::FIELD_NAME_ADJUSTMENT_MODE.spec.unsupported(),
+            &common::EVENT_CONVERTING_FAILURE_HANDLING_MODE.spec.unsupported(),
+            &common::DECIMAL_HANDLING_MODE.spec.unsupported(),
+            &common::TIME_PRECISION_MODE.spec.unsupported(),
+            &common::INCLUDE_SCHEMA_COMMENTS.spec.unsupported(),
             &HSTORE_HANDLING_MODE.spec,
             &INTERVAL_HANDLING_MODE.spec,
             &MESSAGE_PREFIX_INCLUDE_LIST.spec,
@@ -59,96 +62,100 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
     Group {
         name: "CONNECTOR_ADVANCED",
         keys: &[
-            &common::PROVIDE_TRANSACTION_METADATA.spec,
-            &common::CONVERTERS.spec,
-            &common::POST_PROCESSORS.spec,
-            &common::INCREMENTAL_SNAPSHOT_ALLOW_SCHEMA_CHANGES.spec,
-            &common::SIGNAL_DATA_COLLECTION.spec,
-            &common::SIGNAL_ENABLED_CHANNELS.spec,
-            &common::NOTIFICATION_ENABLED_CHANNELS.spec,
-            &common::NOTIFICATION_SINK_TOPIC_NAME.spec,
-            &common::NOTIFICATION_HTTP_URL.spec,
-            &common::NOTIFICATION_HTTP_TIMEOUT_MS.spec,
-            &common::NOTIFICATION_HTTP_RETRIES.spec,
-            &common::NOTIFICATION_HTTP_ALLOW_PRIVATE_NETWORKS.spec,
-            &common::TRANSACTION_METADATA_FACTORY.spec,
+            &common::PROVIDE_TRANSACTION_METADATA.spec.unsupported(),
+            &common::CONVERTERS.spec.unsupported(),
+            &common::POST_PROCESSORS.spec.unsupported(),
+            &common::INCREMENTAL_SNAPSHOT_ALLOW_SCHEMA_CHANGES.spec.unsupported(),
+            &common::SIGNAL_DATA_COLLECTION.spec.unsupported(),
+            &common::SIGNAL_ENABLED_CHANNELS.spec.unsupported(),
+            &common::NOTIFICATION_ENABLED_CHANNELS.spec.unsupported(),
+            &common::NOTIFICATION_SINK_TOPIC_NAME.spec.unsupported(),
+            &common::NOTIFICATION_HTTP_URL.spec.unsupported(),
+            &common::NOTIFICATION_HTTP_TIMEOUT_MS.spec.unsupported(),
+            &common::NOTIFICATION_HTTP_RETRIES.spec.unsupported(),
+            &common::NOTIFICATION_HTTP_ALLOW_PRIVATE_NETWORKS.spec.unsupported(),
+            &common::TRANSACTION_METADATA_FACTORY.spec.unsupported(),
             &common::MESSAGE_KEY_COLUMNS.spec,
-            &common::COLUMN_MASK_HASH_WITH_SALT.spec,
-            &common::COLUMN_MASK_WITH_D_CHARS.spec,
-            &common::COLUMN_TRUNCATE_TO_D_CHARS.spec,
-            &common::COLUMN_PROPAGATE_SOURCE_TYPE.spec,
-            &common::DATATYPE_PROPAGATE_SOURCE_TYPE.spec,
-            &common::MEMORY_MANAGEMENT_SCHEMAS_CLASS.spec,
-            &common::MEMORY_MANAGEMENT_TABLES_CLASS.spec,
+            &common::COLUMN_MASK_HASH_WITH_SALT.spec.unsupported(),
+            &common::COLUMN_MASK_WITH_D_CHARS.spec.unsupported(),
+            &common::COLUMN_TRUNCATE_TO_D_CHARS.spec.unsupported(),
+            &common::COLUMN_PROPAGATE_SOURCE_TYPE.spec.unsupported(),
+            &common::DATATYPE_PROPAGATE_SOURCE_TYPE.spec.unsupported(),
+            &common::MEMORY_MANAGEMENT_SCHEMAS_CLASS.spec.unsupported(),
+            &common::MEMORY_MANAGEMENT_TABLES_CLASS.spec.unsupported(),
             &SCHEMA_REFRESH_MODE.spec,
             &INCLUDE_UNKNOWN_DATATYPES.spec,
-            &SOURCEINFO_STRUCT_MAKER.spec,
+            &common::SOURCEINFO_STRUCT_MAKER.spec.with_default("io.debezium.connector.postgresql.PostgresSourceInfoStructMaker").unsupported(),
         ],
     },
     Group {
         name: "CONNECTOR_SNAPSHOT",
         keys: &[
             &common::SNAPSHOT_DELAY_MS.spec,
-            &SNAPSHOT_FETCH_SIZE.spec,
+            &common::SNAPSHOT_FETCH_SIZE.spec.with_doc(
+                "Rows per fetch of a snapshot. Snapshots stream by COPY, so it has no effect here.",
+            ),
             &common::SNAPSHOT_INCLUDE_COLLECTION_LIST.spec,
-            &common::SNAPSHOT_MODE_CUSTOM_NAME.spec,
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_DATA.spec,
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_SCHEMA.spec,
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_START_STREAM.spec,
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_SCHEMA_ERROR.spec,
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_DATA_ERROR.spec,
+            &common::SNAPSHOT_MODE_CUSTOM_NAME.spec.unsupported(),
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_DATA.spec.unsupported(),
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_SCHEMA.spec.unsupported(),
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_START_STREAM.spec.unsupported(),
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_SCHEMA_ERROR.spec.unsupported(),
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_DATA_ERROR.spec.unsupported(),
             &common::SNAPSHOT_MAX_THREADS.spec,
-            &common::SNAPSHOT_MAX_THREADS_MULTIPLIER.spec,
-            &common::LEGACY_SNAPSHOT_MAX_THREADS.spec,
-            &common::INTERNAL_LEGACY_SNAPSHOT_MAX_THREADS.spec,
+            &common::SNAPSHOT_MAX_THREADS_MULTIPLIER.spec.unsupported(),
+            &common::LEGACY_SNAPSHOT_MAX_THREADS.spec.unsupported(),
+            &common::INTERNAL_LEGACY_SNAPSHOT_MAX_THREADS.spec.alias(Alias::Yes).with_check(Field(|_| Vec::new())).unsupported(),
             &common::STREAMING_DELAY_MS.spec,
-            &common::QUERY_FETCH_SIZE.spec,
-            &common::INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY.spec,
-            &common::SNAPSHOT_LOCK_TIMEOUT_MS.spec,
-            &common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES.spec,
-            &common::INTERNAL_SNAPSHOT_SCAN_ALL_COLUMNS_FORCE.spec,
-            &common::SNAPSHOT_TABLES_ORDER_BY_ROW_COUNT.spec,
-            &SNAPSHOT_MODE.spec,
+            &common::QUERY_FETCH_SIZE.spec.unsupported(),
+            &common::INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY.spec.unsupported(),
+            &common::SNAPSHOT_LOCK_TIMEOUT_MS.spec.unsupported(),
+            &common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES.spec.unsupported(),
+            &common::INTERNAL_SNAPSHOT_SCAN_ALL_COLUMNS_FORCE.spec.unsupported(),
+            &common::SNAPSHOT_TABLES_ORDER_BY_ROW_COUNT.spec.unsupported(),
+            &common::SNAPSHOT_MODE.spec.with_check(Field(snapshot_mode)).with_doc(
+                "When a snapshot is taken: always, initial, initial_only, no_data or when_needed.",
+            ),
             &SNAPSHOT_ISOLATION_MODE.spec,
-            &SNAPSHOT_QUERY_MODE.spec,
-            &SNAPSHOT_QUERY_MODE_CUSTOM_NAME.spec,
-            &SNAPSHOT_LOCKING_MODE.spec,
+            &common::SNAPSHOT_QUERY_MODE.spec.unsupported(),
+            &common::SNAPSHOT_QUERY_MODE_CUSTOM_NAME.spec.unsupported(),
+            &common::SNAPSHOT_LOCKING_MODE.spec.with_default("none").with_one_of(&["shared", "custom", "none"]).with_doc("Locks that a snapshot takes: none or shared.").unsupported(),
             &SNAPSHOT_LOCKING_MODE_CUSTOM_NAME.spec,
-            &common::INCREMENTAL_SNAPSHOT_CHUNK_SIZE.spec,
+            &common::INCREMENTAL_SNAPSHOT_CHUNK_SIZE.spec.unsupported(),
         ],
     },
     Group {
         name: "ADVANCED",
         keys: &[
-            &common::RETRIABLE_RESTART_CONNECTOR_WAIT_MS.spec,
+            &common::RETRIABLE_RESTART_CONNECTOR_WAIT_MS.spec.unsupported(),
             &common::MAX_QUEUE_SIZE.spec,
             &common::MAX_BATCH_SIZE.spec,
             &common::POLL_INTERVAL_MS.spec,
             &common::MAX_QUEUE_SIZE_IN_BYTES.spec,
-            &common::EVENT_PROCESSING_FAILURE_HANDLING_MODE.spec,
-            &common::ERRORS_MAX_RETRIES.spec,
-            &common::INTERNAL_LOG_POSITION_CHECK_ENABLE.spec,
-            &common::INTERNAL_ADVANCED_METRICS_ENABLE.spec,
+            &common::EVENT_PROCESSING_FAILURE_HANDLING_MODE.spec.unsupported(),
+            &common::ERRORS_MAX_RETRIES.spec.unsupported(),
+            &common::INTERNAL_LOG_POSITION_CHECK_ENABLE.spec.unsupported(),
+            &common::INTERNAL_ADVANCED_METRICS_ENABLE.spec.unsupported(),
             &common::CONNECTION_VALIDATION_TIMEOUT_MS.spec,
-            &common::EXECUTOR_SHUTDOWN_TIMEOUT_MS.spec,
-            &common::OPENLINEAGE_INTEGRATION_ENABLED.spec,
-            &common::OPENLINEAGE_INTEGRATION_CONFIG_FILE_PATH.spec,
-            &common::OPENLINEAGE_INTEGRATION_JOB_NAMESPACE.spec,
-            &common::OPENLINEAGE_INTEGRATION_JOB_DESCRIPTION.spec,
-            &common::OPENLINEAGE_INTEGRATION_JOB_TAGS.spec,
-            &common::OPENLINEAGE_INTEGRATION_JOB_OWNERS.spec,
-            &common::OPENLINEAGE_INTEGRATION_DATASET_KAFKA_BOOTSTRAP_SERVERS.spec,
+            &common::EXECUTOR_SHUTDOWN_TIMEOUT_MS.spec.unsupported(),
+            &common::OPENLINEAGE_INTEGRATION_ENABLED.spec.unsupported(),
+            &common::OPENLINEAGE_INTEGRATION_CONFIG_FILE_PATH.spec.unsupported(),
+            &common::OPENLINEAGE_INTEGRATION_JOB_NAMESPACE.spec.unsupported(),
+            &common::OPENLINEAGE_INTEGRATION_JOB_DESCRIPTION.spec.unsupported(),
+            &common::OPENLINEAGE_INTEGRATION_JOB_TAGS.spec.unsupported(),
+            &common::OPENLINEAGE_INTEGRATION_JOB_OWNERS.spec.unsupported(),
+            &common::OPENLINEAGE_INTEGRATION_DATASET_KAFKA_BOOTSTRAP_SERVERS.spec.unsupported(),
             &common::EXTENDED_HEADERS_ENABLED.spec,
-            &common::GUARDRAIL_COLLECTIONS_MAX.spec,
-            &common::GUARDRAIL_COLLECTIONS_LIMIT_ACTION.spec,
-            &common::CUSTOM_SANITIZE_PATTERN.spec,
-            &common::SIGNAL_EMIT_FAILURE_MAX_RETRIES.spec,
-            &common::SIGNAL_EMIT_FAILURE_BACKOFF_MS.spec,
-            &common::STATISTICS_METRICS_ENABLED.spec,
-            &common::INTERNAL_OFFSET_ACTIVITY_MONITOR_INTERVAL_MS.spec,
-            &common::CUSTOM_METRIC_TAGS.spec,
-            &common::INTERNAL_SIGNAL_SYNCHRONOUS_BATCH_SIZE.spec,
-            &common::INTERNAL_SIGNAL_PROCESSOR_SEMAPHORE_WAIT_MS.spec,
+            &common::GUARDRAIL_COLLECTIONS_MAX.spec.unsupported(),
+            &common::GUARDRAIL_COLLECTIONS_LIMIT_ACTION.spec.unsupported(),
+            &common::CUSTOM_SANITIZE_PATTERN.spec.unsupported(),
+            &common::SIGNAL_EMIT_FAILURE_MAX_RETRIES.spec.unsupported(),
+            &common::SIGNAL_EMIT_FAILURE_BACKOFF_MS.spec.unsupported(),
+            &common::STATISTICS_METRICS_ENABLED.spec.unsupported(),
+            &common::INTERNAL_OFFSET_ACTIVITY_MONITOR_INTERVAL_MS.spec.unsupported(),
+            &common::CUSTOM_METRIC_TAGS.spec.with_check(Field(metric_tags)).unsupported(),
+            &common::INTERNAL_SIGNAL_SYNCHRONOUS_BATCH_SIZE.spec.unsupported(),
+            &common::INTERNAL_SIGNAL_PROCESSOR_SEMAPHORE_WAIT_MS.spec.unsupported(),
         ],
     },
     Group {
@@ -156,22 +163,22 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
         keys: &[
             &common::HEARTBEAT_INTERVAL_MS.spec,
             &common::HEARTBEAT_TOPICS_PREFIX.spec,
-            &common::SIGNAL_POLL_INTERVAL_MS.spec,
-            &common::HEARTBEAT_ACTION_QUERY.spec,
+            &common::SIGNAL_POLL_INTERVAL_MS.spec.unsupported(),
+            &common::HEARTBEAT_ACTION_QUERY.spec.unsupported(),
         ],
     },
     Group {
         name: "FILTERS",
         keys: &[
-            &common::TABLE_INCLUDE_LIST.spec,
+            &common::TABLE_INCLUDE_LIST.spec.with_doc("Regular expressions of the tables to capture, as schema.table."),
             &common::TABLE_EXCLUDE_LIST.spec,
             &common::TABLE_IGNORE_BUILTIN.spec,
-            &common::COLUMN_EXCLUDE_LIST.spec,
+            &common::COLUMN_EXCLUDE_LIST.spec.with_doc("Regular expressions of the columns to leave out, as schema.table.column."),
             &common::COLUMN_INCLUDE_LIST.spec,
             &SCHEMA_INCLUDE_LIST.spec,
             &SCHEMA_EXCLUDE_LIST.spec,
-            &common::DATABASE_INCLUDE_LIST.spec,
-            &common::DATABASE_EXCLUDE_LIST.spec,
+            &common::DATABASE_INCLUDE_LIST.spec.with_doc("Databases to capture; a PostgreSQL connector reads database.dbname only.").unsupported(),
+            &common::DATABASE_EXCLUDE_LIST.spec.with_doc("Databases not to capture; a PostgreSQL connector reads database.dbname only.").unsupported(),
         ],
     },
     Group {
@@ -206,13 +213,6 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
     },
 ]);
 
-pub static DATABASE_PORT: Key<i32> = Key::int("database.port")
-    .default("5432")
-    .importance(High)
-    .width(Short)
-    .display("Port")
-    .doc("Port of the PostgreSQL server.")
-    .check(Field(port));
 pub static DATABASE_DBNAME: Key<String> = Key::string("database.dbname")
     .default_null()
     .importance(High)
@@ -220,139 +220,90 @@ pub static DATABASE_DBNAME: Key<String> = Key::string("database.dbname")
     .display("Database")
     .doc("Database to capture from; a connector reads one database.")
     .check(Field(required));
-pub static DATABASE_INITIAL_STATEMENTS: Key<String> = Key::string("database.initial.statements").default_null().importance(Low).width(Long).display("Initial statements").doc("SQL to run on each new SQL connection, separated by semicolons; two semicolons stand for one.");
-pub static TOPIC_NAMING_STRATEGY: Key<String> = Key::class("topic.naming.strategy")
-    .default("io.debezium.schema.SchemaTopicNamingStrategy")
-    .importance(Medium)
-    .width(Mid)
-    .display("Topic naming strategy class")
-    .doc("Class that names the topics.")
-    .unsupported();
 pub static HSTORE_HANDLING_MODE: Key<String> = Key::string("hstore.handling.mode")
     .default("json")
     .importance(Low)
     .width(Mid)
     .display("HStore Handling")
     .doc("Form of hstore columns: json or map.")
-    .unsupported();
+    .unsupported()
+    .one_of(&["json", "map"]);
 pub static INTERVAL_HANDLING_MODE: Key<String> = Key::string("interval.handling.mode")
     .default("numeric")
     .importance(Low)
     .width(Mid)
     .display("Interval Handling")
     .doc("Form of interval columns: numeric (microseconds) or string (ISO 8601).")
-    .unsupported();
+    .unsupported()
+    .one_of(&["string", "numeric"]);
 pub static MESSAGE_PREFIX_INCLUDE_LIST: Key<Vec<String>> = Key::list("message.prefix.include.list")
     .default_null()
     .importance(Medium)
     .width(Long)
     .display("Include Logical Decoding Message Prefixes")
     .doc("Regular expressions of the prefixes of logical messages to send.")
-    .unsupported();
+    .unsupported()
+    .check(Field(regexes));
 pub static MESSAGE_PREFIX_EXCLUDE_LIST: Key<Vec<String>> = Key::list("message.prefix.exclude.list")
     .default_null()
     .importance(Medium)
     .width(Long)
     .display("Exclude Logical Decoding Message Prefixes")
     .doc("Regular expressions of the prefixes of logical messages to leave out.")
-    .unsupported();
-pub static PUBLISH_VIA_PARTITION_ROOT: Key<bool> = Key::boolean("publish.via.partition.root").default("false").importance(Medium).width(Short).display("Publish via partition root").doc("Create the publication so that changes of partitions come under the name of the root table.").check(Field(boolean));
+    .unsupported()
+    .check(Fields(|given, all| exclude_list(given, all, "message.prefix.include.list")));
+pub static PUBLISH_VIA_PARTITION_ROOT: Key<bool> = Key::boolean("publish.via.partition.root").default("false").importance(Medium).width(Short).display("Publish via partition root").doc("Create the publication so that changes of partitions come under the name of the root table.")
+    .check(Field(boolean_twice));
 pub static LSN_FLUSH_MODE: Key<String> = Key::string("lsn.flush.mode")
     .default_null()
     .importance(Low)
     .width(Short)
     .display("LSN flush mode")
     .doc("Who moves the slot on: connector, manual or connector_and_driver.")
-    .unsupported();
+    .unsupported()
+    .one_of(&["connector_and_driver", "connector", "manual"]);
 pub static FLUSH_LSN_SOURCE: Key<bool> = Key::boolean("flush.lsn.source")
     .default("true")
     .importance(Low)
     .width(Short)
     .display("Boolean to determine if Debezium should flush LSN in the source database")
     .doc("Whether the connector moves the slot on. Deprecated: see lsn.flush.mode.")
-    .check(Field(boolean))
-    .unsupported();
+    .unsupported()
+    .check(Field(boolean_twice));
 pub static SCHEMA_REFRESH_MODE: Key<String> = Key::string("schema.refresh.mode")
     .default("columns_diff")
     .importance(Medium)
     .width(Short)
     .display("Schema refresh mode")
     .doc("When the definition of a table is read again.")
-    .unsupported();
+    .unsupported()
+    .one_of(&["columns_diff", "columns_diff_exclude_unchanged_toast"]);
 pub static INCLUDE_UNKNOWN_DATATYPES: Key<bool> = Key::boolean("include.unknown.datatypes")
     .default("false")
     .importance(Medium)
     .width(Short)
     .display("Include unknown datatypes")
     .doc("Send columns of types without a mapping as bytes instead of leaving them out.")
-    .check(Field(boolean))
-    .unsupported();
-pub static SOURCEINFO_STRUCT_MAKER: Key<String> = Key::class("sourceinfo.struct.maker")
-    .default("io.debezium.connector.postgresql.PostgresSourceInfoStructMaker")
-    .importance(Low)
-    .width(Mid)
-    .display("Source info struct maker class")
-    .doc("Class that makes the source block.")
-    .unsupported();
-pub static SNAPSHOT_FETCH_SIZE: Key<i32> = Key::int("snapshot.fetch.size")
-    .default_null()
-    .importance(Medium)
-    .width(Mid)
-    .display("Snapshot fetch size")
-    .doc("Rows per fetch of a snapshot. Snapshots stream by COPY, so it has no effect here.")
-    .check(Field(positive_or_null));
-pub static SNAPSHOT_MODE: Key<String> = Key::string("snapshot.mode")
-    .default("initial")
-    .order(20)
-    .importance(Medium)
-    .width(Short)
-    .display("Snapshot mode")
-    .doc("When a snapshot is taken: always, initial, initial_only, no_data or when_needed.")
-    .check(Field(snapshot_mode));
+    .unsupported()
+    .check(Field(boolean));
 pub static SNAPSHOT_ISOLATION_MODE: Key<String> = Key::string("snapshot.isolation.mode")
     .default("serializable")
-    .order(21)
     .importance(Low)
     .width(Short)
     .display("Snapshot isolation mode")
     .doc("Isolation of the snapshot transaction when the slot already exists.")
-    .check(Field(|given| {
-        one_of(given, &["serializable", "repeatable_read", "read_committed", "read_uncommitted"])
-    }));
-pub static SNAPSHOT_QUERY_MODE: Key<String> = Key::string("snapshot.query.mode")
-    .default("select_all")
-    .order(22)
-    .importance(Low)
-    .width(Short)
-    .display("Snapshot query mode")
-    .doc("How snapshot queries are made.")
-    .unsupported();
-pub static SNAPSHOT_QUERY_MODE_CUSTOM_NAME: Key<String> =
-    Key::string("snapshot.query.mode.custom.name")
-        .default_null()
-        .order(23)
-        .importance(Medium)
-        .width(Mid)
-        .display("Snapshot Query Mode Custom Name")
-        .doc("Name of a custom snapshot query.")
-        .unsupported();
-pub static SNAPSHOT_LOCKING_MODE: Key<String> = Key::string("snapshot.locking.mode")
-    .default("none")
-    .order(24)
-    .importance(Low)
-    .width(Short)
-    .display("Snapshot locking mode")
-    .doc("Locks that a snapshot takes: none or shared.")
-    .unsupported();
+    .one_of(&["read_uncommitted", "repeatable_read", "read_committed", "serializable"]);
 pub static SNAPSHOT_LOCKING_MODE_CUSTOM_NAME: Key<String> =
     Key::string("snapshot.locking.mode.custom.name")
         .default_null()
-        .order(25)
         .importance(Medium)
         .width(Mid)
         .display("Snapshot Locking Mode Custom Name")
         .doc("Name of a custom snapshot lock.")
-        .unsupported();
+        .unsupported()
+        .check(Fields(|given, all| {
+            custom_name("snapshot.locking.mode.custom.name", given, all, "snapshot.locking.mode")
+        }));
 pub static SCHEMA_INCLUDE_LIST: Key<Vec<String>> = Key::list("schema.include.list")
     .default_null()
     .importance(High)
@@ -367,16 +318,15 @@ pub static SCHEMA_EXCLUDE_LIST: Key<Vec<String>> = Key::list("schema.exclude.lis
     .width(Long)
     .display("Exclude Schemas")
     .doc("Regular expressions of the schemas not to capture.")
-    .check(Field(regexes));
+    .invisible()
+    .check(Fields(|given, all| exclude_list(given, all, "schema.include.list")));
 pub static DATABASE_SSLMODE: Key<String> = Key::string("database.sslmode")
     .default("prefer")
     .importance(Medium)
     .width(Mid)
     .display("SSL mode")
     .doc("TLS: disable, allow, prefer, require, verify-ca or verify-full.")
-    .check(Field(|given| {
-        one_of(given, &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
-    }));
+    .one_of(&["allow", "prefer", "disable", "verify-ca", "require", "verify-full"]);
 pub static DATABASE_SSLCERT: Key<String> = Key::string("database.sslcert")
     .default_null()
     .importance(Medium)
@@ -414,7 +364,7 @@ pub static PLUGIN_NAME: Key<String> = Key::string("plugin.name")
     .width(Mid)
     .display("Plugin")
     .doc("Logical decoding plug-in; only pgoutput, which every server has, is supported.")
-    .check(Field(plugin_name));
+    .one_of(&["decoderbufs", "pgoutput"]);
 pub static SLOT_NAME: Key<String> = Key::string("slot.name")
     .default("debezium")
     .importance(Medium)
@@ -434,7 +384,7 @@ pub static PUBLICATION_AUTOCREATE_MODE: Key<String> = Key::string("publication.a
     .width(Mid)
     .display("Publication Auto Create Mode")
     .doc("Whether the publication is created: disabled, all_tables, filtered or no_tables.")
-    .check(Field(|given| one_of(given, &["disabled", "all_tables", "filtered", "no_tables"])));
+    .one_of(&["no_tables", "filtered", "disabled", "all_tables"]);
 pub static REPLICA_IDENTITY_AUTOSET_VALUES: Key<String> =
     Key::string("replica.identity.autoset.values")
         .default_null()
@@ -442,7 +392,8 @@ pub static REPLICA_IDENTITY_AUTOSET_VALUES: Key<String> =
         .width(Long)
         .display("Replica Identity Auto Set Values")
         .doc("Replica identities to set at start.")
-        .unsupported();
+        .unsupported()
+        .check(Field(replica_identities));
 pub static SLOT_DROP_ON_STOP: Key<bool> = Key::boolean("slot.drop.on.stop")
     .default("false")
     .importance(Medium)
@@ -467,13 +418,13 @@ pub static SLOT_MAX_RETRIES: Key<i32> = Key::int("slot.max.retries")
     .importance(Low)
     .display("Retry count")
     .doc("Retries when the slot is in use.")
-    .check(Field(non_negative));
+    .check(Field(integer_twice));
 pub static SLOT_RETRY_DELAY_MS: Key<i64> = Key::long("slot.retry.delay.ms")
     .default("10000")
     .importance(Low)
     .display("Retry delay")
     .doc("Wait between retries when the slot is in use.")
-    .check(Field(non_negative));
+    .check(Field(small_long));
 pub static STATUS_UPDATE_INTERVAL_MS: Key<i32> = Key::int("status.update.interval.ms")
     .default("10000")
     .importance(Medium)
@@ -487,20 +438,21 @@ pub static LSN_FLUSH_TIMEOUT_MS: Key<i64> = Key::long("lsn.flush.timeout.ms")
     .width(Short)
     .display("LSN flush timeout (ms)")
     .doc("Time limit of moving the slot on.")
-    .check(Field(integer))
-    .unsupported();
+    .unsupported()
+    .check(Field(positive_small_long));
 pub static LSN_FLUSH_TIMEOUT_ACTION: Key<String> = Key::string("lsn.flush.timeout.action")
     .default("fail")
     .importance(Medium)
     .width(Mid)
     .display("LSN flush timeout action")
     .doc("What happens when moving the slot on takes too long.")
-    .unsupported();
+    .unsupported()
+    .one_of(&["fail", "warn", "ignore"]);
 pub static XMIN_FETCH_INTERVAL_MS: Key<i64> = Key::long("xmin.fetch.interval.ms")
     .default("0")
     .importance(Medium)
     .width(Short)
     .display("Xmin fetch interval (ms)")
     .doc("How often the xmin of the slot is read; 0 turns it off.")
-    .check(Field(integer))
-    .unsupported();
+    .unsupported()
+    .check(Field(non_negative_long));

@@ -60,26 +60,13 @@ impl SourceConnector for Connector {
     }
 }
 
-/// Keys that exclude each other, and keys that have no effect in this version.
+/// Values and keys that this version does not have and that no check of a single key sees.
 fn check_keys(config: &Config, infos: &mut ConfigInfos) {
-    let pairs = [
-        (&common::TABLE_INCLUDE_LIST, &common::TABLE_EXCLUDE_LIST),
-        (&common::COLUMN_INCLUDE_LIST, &common::COLUMN_EXCLUDE_LIST),
-        (&config::SCHEMA_INCLUDE_LIST, &config::SCHEMA_EXCLUDE_LIST),
-    ];
-    for (include, exclude) in pairs {
-        if config.find(include).is_some() && config.find(exclude).is_some() {
-            let (include, exclude) = (include.spec.name, exclude.spec.name);
-            infos.error(
-                exclude,
-                format!("The '{exclude}' value is invalid: \"{include}\" is already specified"),
-            );
-        }
-    }
-    if config.get(&common::MAX_QUEUE_SIZE) <= config.get(&common::MAX_BATCH_SIZE) {
+    if !config.get(&config::PLUGIN_NAME).eq_ignore_ascii_case("pgoutput") {
         infos.error(
-            common::MAX_QUEUE_SIZE.spec.name,
-            "The 'max.queue.size' value is invalid: Must be larger than the maximum batch size",
+            config::PLUGIN_NAME.spec.name,
+            "The 'plugin.name' value is invalid: decoderbufs (which is the default) is not \
+             supported; set plugin.name=pgoutput, which every server has",
         );
     }
     for (name, value) in config.props() {
@@ -146,7 +133,7 @@ async fn try_database(config: &Config) -> Result<()> {
     };
     let session = Session::connect(&settings, &[]).await?;
     let server = catalog::server(&session).await?;
-    if config.get(&config::SNAPSHOT_MODE).eq_ignore_ascii_case("initial_only") {
+    if config.get(&common::SNAPSHOT_MODE).eq_ignore_ascii_case("initial_only") {
         return Ok(());
     }
     if server.wal_level != "logical" {

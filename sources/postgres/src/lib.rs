@@ -3,6 +3,7 @@
 
 mod catalog;
 mod cells;
+mod checks;
 pub mod config;
 mod connector;
 mod defaults;

@@ -75,6 +75,13 @@ impl Options {
         let invalid = |error: String| Error::fatal(format!("read the configuration: {error}"));
         let list = |key: &model::config::Key<Vec<String>>| config.prop(key.spec.name);
         let filter = |include, exclude| Filter::new(list(include), list(exclude)).map_err(invalid);
+        let plugin = config.get(&config::PLUGIN_NAME);
+        if !plugin.eq_ignore_ascii_case("pgoutput") {
+            return Err(invalid(format!(
+                "plugin.name {plugin} is not supported; set plugin.name=pgoutput, which every \
+                 server has"
+            )));
+        }
         let prefix: Arc<str> = config.get(&common::TOPIC_PREFIX).into();
         let delimiter = config.prop("topic.delimiter").unwrap_or(".").to_owned();
         let placeholder: Arc<str> = config.get(&common::UNAVAILABLE_VALUE_PLACEHOLDER).into();
@@ -98,13 +105,13 @@ impl Options {
         let heartbeat_prefix = config
             .prop("topic.heartbeat.prefix")
             .map_or_else(|| config.get(&common::HEARTBEAT_TOPICS_PREFIX), str::to_owned);
-        let mode = config.get(&config::SNAPSHOT_MODE);
+        let mode = config.get(&common::SNAPSHOT_MODE);
         let millis = |value: i64| Duration::from_millis(value.unsigned_abs());
         let queue_bytes = config.get(&common::MAX_QUEUE_SIZE_IN_BYTES);
         Ok(Self {
             database: settings(config),
             dbname: dbname.into(),
-            initial_statements: statements(config.find(&config::DATABASE_INITIAL_STATEMENTS)),
+            initial_statements: statements(config.find(&common::DATABASE_INITIAL_STATEMENTS)),
             capture,
             emitter: Emitter {
                 tombstones: config.get(&common::TOMBSTONES_ON_DELETE),
@@ -197,7 +204,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
     let timeout = config.get(&common::CONNECTION_VALIDATION_TIMEOUT_MS);
     Settings {
         host: config.get(&common::DATABASE_HOSTNAME),
-        port: u16::try_from(config.get(&config::DATABASE_PORT)).unwrap_or_default(),
+        port: u16::try_from(config.get(&common::DATABASE_PORT)).unwrap_or_default(),
         user: config.get(&common::DATABASE_USER),
         password: config.find(&common::DATABASE_PASSWORD),
         dbname: config.get(&config::DATABASE_DBNAME),

@@ -5,6 +5,8 @@
 
 use fancy_regex::Regex;
 
+use crate::java;
+
 /// A parsed list of regular expressions.
 #[derive(Debug)]
 pub struct Patterns(Vec<Regex>);
@@ -21,6 +23,18 @@ impl Patterns {
         // An expression that gives up (too much backtracking) does not match.
         self.0.iter().any(|regex| regex.is_match(text).unwrap_or(false))
     }
+}
+
+/// Looks at a list of expressions as Debezium does before it uses them.
+///
+/// # Errors
+///
+/// What is wrong with the first that is not right, in Java's words where it would say it too.
+pub(crate) fn check(list: &str) -> Result<(), String> {
+    split(list).try_for_each(|pattern| match java::regex_error(&pattern) {
+        Some(error) => Err(error),
+        None => compile(&pattern).map(|_| ()),
+    })
 }
 
 /// One expression that matches whole texts without regard to case.

@@ -10,6 +10,7 @@ pub mod config;
 pub mod emitter;
 pub mod filters;
 pub mod heartbeat;
+mod java;
 pub mod keys;
 pub mod names;
 pub mod semantic;
