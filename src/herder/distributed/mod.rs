@@ -30,7 +30,7 @@ use crate::{
     group::{self, Owners, Version},
     metrics::Metrics,
     plugins::Plugin,
-    runtime::{State, Tasks, Transport},
+    runtime::{State, Tasks, Threads, Transport},
     storage::{ConfigStore, OffsetTopic, RestartRequest, Snapshot, Status, StatusStore},
 };
 
@@ -106,12 +106,13 @@ pub struct Parts {
     pub transport: Arc<dyn Transport>,
     pub loggers: Arc<Loggers>,
     pub metrics: Arc<Metrics>,
+    pub threads: Threads,
 }
 
 impl Distributed {
     /// Opens the three topics, and begins to take part in the group.
     pub async fn start(parts: Parts) -> Result<Self> {
-        let Parts { worker, group, worker_id, url, transport, loggers, metrics } = parts;
+        let Parts { worker, group, worker_id, url, transport, loggers, metrics, threads } = parts;
         let member = group::Member::new(driver::settings(&worker, &group)?);
         // Whom the brokers do not let in is told so now, and in few words: the clients of the topics
         // would try for long. Brokers that are away may come.
@@ -123,7 +124,8 @@ impl Distributed {
         let (configs, changes) = ConfigStore::open(&worker.props).await?;
         let statuses = StatusStore::open(&worker.props).await?;
         let offsets = Arc::new(OffsetTopic::open(&worker.props).await?);
-        let tasks = Tasks { transport, offsets, worker: Arc::new(worker.props.clone()), metrics };
+        let worker_props = Arc::new(worker.props.clone());
+        let tasks = Tasks { transport, offsets, worker: worker_props, metrics, threads };
         let (standing, _) = watch::channel(Standing {
             generation: -1,
             leads: false,
@@ -277,7 +279,7 @@ impl Herder for Distributed {
 
     async fn validate(&self, config: &RawConfig) -> Answer<ConfigInfos> {
         let shared = &self.shared;
-        validate::validate(&shared.worker, &*shared.tasks.transport, config).await
+        validate::validate(&shared.worker, &shared.tasks, config).await
     }
 
     async fn put(

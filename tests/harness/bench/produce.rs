@@ -29,7 +29,7 @@ use model::{
 };
 use riverrun::{
     metrics::Metrics,
-    runtime::{OffsetStore, Spawn, Tasks, transport},
+    runtime::{OffsetStore, Spawn, Tasks, Threads, transport},
 };
 use tokio::sync::mpsc;
 
@@ -264,7 +264,9 @@ async fn main() {
         (key.to_owned(), value.to_owned())
     }));
     let offsets = Arc::new(Memory::default());
+    let (_runtime, threads) = Threads::open().expect("threads");
     let tasks = Tasks {
+        threads,
         transport: transport::open(&worker).expect("a transport"),
         offsets: offsets.clone(),
         metrics: Metrics::new(&worker, "produce"),
