@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, StateInfo,
-    Target, TaskId, TaskInfo, TaskStatus, distributed_config::GroupConfig, in_java_order, validate,
-    worker_config::WorkerConfig,
+    Target, TaskId, TaskInfo, TaskStatus, distributed_config::GroupConfig, in_java_order,
+    stage::Stages, validate, worker_config::WorkerConfig,
 };
 use crate::{
     cli::logging::Loggers,
@@ -71,6 +71,7 @@ struct Shared {
     stopped: CancellationToken,
     /// Why it could not stay in the group, when that is for a person to mend.
     failure: OnceLock<String>,
+    stages: Stages,
 }
 
 /// This worker's place in the group.
@@ -92,8 +93,18 @@ struct Standing {
 }
 
 enum Command {
-    RestartConnector { name: String, reply: oneshot::Sender<Answer<()>> },
-    RestartTask { id: group::TaskId, reply: oneshot::Sender<Answer<()>> },
+    RestartConnector {
+        name: String,
+        reply: oneshot::Sender<Answer<()>>,
+    },
+    RestartTask {
+        id: group::TaskId,
+        reply: oneshot::Sender<Answer<()>>,
+    },
+    /// Asks for nothing but an answer.
+    Check {
+        reply: oneshot::Sender<Answer<()>>,
+    },
 }
 
 /// What a worker of a group is made of.
@@ -113,7 +124,8 @@ impl Distributed {
     /// Opens the three topics, and begins to take part in the group.
     pub async fn start(parts: Parts) -> Result<Self> {
         let Parts { worker, group, worker_id, url, transport, loggers, metrics, threads } = parts;
-        let member = group::Member::new(driver::settings(&worker, &group)?);
+        let member =
+            group::Member::new(driver::settings(&worker, &group, metrics.group().clone())?);
         // Whom the brokers do not let in is told so now, and in few words: the clients of the topics
         // would try for long. Brokers that are away may come.
         match member.meet().await {
@@ -149,6 +161,7 @@ impl Distributed {
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
             failure: OnceLock::new(),
+            stages: Stages::default(),
         });
         let (commands, receiver) = mpsc::channel(64);
         tokio::spawn(driver::Driver::new(shared.clone(), url, member).run(changes, receiver));
@@ -456,6 +469,16 @@ impl Herder for Distributed {
 
     fn grouped(&self) -> bool {
         true
+    }
+
+    /// Goes through the loop that all changes go through: one that hangs, or that has not come
+    /// back into the group, does not answer.
+    async fn check(&self) -> Answer<()> {
+        self.ask(|reply| Command::Check { reply }).await
+    }
+
+    fn stage(&self) -> Option<String> {
+        self.shared.stages.told()
     }
 
     async fn shut_down(&self) {

@@ -17,7 +17,10 @@ use model::{
 };
 
 use super::fakes::{Script, Step, eventually, offsets_of, recording_sink, worker_with};
-use crate::{channel::Channels, runtime::State};
+use crate::{
+    channel::Channels,
+    runtime::{State, Transport as _},
+};
 
 /// Far more than the two threads these tests run on.
 const BLOCKED: usize = 16;
@@ -70,7 +73,8 @@ impl SinkTask for Stuck {
 /// them streams into its sink, and the blocked ones are paused, stopped and replaced in time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_that_block_hold_nobody() {
-    let mut worker = worker_with(Arc::new(Channels::new()), &[("offset.flush.interval.ms", "5")]);
+    let channels = Arc::new(Channels::new());
+    let mut worker = worker_with(channels.clone(), &[("offset.flush.interval.ms", "5")]);
     let ends: Vec<_> = (0..BLOCKED).map(|_| Script::new([Step::Block])).collect();
     let mut blocked: Vec<_> = ends.iter().map(|script| worker.source(script)).collect();
     eventually("all sources block", || ends.iter().all(|script| script.at() == 1)).await;
@@ -108,6 +112,8 @@ async fn many_that_block_hold_nobody() {
     }
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 
+    // Nobody waits for them any more.
+    (0..BLOCKED).for_each(|number| channels.forget(&format!("stuck-{number}")));
     let scripts: Vec<_> = (0..BLOCKED)
         .map(|_| Script::new([Step::Send { records: 1, position: Some(2) }, Step::Stay]))
         .collect();

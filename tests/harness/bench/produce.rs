@@ -238,9 +238,13 @@ fn peak_mb() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-#[tokio::main(worker_threads = 2)]
+fn main() {
+    let (runtime, threads) = Threads::open().expect("threads");
+    runtime.block_on(produce(threads));
+}
+
 #[allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
-async fn main() {
+async fn produce(threads: Threads) {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let mut args = std::env::args().skip(1);
     let records: u64 = args.next().map_or(1_000_000, |text| text.parse().expect("records"));
@@ -264,7 +268,6 @@ async fn main() {
         (key.to_owned(), value.to_owned())
     }));
     let offsets = Arc::new(Memory::default());
-    let (_runtime, threads) = Threads::open().expect("threads");
     let tasks = Tasks {
         threads,
         transport: transport::open(&worker).expect("a transport"),
