@@ -12,6 +12,7 @@ mod errors;
 mod golden;
 mod group_requests;
 mod harness;
+mod isolation;
 mod metrics;
 mod quickstart;
 mod rest;

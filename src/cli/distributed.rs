@@ -13,17 +13,17 @@ use crate::{
         worker_config::WorkerConfig,
     },
     rest::server,
-    runtime::transport,
+    runtime::{Threads, transport},
 };
 
 /// Of the process when the worker can't stay in its group, as the JVM's.
 const HERDER_ENDED: u8 = 1;
 
 pub(super) fn run(log: Wanted<'_>, worker: &str) -> ExitCode {
-    worker::run(log, |loggers| work(loggers, worker))
+    worker::run(log, |loggers, threads| work(loggers, threads, worker))
 }
 
-async fn work(loggers: Arc<Loggers>, worker_file: &str) -> Result<(), Failure> {
+async fn work(loggers: Arc<Loggers>, threads: Threads, worker_file: &str) -> Result<(), Failure> {
     let bad = |wrong: String| {
         Failure(BAD_CONFIG, format!("bad worker configuration in {worker_file}:\n{wrong}"))
     };
@@ -45,7 +45,8 @@ async fn work(loggers: Arc<Loggers>, worker_file: &str) -> Result<(), Failure> {
     let worker_id = bound.worker_id.clone();
     let url = bound.url.clone();
     let rest = Rest::serve(bound, &config, loggers.clone(), metrics.clone());
-    let parts = Parts { worker: config, group, worker_id, url, transport, loggers, metrics };
+    let parts =
+        Parts { worker: config, group, worker_id, url, transport, loggers, metrics, threads };
     // A signal ends a start that waits for Kafka, too.
     let herder = tokio::select! {
         started = Distributed::start(parts) => {

@@ -13,15 +13,16 @@ use crate::{
         worker_config::WorkerConfig,
     },
     rest::server,
-    runtime::{Tasks, transport},
+    runtime::{Tasks, Threads, transport},
 };
 
 pub(super) fn run(log: Wanted<'_>, worker: &str, connectors: &[&str]) -> ExitCode {
-    worker::run(log, |loggers| work(loggers, worker, connectors))
+    worker::run(log, |loggers, threads| work(loggers, threads, worker, connectors))
 }
 
 async fn work(
     loggers: Arc<Loggers>,
+    threads: Threads,
     worker_file: &str,
     connectors: &[&str],
 ) -> Result<(), Failure> {
@@ -48,6 +49,7 @@ async fn work(
         offsets: Arc::new(offsets),
         worker: Arc::new(config.props.clone()),
         metrics: metrics.clone(),
+        threads,
     };
     let worker_id = bound.worker_id.clone();
     let rest = Rest::serve(bound, &config, loggers, metrics);

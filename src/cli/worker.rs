@@ -3,6 +3,7 @@
 use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::{
+    runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinHandle,
@@ -16,6 +17,7 @@ use crate::{
     herder::{Herder, worker_config::WorkerConfig},
     metrics::Metrics,
     rest::{self, Stop, server::Bound},
+    runtime::Threads,
 };
 
 /// Of the process when a second signal ends it at once, as shells count it.
@@ -27,7 +29,7 @@ pub(super) struct Failure(pub(super) u8, pub(super) String);
 /// Opens the log, runs a worker on threads of its own, and says why it ended.
 pub(super) fn run<F, W>(log: Wanted<'_>, work: W) -> ExitCode
 where
-    W: FnOnce(Arc<Loggers>) -> F,
+    W: FnOnce(Arc<Loggers>, Threads) -> F,
     F: Future<Output = Result<(), Failure>>,
 {
     let loggers = match logging::open(log) {
@@ -37,16 +39,19 @@ where
             return ExitCode::from(WRONG_USAGE);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    // Whatever tasks do with their threads, the worker has its own.
+    let worker = Builder::new_multi_thread().thread_name("worker").enable_all().build();
+    let ((worker, tasks), threads) = match worker.and_then(|it| Ok((it, Threads::open()?))) {
+        Ok((worker, (tasks, threads))) => ((worker, tasks), threads),
         Err(error) => {
             eprintln!("riverrun: failed to start threads: {error}");
             return ExitCode::from(NOT_STARTED);
         }
     };
-    let ended = runtime.block_on(work(loggers));
-    // Threads that still wait for a network are not waited for.
-    runtime.shutdown_timeout(Duration::from_millis(200));
+    let ended = worker.block_on(work(loggers, threads));
+    // Threads that still wait for a network, or that connector code keeps, are not waited for.
+    tasks.shutdown_timeout(Duration::from_millis(100));
+    worker.shutdown_timeout(Duration::from_millis(100));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(code, message)) => {

@@ -91,10 +91,14 @@ impl Beat {
             // After a session without an answer it is over, whether or not the socket knows.
             let left = self.settings.session_timeout.saturating_sub(heard.elapsed());
             let limit = left.min(self.settings.request_timeout).max(Duration::from_millis(1));
+            let asked = Instant::now();
             let answer: Result<Option<ResponseError>> = connection
                 .call(&self.request, limit)
                 .await
                 .map(|answer| ResponseError::try_from_code(answer.error_code));
+            if answer.is_ok() {
+                self.settings.observer.heartbeat(asked.elapsed());
+            }
             match answer {
                 Ok(None) => heard = Instant::now(),
                 Ok(Some(ResponseError::RebalanceInProgress)) => {

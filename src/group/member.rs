@@ -55,8 +55,19 @@ const JOIN_GRACE: Duration = Duration::from_secs(5);
 const NO_MEMBER_ID: &str = "";
 const NO_GENERATION: i32 = -1;
 
+/// Told of the broker's answers, and how long each took.
+pub trait Observer: Send + Sync {
+    fn heartbeat(&self, took: Duration);
+
+    /// The group took the member.
+    fn joined(&self, took: Duration);
+
+    /// The member has its assignment.
+    fn synced(&self, took: Duration);
+}
+
 /// A worker's settings that concern its membership.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// `bootstrap.servers`, each `host:port`.
     pub bootstrap_servers: Vec<String>,
@@ -79,6 +90,7 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// `retry.backoff.ms`.
     pub retry_backoff: Duration,
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Settings {
@@ -320,6 +332,7 @@ impl Member {
         let request = self.join_request(joining)?;
         let limit = self.settings.request_timeout.max(self.settings.rebalance_timeout + JOIN_GRACE);
         self.waiting = Some(connection.clone());
+        let asked = Instant::now();
         let joined = connection.call(&request, limit).await;
         self.waiting = None;
         let joined = match joined {
@@ -329,6 +342,7 @@ impl Member {
         if let Some(error) = ResponseError::try_from_code(joined.error_code) {
             return self.join_refused(error, &joined);
         }
+        self.settings.observer.joined(asked.elapsed());
         self.id = joined.member_id.to_string();
         let generation = joined.generation_id;
         // The session runs from here on, also while the leader assigns.
@@ -367,6 +381,7 @@ impl Member {
         }
         let request = self.sync_request(generation, version, &assignments)?;
         self.waiting = Some(connection.clone());
+        let asked = Instant::now();
         let synced = connection.call(&request, limit).await;
         self.waiting = None;
         let synced = match synced {
@@ -376,6 +391,7 @@ impl Member {
         if let Some(error) = ResponseError::try_from_code(synced.error_code) {
             return self.sync_refused(error);
         }
+        self.settings.observer.synced(asked.elapsed());
         let assignment = match Assignment::decode(&synced.assignment) {
             Ok(assignment) => assignment,
             Err(malformed) => {

@@ -25,6 +25,6 @@ mod tests;
 pub mod wire;
 
 pub use leader::{Configured, Election, Leader, Outcome, Owners};
-pub use member::{Event, Joining, LeaderAssign, Member, Round, Settings};
+pub use member::{Event, Joining, LeaderAssign, Member, Observer, Round, Settings};
 pub use security::Security;
 pub use wire::{Assignment, Metadata, Protocol, TaskId, Version, Work};

@@ -23,6 +23,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{connection::Connection, *};
+use crate::metrics::Metrics;
 
 mod secure;
 
@@ -50,6 +51,7 @@ fn settings(broker: &str, group: &str, protocol: Protocol) -> Settings {
         heartbeat_interval: HEARTBEAT,
         request_timeout: Duration::from_secs(40),
         retry_backoff: Duration::from_millis(100),
+        observer: Metrics::new(&model::connector::Props::new(), "test").group().clone(),
     }
 }
 

@@ -335,7 +335,7 @@ impl Connector {
     fn watch(&mut self) {
         let Ok(props) = self.resolve(&self.config.props()) else { return };
         let (plugin, queries) = (self.plugin, self.query_sender.clone());
-        let watching = tokio::spawn(async move {
+        let watching = self.shared.tasks.threads.drive(async move {
             let error = plugin.watch(&props).await;
             let fail: Query = Box::new(move |connector| drop(connector.fail(&error)));
             // An actor that is gone has nothing to fail.
@@ -409,7 +409,10 @@ impl Connector {
     async fn make_task_configs(&mut self) -> Result<Vec<Props>> {
         let shared = self.shared.clone();
         let (name, plugin, raw) = (self.name.clone(), self.plugin, self.config.props());
-        self.attend(async move { task_configs(&shared.worker, &name, plugin, &raw).await }).await
+        self.attend(async move {
+            task_configs(&shared.worker, &shared.tasks.threads, &name, plugin, &raw).await
+        })
+        .await
     }
 
     fn resolve(&self, props: &Props) -> Result<Props> {
@@ -539,8 +542,8 @@ impl Connector {
             Plugin::Source(source) => source,
             Plugin::Sink(sink) => {
                 let work = async move {
-                    let (worker, transport) = (&shared.worker, &*shared.tasks.transport);
-                    sink_offsets::change(worker, transport, sink, &name, &raw, changes).await
+                    let (worker, tasks) = (&shared.worker, &shared.tasks);
+                    sink_offsets::change(worker, tasks, sink, &name, &raw, changes).await
                 };
                 return self.attend(work).await;
             }
@@ -554,7 +557,8 @@ impl Connector {
                     listed.into_iter().map(|(partition, _)| (partition, None)).collect()
                 }
             };
-            let done = alter_offsets(&shared.worker, source, &raw, &changes).await?;
+            let done = alter_offsets(&shared.worker, &shared.tasks.threads, source, &raw, &changes)
+                .await?;
             store.write(&name, changes).await?;
             Ok(done)
         };

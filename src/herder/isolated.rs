@@ -2,8 +2,7 @@
 
 use std::{fmt, future::Future, time::Duration};
 
-use tokio::{runtime::Handle, task::spawn_blocking};
-use tokio_util::sync::CancellationToken;
+use crate::runtime::threads::{self, Threads, panic_text};
 
 /// Why connector code gave no answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,6 +10,8 @@ pub(super) enum Fault {
     Panicked(String),
     /// It took longer than this.
     Late(Duration),
+    /// The worker ends.
+    Ended,
 }
 
 /// Completes a sentence that begins with whose code it is.
@@ -19,6 +20,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Panicked(how) => write!(f, "panicked: {how}"),
             Fault::Late(within) => write!(f, "did not answer within {} s", within.as_secs()),
+            Fault::Ended => f.write_str("was cut short, as the worker ends"),
         }
     }
 }
@@ -27,24 +29,18 @@ impl fmt::Display for Fault {
 /// that everything else runs on. When it is late, or the caller goes away, it ends at its next
 /// await; a thread that it blocks is left to it.
 pub(super) async fn run<T: Send + 'static>(
+    threads: &Threads,
     within: Duration,
     code: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Fault> {
-    let stop = CancellationToken::new();
-    let _stop_at_end = stop.clone().drop_guard();
-    let runtime = Handle::current();
-    let running = spawn_blocking(move || runtime.block_on(stop.run_until_cancelled_owned(code)));
-    match tokio::time::timeout(within, running).await {
-        Ok(Ok(Some(answer))) => Ok(answer),
-        Ok(Err(ended)) => Err(Fault::Panicked(panicked(ended))),
-        Ok(Ok(None)) | Err(_) => Err(Fault::Late(within)),
+    match tokio::time::timeout(within, threads.run(code)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(threads::Fault::Panicked(panic))) => {
+            Err(Fault::Panicked(panic_text(panic.as_ref()).unwrap_or_default().to_owned()))
+        }
+        Ok(Err(threads::Fault::Ended)) => Err(Fault::Ended),
+        Err(_) => Err(Fault::Late(within)),
     }
-}
-
-fn panicked(ended: tokio::task::JoinError) -> String {
-    let Ok(panic) = ended.try_into_panic() else { return "the worker stops".to_owned() };
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -59,12 +55,17 @@ mod tests {
         let (release, released) = mpsc::channel::<()>();
         let (told, ended) = tokio::sync::oneshot::channel();
         let within = Duration::from_millis(50);
-        let late = run(within, async move {
+        let threads = Threads::here();
+        let late = run(&threads, within, async move {
             released.recv().unwrap_or_default();
             told.send(()).unwrap();
         });
         assert_eq!(late.await, Err(Fault::Late(within)));
-        assert_eq!(run(Duration::from_secs(10), async { 7 }).await, Ok(7), "others go on");
+        assert_eq!(
+            run(&threads, Duration::from_secs(10), async { 7 }).await,
+            Ok(7),
+            "others go on"
+        );
         drop(release);
         ended.await.expect("it ends when it is let go");
     }
@@ -80,7 +81,8 @@ mod tests {
         let (told, ended) = tokio::sync::oneshot::channel();
         let told = Told(Some(told));
         let within = Duration::from_millis(50);
-        let late = run(within, async move {
+        let threads = Threads::here();
+        let late = run(&threads, within, async move {
             let _told = told;
             std::future::pending::<()>().await;
         });
@@ -90,7 +92,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_answer() {
-        let panics = run(Duration::from_secs(10), async { panic!("no {}", "way") });
+        let threads = Threads::here();
+        let panics = run(&threads, Duration::from_secs(10), async { panic!("no {}", "way") });
         let told: Result<(), _> = panics.await;
         assert_eq!(told, Err(Fault::Panicked("no way".to_owned())));
     }

@@ -29,6 +29,7 @@ pub mod restart_policy;
 mod restarts;
 pub mod signing;
 mod sink_offsets;
+mod stage;
 pub mod standalone;
 mod task_configs;
 pub mod validate;
@@ -139,6 +140,12 @@ pub trait Herder: Send + Sync {
     /// Answers when the herder does its work, for `GET /health`.
     async fn check(&self) -> Answer<()> {
         Ok(())
+    }
+
+    /// What the herder does or has done last, as Connect tells it where a request was not answered in
+    /// time.
+    fn stage(&self) -> Option<String> {
+        None
     }
 
     /// Stops everything, all connectors at once, within the worker's grace.

@@ -8,9 +8,9 @@ use model::{
 };
 use serde_json::Value;
 
-use super::{Answer, Refusal, worker_config::WorkerConfig};
+use super::{Answer, Refusal, isolated, worker_config::WorkerConfig};
 use crate::runtime::{
-    Transport,
+    Tasks, Threads, Transport,
     transport::{ChangeError, OffsetChange},
 };
 
@@ -47,7 +47,7 @@ fn shown(place: &TopicPartition, offset: i64) -> (Object, Object) {
 /// [`SinkConnector::alter_offsets`]. The connector must be stopped, which the caller has seen to.
 pub(super) async fn change(
     worker: &WorkerConfig,
-    transport: &dyn Transport,
+    tasks: &Tasks,
     sink: &'static dyn SinkConnector,
     name: &str,
     raw: &Props,
@@ -58,6 +58,7 @@ pub(super) async fn change(
         tracing::error!("[{name}|worker] {}", error.trace());
         Refusal::new(500, error.to_string())
     };
+    let transport = &*tasks.transport;
     let reset = changes.is_none();
     let offsets = match changes {
         Some(changes) => parse(&changes).map_err(|wrong| Refusal::new(400, wrong))?,
@@ -71,7 +72,7 @@ pub(super) async fn change(
             listed.into_iter().map(|(place, _)| (place, None)).collect()
         }
     };
-    let done = ask(sink, props.clone(), offsets.clone()).await.map_err(failed)?;
+    let done = ask(&tasks.threads, sink, props.clone(), offsets.clone()).await.map_err(failed)?;
     if offsets.values().flatten().any(|offset| *offset < 0) {
         // The JVM finds it at this point too.
         let text = format!("Failed to modify offsets for sink connector {name}");
@@ -84,26 +85,17 @@ pub(super) async fn change(
     }
 }
 
-/// Asks the connector, on a task of its own: its code may hang or panic.
+/// Asks the connector: its code may hang or panic.
 async fn ask(
+    threads: &Threads,
     sink: &'static dyn SinkConnector,
     props: Props,
     offsets: BTreeMap<TopicPartition, Option<i64>>,
 ) -> Result<bool> {
-    let mut asking = tokio::spawn(async move { sink.alter_offsets(&props, &offsets).await });
-    match tokio::time::timeout(CONNECTOR_CODE_MAX, &mut asking).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(panic)) => {
-            Err(Error::fatal("the connector panicked over the new offsets").caused_by(panic))
-        }
-        Err(_) => {
-            asking.abort();
-            Err(Error::fatal(format!(
-                "the connector did not accept the new offsets within {} s",
-                CONNECTOR_CODE_MAX.as_secs()
-            )))
-        }
-    }
+    let code = async move { sink.alter_offsets(&props, &offsets).await };
+    isolated::run(threads, CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
+        Error::fatal(format!("the connector was asked about the new offsets and {fault}"))
+    })?
 }
 
 /// Reads what a user has given. The errors are Connect's, to the letter.

@@ -90,7 +90,7 @@ impl Herder for Standalone {
     }
 
     async fn validate(&self, config: &RawConfig) -> Answer<ConfigInfos> {
-        validate::validate(&self.shared.worker, &*self.shared.tasks.transport, config).await
+        validate::validate(&self.shared.worker, &self.shared.tasks, config).await
     }
 
     async fn put(

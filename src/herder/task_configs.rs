@@ -9,7 +9,7 @@ use model::{
 };
 
 use super::{isolated, validate, worker_config::WorkerConfig};
-use crate::plugins::Plugin;
+use crate::{plugins::Plugin, runtime::Threads};
 
 /// How long connector code may take to name its tasks. As long as a REST request may take.
 const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
@@ -18,6 +18,7 @@ const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
 /// written, and so has the answer.
 pub(super) async fn task_configs(
     worker: &WorkerConfig,
+    threads: &Threads,
     name: &str,
     plugin: Plugin,
     raw: &Props,
@@ -31,9 +32,10 @@ pub(super) async fn task_configs(
             Plugin::Sink(sink) => sink.task_configs(&asked, tasks_max).await,
         }
     };
-    let mut configs = isolated::run(CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
-        Error::fatal(format!("the connector was asked for its tasks and {fault}"))
-    })??;
+    let mut configs =
+        isolated::run(threads, CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
+            Error::fatal(format!("the connector was asked for its tasks and {fault}"))
+        })??;
     check_count(name, configs.len(), &props)?;
     // What a provider gave is not kept: the reference is, as it is written.
     for (key, value) in configs.iter_mut().flatten() {
@@ -72,6 +74,7 @@ pub(super) fn check_count(name: &str, tasks: usize, props: &Props) -> Result<()>
 /// Asks a source what it says to new offsets: its code may hang or panic.
 pub(super) async fn alter_offsets(
     worker: &WorkerConfig,
+    threads: &Threads,
     source: &'static dyn SourceConnector,
     raw: &Props,
     changes: &[(Object, Option<Object>)],
@@ -79,7 +82,7 @@ pub(super) async fn alter_offsets(
     let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
     let changes = changes.to_vec();
     let code = async move { source.alter_offsets(&props, &changes).await };
-    isolated::run(CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
+    isolated::run(threads, CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
         Error::fatal(format!("the connector was asked about the new offsets and {fault}"))
     })?
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     plugins::{self, Plugin},
-    runtime::transport::Transport,
+    runtime::{Tasks, Threads, transport::Transport},
 };
 
 /// How long a connector may look at its database. As long as a REST request may take.
@@ -27,7 +27,7 @@ const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
 /// one.
 pub async fn validate(
     worker: &WorkerConfig,
-    transport: &dyn Transport,
+    tasks: &Tasks,
     raw: &RawConfig,
 ) -> Result<ConfigInfos, Refusal> {
     let given = raw.props();
@@ -58,7 +58,7 @@ pub async fn validate(
     }
     refuse_exactly_once(&props, &mut base);
     add_own_keys(&props, &mut base);
-    let mut own = own_infos(plugin, props.clone()).await?;
+    let mut own = own_infos(&tasks.threads, plugin, props.clone()).await?;
     if plugin.class().starts_with("io.debezium.") {
         // Debezium shows what is wrong with its keys, and never their values.
         own.configs.iter_mut().for_each(|config| config.value.value = None);
@@ -74,7 +74,7 @@ pub async fn validate(
     configs.splice(0..0, undefined);
     add_groups(&mut groups, own.groups);
 
-    configs.extend(client_overrides(worker, transport, plugin, &props));
+    configs.extend(client_overrides(worker, &*tasks.transport, plugin, &props));
     for prefix in ["header.converter", "key.converter", "value.converter"] {
         let converter = converter_infos(prefix, &props);
         add_groups(&mut groups, groups_of(&converter));
@@ -482,7 +482,11 @@ fn refuse_exactly_once(props: &Props, infos: &mut ConfigInfos) {
 }
 
 /// The connector's own keys; when each by itself is right, the connector is asked too.
-async fn own_infos(plugin: Plugin, props: Props) -> Result<ConfigInfos, Refusal> {
+async fn own_infos(
+    threads: &Threads,
+    plugin: Plugin,
+    props: Props,
+) -> Result<ConfigInfos, Refusal> {
     let def = plugin.config();
     let infos = validate_def(def, &props);
     if infos.error_count > 0 {
@@ -502,7 +506,7 @@ async fn own_infos(plugin: Plugin, props: Props) -> Result<ConfigInfos, Refusal>
         };
         asked.map(|()| infos)
     };
-    match isolated::run(CONNECTOR_CODE_MAX, code).await {
+    match isolated::run(threads, CONNECTOR_CODE_MAX, code).await {
         Ok(Ok(infos)) => Ok(infos),
         Ok(Err(error)) => Err(Refusal::new(500, error.trace())),
         Err(fault) => Err(Refusal::new(500, format!("{class} was to validate and {fault}"))),

@@ -2,7 +2,11 @@
 //!
 //! Without any such key the broker creates topics by itself, or somebody has before.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use fancy_regex::Regex;
 use model::{
@@ -21,8 +25,9 @@ use crate::runtime::transport::Client;
 pub(super) struct Topics {
     /// Empty when topics are not created here.
     groups: Vec<Group>,
-    admin: Option<Arc<AdminClient<Context>>>,
-    servers: String,
+    /// How to open a client, which is done for the first topic that is to be created.
+    client: Option<(config::Settings, Client)>,
+    admin: Mutex<Option<Arc<AdminClient<Context>>>>,
 }
 
 #[derive(Debug)]
@@ -38,7 +43,7 @@ struct Group {
 impl Topics {
     /// Creates none.
     pub(super) fn none() -> Self {
-        Self { groups: Vec::new(), admin: None, servers: String::new() }
+        Self { groups: Vec::new(), client: None, admin: Mutex::default() }
     }
 
     pub(super) fn new(worker: &Props, client: &Client) -> Result<Self> {
@@ -50,19 +55,32 @@ impl Topics {
             return Ok(Self::none());
         }
         let settings = config::admin(worker, &client.connector, client.task, &client.props)?;
-        let context = Context::new(format!("{}|task-{}", client.connector, client.task));
-        let admin = settings.client.create_with_context(context).map_err(|error| {
+        Ok(Self { groups, client: Some((settings, client.clone())), admin: Mutex::default() })
+    }
+
+    /// Some threads and connections of its own, which few tasks ever need.
+    fn open(settings: &config::Settings, client: &Client) -> Result<AdminClient<Context>> {
+        let who = format!("{}|task-{}", client.connector, client.task);
+        let mut config = settings.client.clone();
+        let context = Context::measured(who, &mut config, &client.metrics);
+        config.create_with_context(context).map_err(|error| {
             Error::fatal(format!("Kafka client for {} cannot start", settings.servers))
                 .caused_by(error)
-        })?;
-        Ok(Self { groups, admin: Some(Arc::new(admin)), servers: settings.servers })
+        })
     }
 
     /// Creates the topic unless it exists. Does nothing when no group matches it.
     pub(super) async fn create(&self, topic: &str) -> Result<()> {
-        let Some(admin) = &self.admin else { return Ok(()) };
+        let Some((settings, client)) = &self.client else { return Ok(()) };
         let Some(group) = self.groups.iter().find(|group| group.matches(topic)) else {
             return Ok(());
+        };
+        let admin = {
+            let mut open = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*open {
+                Some(admin) => admin.clone(),
+                None => open.insert(Arc::new(Self::open(settings, client)?)).clone(),
+            }
         };
         let mut wanted =
             NewTopic::new(topic, group.partitions, TopicReplication::Fixed(group.replication));
@@ -73,7 +91,7 @@ impl Topics {
             .request_timeout(Some(Duration::from_secs(30)))
             .operation_timeout(Some(Duration::from_secs(30)));
         let answer = admin.create_topics([&wanted], &options).await.map_err(|error| {
-            Error::retriable(format!("topic {topic} was not created on Kafka {}", self.servers))
+            Error::retriable(format!("topic {topic} was not created on Kafka {}", settings.servers))
                 .caused_by(error)
         })?;
         for result in answer {

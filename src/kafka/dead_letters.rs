@@ -11,7 +11,10 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 
-use super::{Context, config, producer::KafkaProducer};
+use super::{
+    Context, config,
+    producer::{KafkaProducer, Proven},
+};
 use crate::runtime::{settings::DeadLetterQueue, transport::Client};
 
 /// How long the brokers may take for an answer.
@@ -23,15 +26,17 @@ pub(super) async fn open(
     worker: &Props,
     client: &Client,
     queue: &DeadLetterQueue,
+    proven: &Proven,
 ) -> Result<KafkaProducer> {
     let Client { connector, task, props, metrics } = client;
     let settings = config::letters_producer(worker, connector, *task, props)?;
     let who = format!("{connector}|task-{task}");
-    let producer = KafkaProducer::over(settings, who.clone(), metrics)?;
+    let producer = KafkaProducer::over(settings, who.clone(), metrics, proven)?;
     let name = format!("connector-dlq-adminclient-{connector}-{task}");
-    let settings = config::connector_admin(worker, name, props)?;
+    let mut settings = config::connector_admin(worker, name, props)?;
+    let context = Context::measured(who, &mut settings.client, metrics);
     let admin: AdminClient<Context> =
-        settings.client.create_with_context(Context::new(who)).map_err(|error| {
+        settings.client.create_with_context(context).map_err(|error| {
             Error::fatal(format!("Kafka client for {} cannot start", settings.servers))
                 .caused_by(error)
         })?;

@@ -27,6 +27,7 @@ use rdkafka::{
     consumer::ConsumerContext,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext},
+    statistics::Statistics,
 };
 
 use crate::metrics::{ClientKind, ClientMetrics, Metrics, client::INTERVAL_MS};
@@ -46,6 +47,7 @@ pub struct Kafka {
     servers: String,
     /// Connects when it is first asked something, and again when the connection is lost.
     client: Arc<BaseProducer<Context>>,
+    proven: producer::Proven,
 }
 
 impl Kafka {
@@ -62,6 +64,7 @@ impl Kafka {
             worker: Arc::new(worker.clone()),
             servers: settings.servers,
             client: Arc::new(client),
+            proven: producer::Proven::default(),
         })
     }
 }
@@ -69,7 +72,7 @@ impl Kafka {
 #[async_trait]
 impl Transport for Kafka {
     async fn producer(&self, client: &Client) -> Result<Box<dyn Producer>> {
-        Ok(Box::new(producer::KafkaProducer::new(&self.worker, client)?))
+        Ok(Box::new(producer::KafkaProducer::new(&self.worker, client, &self.proven)?))
     }
 
     fn claim(&self, _connector: &str, props: &Props) -> Result<()> {
@@ -90,7 +93,7 @@ impl Transport for Kafka {
         client: &Client,
         queue: &DeadLetterQueue,
     ) -> Result<Box<dyn Producer>> {
-        Ok(Box::new(dead_letters::open(&self.worker, client, queue).await?))
+        Ok(Box::new(dead_letters::open(&self.worker, client, queue, &self.proven).await?))
     }
 
     async fn sink_offsets(
@@ -172,11 +175,20 @@ pub(crate) struct Context {
     who: String,
     last_error: Mutex<Option<(Option<RDKafkaErrorCode>, String)>>,
     complaints: Complaints,
+    /// Where its statistics go, if it is one of those that a worker shows.
+    metrics: Option<Arc<ClientMetrics>>,
 }
 
 impl Context {
     pub(crate) fn new(who: String) -> Self {
-        Self { who, last_error: Mutex::new(None), complaints: Complaints::default() }
+        let (last_error, complaints) = (Mutex::new(None), Complaints::default());
+        Self { who, last_error, complaints, metrics: None }
+    }
+
+    /// Of an admin client of a task, whose figures are shown while it is open.
+    fn measured(who: String, config: &mut ClientConfig, metrics: &Metrics) -> Self {
+        let metrics = Some(measure(config, ClientKind::Admin, metrics));
+        Self { metrics, ..Self::new(who) }
     }
 
     /// What the client complained of last.
@@ -213,6 +225,12 @@ fn measure(config: &mut ClientConfig, kind: ClientKind, metrics: &Metrics) -> Ar
 }
 
 impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        if let Some(metrics) = &self.metrics {
+            metrics.update(statistics);
+        }
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(&self.who, level, facility, message);
     }

@@ -6,7 +6,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,7 +18,7 @@ use model::{
 };
 use rdkafka::{
     ClientContext, Message,
-    config::RDKafkaLogLevel,
+    config::{ClientConfig, RDKafkaLogLevel},
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
@@ -42,9 +43,13 @@ const TOPIC_WAIT: Duration = Duration::from_secs(15);
 
 type Inner = ThreadedProducer<Reports>;
 
+/// Some threads and a connection per broker, so it is opened for the first record: many tasks are
+/// idle.
 pub(super) struct KafkaProducer {
-    /// `None` once closed.
+    /// `None` before the first record, and once closed.
     inner: Option<Arc<Inner>>,
+    client: ClientConfig,
+    metrics: Arc<ClientMetrics>,
     servers: String,
     topic_wait: Duration,
     creation: Topics,
@@ -59,10 +64,10 @@ pub(super) struct KafkaProducer {
 const HEADERS_MAX: usize = 64;
 
 impl KafkaProducer {
-    pub(super) fn new(worker: &Props, client: &Client) -> Result<Self> {
+    pub(super) fn new(worker: &Props, client: &Client, proven: &Proven) -> Result<Self> {
         let settings = config::producer(worker, &client.connector, client.task, &client.props)?;
         let who = format!("{}|task-{}", client.connector, client.task);
-        let mut producer = Self::over(settings, who, &client.metrics)?;
+        let mut producer = Self::over(settings, who, &client.metrics, proven)?;
         producer.creation = Topics::new(worker, client)?;
         Ok(producer)
     }
@@ -72,34 +77,47 @@ impl KafkaProducer {
         mut settings: config::Settings,
         who: String,
         metrics: &Metrics,
+        proven: &Proven,
     ) -> Result<Self> {
-        let reports = Reports {
-            who: who.clone(),
-            complaints: Complaints::default(),
-            metrics: super::measure(&mut settings.client, ClientKind::Producer, metrics),
-        };
-        let inner: Inner = settings.client.create_with_context(reports).map_err(|error| {
-            Error::fatal(format!("Kafka producer for {} cannot start", settings.servers))
-                .caused_by(error)
-        })?;
-        Ok(Self {
-            inner: Some(Arc::new(inner)),
+        let metrics = super::measure(&mut settings.client, ClientKind::Producer, metrics);
+        let mut producer = Self {
+            inner: None,
+            client: settings.client,
+            metrics,
             servers: settings.servers,
             topic_wait: settings.block_max.min(TOPIC_WAIT),
             creation: Topics::none(),
             known: HashSet::new(),
             headers: HashMap::new(),
             who,
-        })
+        };
+        if !proven.knows(&producer.client) {
+            producer.open()?;
+            proven.learn(&producer.client);
+        }
+        Ok(producer)
     }
 
-    fn inner(&self) -> &Arc<Inner> {
-        self.inner.as_ref().expect("closed only by close and drop, which end the producer")
+    /// The client, opened by now at the latest.
+    fn open(&mut self) -> Result<Arc<Inner>> {
+        if let Some(inner) = &self.inner {
+            return Ok(inner.clone());
+        }
+        let reports = Reports {
+            who: self.who.clone(),
+            complaints: Complaints::default(),
+            metrics: self.metrics.clone(),
+        };
+        let inner: Inner = self.client.create_with_context(reports).map_err(|error| {
+            Error::fatal(format!("Kafka producer for {} cannot start", self.servers))
+                .caused_by(error)
+        })?;
+        Ok(self.inner.insert(Arc::new(inner)).clone())
     }
 
     /// Makes sure that the topic exists, so that a record for a topic that nobody creates ends in an
     /// error and not in silence.
-    async fn prepare(&self, topic: &str) -> Result<()> {
+    async fn prepare(&self, inner: &Arc<Inner>, topic: &str) -> Result<()> {
         let mut wait = Duration::from_millis(50);
         loop {
             match self.creation.create(topic).await {
@@ -115,7 +133,7 @@ impl KafkaProducer {
         let deadline = Instant::now() + self.topic_wait;
         let mut wait = Duration::from_millis(20);
         loop {
-            match self.look_up(topic).await {
+            match self.look_up(inner, topic).await {
                 Ok(()) => return Ok(()),
                 Err(Missing::Fatal(error)) => return Err(error),
                 Err(Missing::Topic) if Instant::now() >= deadline => return Err(self.absent(topic)),
@@ -132,8 +150,8 @@ impl KafkaProducer {
     }
 
     /// Asks for the topic by name, which also makes a broker create it that does so by itself.
-    async fn look_up(&self, topic: &str) -> Result<(), Missing> {
-        let producer = self.inner().clone();
+    async fn look_up(&self, inner: &Arc<Inner>, topic: &str) -> Result<(), Missing> {
+        let producer = inner.clone();
         let name = topic.to_owned();
         let answer = tokio::task::spawn_blocking(move || {
             let metadata = producer.client().fetch_metadata(Some(&name), Duration::from_secs(5))?;
@@ -197,6 +215,38 @@ impl KafkaProducer {
     }
 }
 
+/// The settings with which a producer of this worker has started.
+///
+/// Some are wrong only together, or name a file that cannot be read, which librdkafka says when a
+/// client starts. So the first producer of each kind is opened with its task, and fails it then.
+#[derive(Default)]
+pub(super) struct Proven(Mutex<HashSet<u64>>);
+
+/// Kinds remembered; beyond them each producer is opened with its task.
+const PROVEN_MAX: usize = 4_096;
+
+impl Proven {
+    fn knows(&self, client: &ClientConfig) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&Self::kind(client))
+    }
+
+    fn learn(&self, client: &ClientConfig) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < PROVEN_MAX {
+            known.insert(Self::kind(client));
+        }
+    }
+
+    /// Whatever else it says, the id is the client's own.
+    fn kind(client: &ClientConfig) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for entry in client.config_map().iter().filter(|(key, _)| **key != "client.id") {
+            entry.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
 /// Why a topic cannot be written to just now.
 enum Missing {
     Topic,
@@ -207,11 +257,12 @@ enum Missing {
 #[async_trait]
 impl Producer for KafkaProducer {
     async fn send(&mut self, chunk: Chunk, ticket: &Arc<Ticket>) -> Result<Chunk> {
+        let inner = self.open()?;
         let mut last: Option<&Arc<str>> = None;
         for record in &chunk.records {
             if last.is_none_or(|last| !Arc::ptr_eq(last, &record.topic)) {
                 if !self.known.contains(&record.topic) {
-                    self.prepare(&record.topic).await?;
+                    self.prepare(&inner, &record.topic).await?;
                     self.known.insert(record.topic.clone());
                 }
                 last = Some(&record.topic);
@@ -229,7 +280,7 @@ impl Producer for KafkaProducer {
             // A message that an empty queue has no room for never fits.
             let mut empty = false;
             loop {
-                match self.inner().send(message) {
+                match inner.send(message) {
                     Ok(()) => break,
                     Err((error, unsent)) => {
                         let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
@@ -243,7 +294,7 @@ impl Producer for KafkaProducer {
                     }
                 }
                 tokio::time::sleep(FULL_WAIT).await;
-                empty = self.inner().in_flight_count() == 0;
+                empty = inner.in_flight_count() == 0;
             }
         }
         Ok(chunk)

@@ -56,7 +56,7 @@ pub struct Metrics {
     clients: Mutex<Vec<Weak<ClientMetrics>>>,
     connector_starts: Starts,
     task_starts: Starts,
-    group: OnceLock<GroupMetrics>,
+    group: OnceLock<Arc<GroupMetrics>>,
 }
 
 struct Connector {
@@ -176,8 +176,9 @@ impl Metrics {
     // ---- Group and clients -----------------------------------------------------------------------
 
     /// The worker's part in its group; shown once it was asked for.
-    pub fn group(&self) -> &GroupMetrics {
-        self.group.get_or_init(|| GroupMetrics::new(self.frame, self.client_id.clone()))
+    pub fn group(&self) -> &Arc<GroupMetrics> {
+        let new = || Arc::new(GroupMetrics::new(self.frame, self.client_id.clone()));
+        self.group.get_or_init(new)
     }
 
     /// A Kafka client of this worker, for as long as the answer is kept.

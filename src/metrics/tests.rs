@@ -8,6 +8,7 @@ use std::{
 use model::figures::{Figure, Figures};
 
 use super::*;
+use crate::group::Observer as _;
 
 /// Reads the text format as its description has it, and refuses everything else: a family's HELP
 /// and TYPE come once and before its samples, which stand together; no series comes twice.

@@ -11,6 +11,8 @@ use std::{
 
 use model::figures::clock_ms;
 
+use crate::group::Observer;
+
 use super::{
     text::{Labels, Text},
     window::{Frame, Window},
@@ -122,6 +124,21 @@ struct About {
     leader: String,
 }
 
+impl Observer for GroupMetrics {
+    fn heartbeat(&self, took: Duration) {
+        self.heartbeats.count(took);
+        self.last_heartbeat.store(clock_ms(), Relaxed);
+    }
+
+    fn joined(&self, took: Duration) {
+        self.joins.count(took);
+    }
+
+    fn synced(&self, took: Duration) {
+        self.syncs.count(took);
+    }
+}
+
 impl GroupMetrics {
     /// `client_id` is the worker's: `client.id`, or `connect-host:port`.
     pub(super) fn new(frame: Frame, client_id: String) -> Self {
@@ -170,19 +187,6 @@ impl GroupMetrics {
     /// A try to join or to sync failed.
     pub fn rebalance_failed(&self) {
         self.failed.count(Duration::ZERO);
-    }
-
-    pub fn heartbeat(&self, took: Duration) {
-        self.heartbeats.count(took);
-        self.last_heartbeat.store(clock_ms(), Relaxed);
-    }
-
-    pub fn joined(&self, took: Duration) {
-        self.joins.count(took);
-    }
-
-    pub fn synced(&self, took: Duration) {
-        self.syncs.count(took);
     }
 
     /// What this worker has now.

@@ -106,57 +106,9 @@ fn credentials(header: &str) -> Result<Option<(String, String)>, String> {
     if !scheme.eq_ignore_ascii_case("Basic") {
         return Ok(None);
     }
-    let text = String::from_utf8_lossy(&java_base64(encoded)?).into_owned();
+    let text = String::from_utf8_lossy(&model::java::base64(encoded)?).into_owned();
     let given = text.split_once(':').filter(|(user, _)| !user.is_empty());
     Ok(given.map(|(user, password)| (user.to_owned(), password.to_owned())))
-}
-
-/// Decodes as `java.util.Base64` does, with its texts for what it refuses.
-fn java_base64(text: &str) -> Result<Vec<u8>, String> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let bytes = text.as_bytes();
-    let digits = bytes.iter().position(|byte| *byte == b'=').unwrap_or(bytes.len());
-    let mut out = Vec::with_capacity(bytes.len());
-    let (mut bits, mut count) = (0_u32, 0);
-    for byte in bytes.iter().take(digits) {
-        let value = digit(*byte).ok_or_else(|| format!("Illegal base64 character {byte:x}"))?;
-        bits = bits << 6 | u32::from(value);
-        count += 1;
-        if count == 4 {
-            out.extend(bits.to_be_bytes().into_iter().skip(1));
-            (bits, count) = (0, 0);
-        }
-    }
-    let padding = bytes.get(digits..).unwrap_or_default();
-    let wanted: &[u8] = match count {
-        0 if padding.is_empty() => b"",
-        2 => b"==",
-        3 => b"=",
-        1 if padding.is_empty() => {
-            return Err("Last unit does not have enough valid bits".to_owned());
-        }
-        _ => return Err("Input byte array has wrong 4-byte ending unit".to_owned()),
-    };
-    if !padding.is_empty() && !padding.starts_with(wanted) {
-        return Err("Input byte array has wrong 4-byte ending unit".to_owned());
-    }
-    if !padding.is_empty() && padding.len() > wanted.len() {
-        let at = digits + wanted.len();
-        return Err(format!("Input byte array has incorrect ending byte at {at}"));
-    }
-    match count {
-        2 => out.extend((bits >> 4).to_be_bytes().last()),
-        3 => out.extend((bits >> 2).to_be_bytes().into_iter().skip(2)),
-        _ => {}
-    }
-    Ok(out)
 }
 
 /// The JAAS file among the options for the JVM; the last one counts.

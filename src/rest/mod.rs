@@ -247,8 +247,11 @@ impl Server {
             Ok(Ok(answered)) => answered,
             Ok(Err(panic)) => Err(Refusal::new(500, format!("the request failed: {panic}")).into()),
             Err(_) => {
-                let starting = self.herder.borrow().is_none();
-                let stage = if starting { format!(". {}", self.stage()) } else { String::new() };
+                let stage = match &*self.herder.borrow() {
+                    None => Some(self.stage()),
+                    Some(herder) => herder.stage(),
+                };
+                let stage = stage.map_or_else(String::new, |stage| format!(". {stage}"));
                 Err(Refusal::new(500, format!("Request timed out{stage}")).into())
             }
         }

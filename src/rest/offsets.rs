@@ -25,6 +25,7 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
             let mut changes = Vec::with_capacity(given.len());
             for (partition, offset) in given {
                 let Some(partition) = partition else {
+                    // Of a connector that isn't there nothing else is said.
                     if api.herder.info(name).await?.kind == "sink" {
                         let text =
                             "The partition for a sink connector offset cannot be null or missing";

@@ -60,11 +60,14 @@ pub(super) async fn health(server: &Server, within: Duration) -> Outcome {
             "starting",
             format!("Worker is still starting up. {}", server.stage()),
         ),
-        _ => answer(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "unhealthy",
-            "Worker was unable to handle this request and may be unable to handle other requests."
-                .to_owned(),
-        ),
+        _ => {
+            let stage = server.herder.borrow().as_ref().and_then(|herder| herder.stage());
+            let stage = stage.map_or_else(String::new, |stage| format!(" {stage}"));
+            let message = format!(
+                "Worker was unable to handle this request and may be unable to handle other \
+                 requests.{stage}"
+            );
+            answer(StatusCode::INTERNAL_SERVER_ERROR, "unhealthy", message)
+        }
     }
 }

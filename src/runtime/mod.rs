@@ -26,6 +26,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
+use tracing::Instrument;
 
 pub mod convert;
 pub mod encode;
@@ -38,8 +39,10 @@ pub(crate) mod subscription;
 mod supervise;
 #[cfg(test)]
 mod tests;
+pub mod threads;
 pub mod transport;
 
+pub use threads::Threads;
 pub use transport::Transport;
 
 use crate::metrics::{Metrics, Role, TaskMetrics};
@@ -112,6 +115,7 @@ pub struct Tasks {
     /// The worker's own properties: converters, flush interval, `producer.*`.
     pub worker: Arc<Props>,
     pub metrics: Arc<Metrics>,
+    pub threads: Threads,
 }
 
 impl Tasks {
@@ -140,7 +144,14 @@ impl Tasks {
         let mut claim = Some(claim);
         supervise::start(self, spawn, metrics, move |context| {
             let claim = claim.take().unwrap_or(Ok(()));
-            sink::drive(tasks.clone(), connector, claim, context)
+            // A sink's driver is a loop of calls into it, so all of it has the sink's thread.
+            let held = context.code.clone();
+            let driver = sink::drive(tasks.clone(), connector, claim, context).in_current_span();
+            let driving = tasks.threads.run(async move {
+                let _held = held;
+                driver.await
+            });
+            async move { driving.await.unwrap_or_else(|fault| Err(supervise::no_answer("sink", fault))) }
         })
     }
 
@@ -167,6 +178,8 @@ enum Target {
 pub struct TaskHandle {
     target: watch::Sender<Target>,
     driver: JoinHandle<()>,
+    /// Closed when no thread runs connector code of this task any more.
+    code: watch::Sender<()>,
     topics: Topics,
     reporter: supervise::Reporter,
     metrics: Arc<TaskMetrics>,
@@ -194,20 +207,20 @@ impl TaskHandle {
     /// thread may go on for ever: it is left to itself, and what it says from now on is not told.
     pub async fn stop(mut self, grace: Duration) -> bool {
         self.aim(Target::Stopped);
-        if tokio::time::timeout(grace, &mut self.driver).await.is_ok() {
-            return true;
+        let graceful = tokio::time::timeout(grace, &mut self.driver).await.is_ok();
+        if !graceful {
+            self.reporter.mute();
+            self.driver.abort();
+            tracing::error!("[{}] Graceful stop of task {} failed", self.reporter.who(), self.id());
         }
-        self.reporter.mute();
-        self.driver.abort();
-        tracing::error!("[{}] Graceful stop of task {} failed", self.reporter.who(), self.id());
-        if tokio::time::timeout(ABORT_MAX, &mut self.driver).await.is_err() {
+        if tokio::time::timeout(ABORT_MAX, self.code.closed()).await.is_err() {
             tracing::error!(
                 "[{}] its code does not let go of its thread and is left to itself; restart the \
                  worker to be rid of it",
                 self.reporter.who()
             );
         }
-        false
+        graceful
     }
 
     fn id(&self) -> String {

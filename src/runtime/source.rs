@@ -2,8 +2,8 @@
 //!
 //! # Two futures and a ledger
 //!
-//! The connector's `run` is a tokio task of its own, so that batch N+1 is decoded while batch N is
-//! encoded. The **sender** takes batches out of the outbox, encodes them and hands them to the
+//! The connector's `run` has a thread of its own ([`super::threads`]), so that batch N+1 is decoded
+//! while batch N is encoded, and so that it holds nobody when it blocks. The **sender** takes batches out of the outbox, encodes them and hands them to the
 //! transport; where the transport is full it waits, the outbox fills, and the source waits for room.
 //! The **driver** owns all state: it polls the sender beside acknowledgements, the flush timer and
 //! what the herder wants, so none of these waits for another.
@@ -33,7 +33,6 @@ use model::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
     time::{Instant, MissedTickBehavior, Sleep, interval_at, sleep},
 };
 use tracing::Instrument;
@@ -51,10 +50,11 @@ use super::{
     encode::Encoder,
     ledger::Ledger,
     settings::{Backoff, Settings},
-    supervise::{Context, panicked},
-    transport::{Deliveries, Producer},
+    supervise::{Context, no_answer},
+    threads::{Code, Fault, Threads},
+    transport::{Client, Deliveries, Producer},
 };
-use crate::metrics::Wait;
+use crate::metrics::{TaskMetrics, Wait};
 
 /// Batches between source and sender: one being taken, one ready. More only costs memory.
 const OUTBOX_BATCHES: usize = 2;
@@ -92,7 +92,10 @@ pub(super) async fn drive(
     };
     backoff.reset();
     let task = loop {
-        match start(&tasks, connector, &context).await {
+        // The connector may block in it.
+        let starting = start(&tasks, connector, &context).in_current_span();
+        let started = tasks.threads.run(starting).await;
+        match started.unwrap_or_else(|fault| Err(no_answer("source", fault))) {
             Ok(task) => break task,
             Err(error) if error.kind() == Kind::Fatal => return Err(error),
             Err(error) => {
@@ -118,7 +121,8 @@ pub(super) async fn drive(
     };
     let driver = Driver {
         who,
-        run: JoinSet::new(),
+        run: None,
+        threads: tasks.threads.clone(),
         waiting: None,
         backoff: Backoff::new(),
         gate,
@@ -144,24 +148,37 @@ pub(super) async fn drive(
     result
 }
 
-async fn start(
+/// Makes the connector's task.
+fn start(
     tasks: &Tasks,
     connector: &'static dyn SourceConnector,
     context: &Context,
+) -> impl Future<Output = Result<Box<dyn SourceTask>>> + Send + 'static {
+    let (held, offsets) = (context.code.clone(), tasks.offsets.clone());
+    let (client, metrics) = (context.client.clone(), context.metrics.clone());
+    async move {
+        let _held = held;
+        begin(connector, &client, offsets, &metrics).await
+    }
+}
+
+async fn begin(
+    connector: &'static dyn SourceConnector,
+    client: &Client,
+    offsets: Arc<dyn OffsetStore>,
+    metrics: &TaskMetrics,
 ) -> Result<Box<dyn SourceTask>> {
-    let client = &context.client;
     let props = client.props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let config = connector.config().parse(props).map_err(|errors| {
         Error::fatal(format!("the configuration is invalid: {}", errors.join("; ")))
     })?;
-    let offsets =
-        Arc::new(Offsets { store: tasks.offsets.clone(), connector: client.connector.clone() });
+    let offsets = Arc::new(Offsets { store: offsets, connector: client.connector.clone() });
     let start = Start {
         connector: client.connector.clone(),
         task: client.task,
         offsets,
-        gauges: context.metrics.gauges.clone(),
-        progress: context.metrics.health.progress.clone(),
+        gauges: metrics.gauges.clone(),
+        progress: metrics.health.progress.clone(),
     };
     connector.start(config, start).await
 }
@@ -186,8 +203,9 @@ struct Driver {
     who: String,
     context: Context,
     settings: Settings,
-    /// The connector's `run`; empty while `waiting`.
-    run: JoinSet<Ran>,
+    /// The connector's `run`; none while `waiting`.
+    run: Option<Code<Ran>>,
+    threads: Threads,
     /// The task between a retriable error and its next run.
     waiting: Option<Waiting>,
     backoff: Backoff,
@@ -220,11 +238,13 @@ impl Driver {
     }
 
     fn run(&mut self, mut task: Box<dyn SourceTask>, mut out: Outbox) {
+        let held = self.context.code.clone();
         let run = async move {
+            let _held = held;
             let result = task.run(&mut out).await;
             (task, out, result)
         };
-        self.run.spawn(run.in_current_span());
+        self.run = Some(self.threads.run(run.in_current_span()));
     }
 
     /// Until the task is to stop (`Ok`) or has failed.
@@ -239,7 +259,7 @@ impl Driver {
                         return Ok(());
                     }
                 }
-                Some(ended) = self.run.join_next() => self.ended(ended)?,
+                ended = ran(&mut self.run) => self.ended(ended)?,
                 () = wait(&mut self.waiting) => {
                     if let Some((_, task, out)) = self.waiting.take() {
                         self.run(task, out);
@@ -334,11 +354,8 @@ impl Driver {
     }
 
     /// The connector's `run` has returned without being asked to.
-    fn ended(&mut self, ended: Result<Ran, tokio::task::JoinError>) -> Result<()> {
-        let (task, out, result) = match ended {
-            Ok(ran) => ran,
-            Err(error) => return Err(joined(error)),
-        };
+    fn ended(&mut self, ended: Result<Ran, Fault>) -> Result<()> {
+        let (task, out, result) = ended.map_err(|fault| no_answer("source", fault))?;
         match result {
             Ok(()) => Err(Error::fatal("the source ended although it was not asked to stop")),
             Err(error) if error.kind() == Kind::Fatal => Err(error),
@@ -377,7 +394,7 @@ impl Driver {
                 limit.as_millis()
             );
         }
-        self.run.abort_all();
+        self.run = None;
         *sending = None;
         while let Ok(entry) = self.entries.try_recv() {
             self.ledger.push(entry.ticket, entry.position, entry.count);
@@ -397,12 +414,12 @@ impl Driver {
 
     /// Until source and sender have ended and all is acknowledged.
     async fn settle(&mut self, sending: &mut Sending<'_>) {
-        while !self.run.is_empty() || sending.is_some() || !self.ledger.settled() {
+        while self.run.is_some() || sending.is_some() || !self.ledger.settled() {
             tokio::select! {
-                Some(ended) = self.run.join_next() => match ended {
+                ended = ran(&mut self.run) => match ended {
                     Ok((_, _, Ok(()))) => {}
                     Ok((_, _, Err(error))) => self.late(&error),
-                    Err(error) => self.late(&joined(error)),
+                    Err(fault) => self.late(&no_answer("source", fault)),
                 },
                 result = drain(sending) => {
                     *sending = None;
@@ -433,11 +450,12 @@ impl Driver {
     }
 }
 
-fn joined(error: tokio::task::JoinError) -> Error {
-    match error.try_into_panic() {
-        Ok(panic) => panicked(panic.as_ref()),
-        Err(error) => Error::fatal("the source was aborted").caused_by(error),
-    }
+/// Waits for the connector's `run` to return; for ever when it does not run.
+async fn ran(run: &mut Option<Code<Ran>>) -> Result<Ran, Fault> {
+    let Some(running) = run else { return std::future::pending().await };
+    let ended = running.await;
+    *run = None;
+    ended
 }
 
 /// Waits for the time of the next run; for ever when none is due.

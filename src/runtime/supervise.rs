@@ -30,7 +30,9 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Spawn, State, StatusUpdate, Target, TaskHandle, Tasks, Topics, settings, transport::Client,
+    Spawn, State, StatusUpdate, Target, TaskHandle, Tasks, Topics, settings,
+    threads::{Fault, panic_text},
+    transport::Client,
 };
 use crate::metrics::{Metrics, TaskMetrics, Wait};
 
@@ -42,6 +44,8 @@ pub(super) struct Context {
     pub(super) status: Reporter,
     pub(super) topics: Topics,
     pub(super) metrics: Arc<TaskMetrics>,
+    /// Kept by each thread that runs connector code of the task.
+    pub(super) code: watch::Receiver<()>,
 }
 
 /// Tells the herder of a task's state.
@@ -110,8 +114,8 @@ impl Reporter {
     }
 }
 
-/// The driver runs in a tokio task of its own; a panic in it, or in connector code it calls, ends
-/// in FAILED like any other error.
+/// The driver runs in a tokio task of its own; a panic in it, or in connector code, ends in FAILED
+/// like any other error.
 pub(super) fn start<D, F>(
     tasks: &Tasks,
     spawn: Spawn,
@@ -124,6 +128,7 @@ where
 {
     let first = if spawn.paused { Target::Paused } else { Target::Running };
     let (target, wanted) = watch::channel(first);
+    let (code, held) = watch::channel(());
     let topics = Topics::default();
     let status = Reporter {
         connector: spawn.connector.clone(),
@@ -149,6 +154,7 @@ where
         status: status.clone(),
         topics: topics.clone(),
         metrics: metrics.clone(),
+        code: held,
     };
     let who = context.who();
     let span = tracing::error_span!(target: "context", "task", context = %who);
@@ -177,8 +183,8 @@ where
             }
         }
     };
-    let driver = tokio::spawn(driver.instrument(span));
-    TaskHandle { target, driver, topics, reporter, metrics }
+    let driver = tasks.threads.drive(driver.instrument(span));
+    TaskHandle { target, driver, code, topics, reporter, metrics }
 }
 
 /// As in [`settings::Settings`], which the driver reads and complains about.
@@ -296,12 +302,16 @@ impl Watcher {
 }
 
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(no message)");
+    let message = panic_text(panic).unwrap_or("(no message)");
     Error::fatal(format!("panic in the task: {message}"))
+}
+
+/// `what` is the side the code is of.
+pub(super) fn no_answer(what: &str, fault: Fault) -> Error {
+    match fault {
+        Fault::Panicked(panic) => panicked(panic.as_ref()),
+        Fault::Ended => Error::fatal(format!("the {what} was aborted")),
+    }
 }
 
 impl Context {

@@ -3,6 +3,7 @@
 mod fakes;
 mod health;
 mod sinks;
+mod threads;
 
 use std::{
     sync::{Arc, atomic::Ordering},

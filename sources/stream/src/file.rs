@@ -141,7 +141,10 @@ impl SourceTask for Task {
         loop {
             if self.open.is_none() {
                 self.open = match &self.path {
-                    Some(path) => self.find(path).await?,
+                    Some(path) => tokio::select! {
+                        found = self.find(path) => found?,
+                        () = out.stopped() => return Ok(()),
+                    },
                     None => tokio::select! {
                         () = out.stopped() => return Ok(()),
                         input = Input::console() => Some((input, Lines::default())),
@@ -152,7 +155,10 @@ impl SourceTask for Task {
             let idle = match &mut self.open {
                 None => true,
                 Some((input, lines)) => {
-                    let bytes = input.read().await?;
+                    let bytes = tokio::select! {
+                        bytes = input.read() => bytes?,
+                        () = out.stopped() => return Ok(()),
+                    };
                     lines.push(&bytes).map_err(|_| {
                         let path = self.path.as_deref().unwrap_or("standard input");
                         Error::fatal(format!(

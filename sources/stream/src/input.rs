@@ -1,6 +1,7 @@
 //! Where the bytes come from: a file, or the standard input of the process.
 
 use std::{
+    fs::File,
     io::{ErrorKind, Read},
     path::Path,
     sync::{Arc, LazyLock},
@@ -8,7 +9,6 @@ use std::{
 
 use model::error::{Error, Result};
 use tokio::{
-    fs::File,
     io::AsyncReadExt,
     sync::{Mutex, OwnedMutexGuard, mpsc},
 };
@@ -17,15 +17,25 @@ use tokio::{
 const READ_BYTES: usize = 64 << 10;
 
 pub(crate) enum Input {
+    /// Read on the task's own thread: most looks at a file find nothing new, and handing each to
+    /// another thread costs more than the look.
     File(File),
+    /// A FIFO or a device, whose reads may wait for ever. The future of one may be dropped.
+    Pipe(tokio::fs::File),
     Console(OwnedMutexGuard<mpsc::Receiver<Vec<u8>>>),
 }
 
 impl Input {
     /// `None` when there is no such file (yet).
     pub(crate) async fn open(path: &str) -> Result<Option<Self>> {
-        match File::open(Path::new(path)).await {
-            Ok(file) => Ok(Some(Self::File(file))),
+        // A FIFO opens when somebody writes to it.
+        let opened = match tokio::fs::File::open(Path::new(path)).await {
+            Ok(file) => file.metadata().await.map(|metadata| (file, metadata.is_file())),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok((file, true)) => Ok(Some(Self::File(file.into_std().await))),
+            Ok((file, false)) => Ok(Some(Self::Pipe(file))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::fatal(format!("open {path} for reading")).caused_by(error)),
         }
@@ -40,16 +50,24 @@ impl Input {
     pub(crate) async fn read(&mut self) -> Result<Vec<u8>> {
         match self {
             Self::File(file) => {
+                // Takes memory only when there is something to read.
+                let mut bytes = Vec::new();
+                file.take(READ_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
+                Ok(bytes)
+            }
+            Self::Pipe(pipe) => {
                 let mut bytes = vec![0; READ_BYTES];
-                let read = file.read(&mut bytes).await.map_err(|error| {
-                    Error::retriable("reading the source's file failed").caused_by(error)
-                })?;
+                let read = pipe.read(&mut bytes).await.map_err(failed)?;
                 bytes.truncate(read);
                 Ok(bytes)
             }
             Self::Console(pieces) => Ok(pieces.try_recv().unwrap_or_default()),
         }
     }
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::retriable("reading the source's file failed").caused_by(error)
 }
 
 /// A read of standard input can't be cut short, so a thread of its own does it, from the first use

@@ -44,6 +44,10 @@ impl Lines {
         self.bytes.drain(..self.start);
         self.searched -= self.start;
         self.start = 0;
+        if bytes.is_empty() {
+            // Nothing comes just now.
+            self.bytes.shrink_to_fit();
+        }
         if self.bytes.len() + bytes.len() > LINE_BYTES_MAX {
             return Err(TooLong);
         }

@@ -175,9 +175,35 @@ async fn serve(script: Arc<Script>, port: u16, mut stream: TcpStream) -> std::io
     }
 }
 
+/// Counts what a member is told.
+#[derive(Default)]
+struct Answers([AtomicUsize; 3]);
+
+impl Answers {
+    /// Joins, syncs, heartbeats.
+    fn seen(&self) -> [usize; 3] {
+        self.0.each_ref().map(|count| count.load(Ordering::SeqCst))
+    }
+}
+
+impl Observer for Answers {
+    fn joined(&self, _took: Duration) {
+        self.0[0].fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn synced(&self, _took: Duration) {
+        self.0[1].fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn heartbeat(&self, _took: Duration) {
+        self.0[2].fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// A broker that lasts as long as this does.
 struct Broker {
     script: Arc<Script>,
+    answers: Arc<Answers>,
     address: String,
     _tasks: JoinSet<()>,
 }
@@ -197,7 +223,7 @@ impl Broker {
                 streams.spawn(async move { drop(serve(script, address.port(), stream).await) });
             }
         });
-        Self { script, address: address.to_string(), _tasks: tasks }
+        Self { script, answers: Arc::default(), address: address.to_string(), _tasks: tasks }
     }
 
     fn member(&self) -> Member {
@@ -212,6 +238,7 @@ impl Broker {
             heartbeat_interval: Duration::from_millis(200),
             request_timeout: Duration::from_secs(20),
             retry_backoff: Duration::from_millis(10),
+            observer: self.answers.clone(),
         })
     }
 }
@@ -357,4 +384,19 @@ async fn the_allocation_is_told() {
     assert_eq!(Some(told(&assigner.1[2])), running);
     let allocation = assigner.1[2].members["fresh"].allocation.clone().unwrap();
     assert_eq!((allocation.leader.as_str(), allocation.config_offset), ("fresh", 9));
+}
+
+/// What the broker refuses is no join and no sync; a heartbeat is one whatever the answer.
+#[tokio::test]
+async fn answers_are_told() {
+    let script = Script::default();
+    script.fail(JOIN_GROUP, &[MEMBER_ID_REQUIRED]);
+    script.fail(SYNC_GROUP, &[REBALANCE_IN_PROGRESS]);
+    script.fail(HEARTBEAT, &[0, REBALANCE_IN_PROGRESS]);
+    let broker = Broker::start(script, "127.0.0.1:0").await;
+    let mut member = broker.member();
+    join(&mut member).await.unwrap();
+    assert_eq!(broker.answers.seen()[..2], [2, 1]);
+    timeout(PATIENCE, member.event()).await.unwrap();
+    assert!(broker.answers.seen()[2] >= 2, "{:?}", broker.answers.seen());
 }

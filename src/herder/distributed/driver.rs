@@ -72,7 +72,11 @@ pub(super) struct Driver {
 }
 
 /// Membership as the worker's properties have it.
-pub(super) fn settings(worker: &WorkerConfig, config: &GroupConfig) -> Result<group::Settings> {
+pub(super) fn settings(
+    worker: &WorkerConfig,
+    config: &GroupConfig,
+    observer: Arc<dyn group::Observer>,
+) -> Result<group::Settings> {
     let text = |key: &str, default: &str| {
         worker.props.get(key).map_or(default, |value| value.trim()).to_owned()
     };
@@ -96,6 +100,7 @@ pub(super) fn settings(worker: &WorkerConfig, config: &GroupConfig) -> Result<gr
         heartbeat_interval: config.heartbeat_interval,
         request_timeout: config.request_timeout,
         retry_backoff: config.retry_backoff,
+        observer,
     })
 }
 
@@ -144,10 +149,15 @@ impl Driver {
         let stopping = self.shared.stopping.clone();
         while !stopping.is_cancelled() {
             if !self.readable {
+                self.shared.stages.begin("reading to the end of the config topic");
                 self.readable = self.catch_up().await;
+                self.shared.stages.end();
                 continue;
             }
-            let Some(joined) = self.join(None).await else { break };
+            self.shared.stages.begin("ensuring membership in the cluster");
+            let joined = self.join(None).await;
+            self.shared.stages.end();
+            let Some(joined) = joined else { break };
             let round = match joined {
                 Ok(round) => round,
                 Err(error) if error.kind() == Kind::Fatal => {
@@ -245,6 +255,8 @@ impl Driver {
                 }
                 command = commands.recv() => match command {
                     None => return Next::End,
+                    // Whoever asked may be gone.
+                    Some(Command::Check { reply }) => reply.send(Ok(())).unwrap_or_default(),
                     Some(Command::RestartConnector { name, reply }) => {
                         if self.running.has_connector(&name) {
                             self.stores.cancel(&name);

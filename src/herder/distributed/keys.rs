@@ -61,11 +61,37 @@ pub(super) fn sign(mac: Mac, key: &SessionKey, body: &[u8]) -> String {
     STANDARD.encode(hmac::sign(&key, body))
 }
 
+/// The bytes of a signature. Java looks for the algorithm first, in all that it has, and knows those
+/// names in any case.
+fn decode(mac: &str, algorithm: &str) -> Result<Vec<u8>, String> {
+    if !JAVA_MACS.iter().any(|name| name.eq_ignore_ascii_case(algorithm)) {
+        return Err(format!("Algorithm {algorithm} not available"));
+    }
+    model::java::base64(mac)
+}
+
+/// Those that a JVM without further providers makes without being told more.
+const JAVA_MACS: [&str; 12] = [
+    "HmacMD5",
+    "HmacSHA1",
+    "HmacSHA224",
+    "HmacSHA256",
+    "HmacSHA384",
+    "HmacSHA512",
+    "HmacSHA512/224",
+    "HmacSHA512/256",
+    "HmacSHA3-224",
+    "HmacSHA3-256",
+    "HmacSHA3-384",
+    "HmacSHA3-512",
+];
+
 /// Whether a request is another worker's.
 pub(super) fn verify(shared: &Shared, signature: Signature<'_>) -> Answer<()> {
     let (Some(mac), Some(algorithm)) = (signature.mac, signature.algorithm) else {
         return Err(Refusal::new(400, "Internal request missing required signature"));
     };
+    let mac = decode(mac, algorithm).map_err(|wrong| Refusal::new(400, wrong))?;
     let accepted = &shared.group.signing.verification;
     let Some(algorithm) = accepted.iter().find(|accepted| accepted.name() == algorithm) else {
         let accepted: Vec<_> = accepted.iter().map(|accepted| accepted.name()).collect();
@@ -80,9 +106,6 @@ pub(super) fn verify(shared: &Shared, signature: Signature<'_>) -> Answer<()> {
             ),
         ));
     };
-    let mac = STANDARD.decode(mac).map_err(|error| {
-        Refusal::new(400, format!("Internal request contained no base64 signature: {error}"))
-    })?;
     let snapshot = shared.configs.snapshot();
     let Some(key) = snapshot.session_key() else {
         return Err(Refusal::new(
@@ -99,6 +122,24 @@ pub(super) fn verify(shared: &Shared, signature: Signature<'_>) -> Answer<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a JVM worker answers to the same headers.
+    #[test]
+    fn what_is_no_signature() {
+        let sha = "HmacSHA256";
+        let cases = [
+            ("YQ", sha, Ok(b"a".to_vec())),
+            ("YQ==", "hmacsha256", Ok(b"a".to_vec())),
+            ("!!!", sha, Err("Illegal base64 character 21")),
+            ("!!!", "HmacMD5", Err("Illegal base64 character 21")),
+            ("YQ=", sha, Err("Input byte array has wrong 4-byte ending unit")),
+            ("YWJjZ", sha, Err("Last unit does not have enough valid bits")),
+            ("!!!", "HmacFoo", Err("Algorithm HmacFoo not available")),
+        ];
+        for (mac, algorithm, answer) in cases {
+            assert_eq!(decode(mac, algorithm), answer.map_err(str::to_owned), "{mac} {algorithm}");
+        }
+    }
 
     #[test]
     fn a_key_is_replaced_when_it_is_used_up_or_of_another_kind() {

@@ -24,7 +24,9 @@ use super::{
     Answer, ConnectorInfo, ConnectorStatus, Herder, RawConfig, Refusal, Signature, StateInfo,
     Target, TaskId, TaskInfo, TaskStatus,
     distributed_config::{GroupConfig, Protocol},
-    in_java_order, validate,
+    in_java_order,
+    stage::Stages,
+    validate,
     worker_config::WorkerConfig,
 };
 use crate::{
@@ -32,7 +34,7 @@ use crate::{
     group::{self, Owners, Version},
     metrics::Metrics,
     plugins::Plugin,
-    runtime::{State, Tasks, Transport},
+    runtime::{State, Tasks, Threads, Transport},
     storage::{ConfigStore, OffsetTopic, RestartRequest, Snapshot, Status, StatusStore},
 };
 
@@ -73,6 +75,7 @@ struct Shared {
     stopped: CancellationToken,
     /// Why it could not stay in the group, when that is for a person to mend.
     failure: OnceLock<String>,
+    stages: Stages,
 }
 
 /// This worker's place in the group.
@@ -94,8 +97,18 @@ struct Standing {
 }
 
 enum Command {
-    RestartConnector { name: String, reply: oneshot::Sender<Answer<()>> },
-    RestartTask { id: group::TaskId, reply: oneshot::Sender<Answer<()>> },
+    RestartConnector {
+        name: String,
+        reply: oneshot::Sender<Answer<()>>,
+    },
+    RestartTask {
+        id: group::TaskId,
+        reply: oneshot::Sender<Answer<()>>,
+    },
+    /// Asks for nothing but an answer.
+    Check {
+        reply: oneshot::Sender<Answer<()>>,
+    },
 }
 
 /// What a worker of a group is made of.
@@ -108,13 +121,15 @@ pub struct Parts {
     pub transport: Arc<dyn Transport>,
     pub loggers: Arc<Loggers>,
     pub metrics: Arc<Metrics>,
+    pub threads: Threads,
 }
 
 impl Distributed {
     /// Opens the three topics, and begins to take part in the group.
     pub async fn start(parts: Parts) -> Result<Self> {
-        let Parts { worker, group, worker_id, url, transport, loggers, metrics } = parts;
-        let member = group::Member::new(driver::settings(&worker, &group)?);
+        let Parts { worker, group, worker_id, url, transport, loggers, metrics, threads } = parts;
+        let member =
+            group::Member::new(driver::settings(&worker, &group, metrics.group().clone())?);
         // Whom the brokers do not let in is told so now, and in few words: the clients of the topics
         // would try for long. Brokers that are away may come.
         match member.meet().await {
@@ -125,7 +140,8 @@ impl Distributed {
         let (configs, changes) = ConfigStore::open(&worker.props).await?;
         let statuses = StatusStore::open(&worker.props).await?;
         let offsets = Arc::new(OffsetTopic::open(&worker.props).await?);
-        let tasks = Tasks { transport, offsets, worker: Arc::new(worker.props.clone()), metrics };
+        let worker_props = Arc::new(worker.props.clone());
+        let tasks = Tasks { transport, offsets, worker: worker_props, metrics, threads };
         let (standing, _) = watch::channel(Standing {
             generation: -1,
             leads: false,
@@ -149,6 +165,7 @@ impl Distributed {
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
             failure: OnceLock::new(),
+            stages: Stages::default(),
         });
         let (commands, receiver) = mpsc::channel(64);
         tokio::spawn(driver::Driver::new(shared.clone(), url, member).run(changes, receiver));
@@ -282,7 +299,7 @@ impl Herder for Distributed {
 
     async fn validate(&self, config: &RawConfig) -> Answer<ConfigInfos> {
         let shared = &self.shared;
-        validate::validate(&shared.worker, &*shared.tasks.transport, config).await
+        validate::validate(&shared.worker, &shared.tasks, config).await
     }
 
     async fn put(
@@ -459,6 +476,16 @@ impl Herder for Distributed {
 
     fn grouped(&self) -> bool {
         true
+    }
+
+    /// Goes through the loop that all changes go through: one that hangs, or that has not come
+    /// back into the group, does not answer.
+    async fn check(&self) -> Answer<()> {
+        self.ask(|reply| Command::Check { reply }).await
+    }
+
+    fn stage(&self) -> Option<String> {
+        self.shared.stages.told()
     }
 
     async fn shut_down(&self) {

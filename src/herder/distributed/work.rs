@@ -270,9 +270,11 @@ impl Running {
         }
         let (shared, named, name) = (self.shared.clone(), self.named.clone(), name.to_owned());
         let key = name.clone();
-        let naming = tokio::spawn(async move {
+        let threads = self.shared.tasks.threads.clone();
+        let naming = threads.drive(async move {
             let raw = config.props();
-            let asked = task_configs(&shared.worker, &name, plugin, &raw).await;
+            let asked =
+                task_configs(&shared.worker, &shared.tasks.threads, &name, plugin, &raw).await;
             let sound = asked.is_ok();
             let tasks = asked.map(|tasks| stored(plugin, &raw, tasks));
             // The driver is gone only when the worker ends.

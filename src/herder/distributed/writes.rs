@@ -109,7 +109,7 @@ pub(super) async fn put(
 }
 
 async fn validated(shared: &Shared, config: &RawConfig) -> Answer<()> {
-    let infos = validate::validate(&shared.worker, &*shared.tasks.transport, config).await?;
+    let infos = validate::validate(&shared.worker, &shared.tasks, config).await?;
     validate::refusal(&infos).map_or(Ok(()), Err)
 }
 
@@ -207,8 +207,8 @@ pub(super) async fn change_offsets(
     let source = match plugin_of(&config).map_err(failed)? {
         Plugin::Source(source) => source,
         Plugin::Sink(sink) => {
-            let (transport, raw) = (&*shared.tasks.transport, config.props());
-            return sink_offsets::change(&shared.worker, transport, sink, name, &raw, changes)
+            let raw = config.props();
+            return sink_offsets::change(&shared.worker, &shared.tasks, sink, name, &raw, changes)
                 .await;
         }
     };
@@ -221,7 +221,9 @@ pub(super) async fn change_offsets(
         }
     };
     let raw = config.props();
-    let done = alter_offsets(&shared.worker, source, &raw, &changes).await.map_err(failed)?;
+    let done = alter_offsets(&shared.worker, &shared.tasks.threads, source, &raw, &changes)
+        .await
+        .map_err(failed)?;
     offsets.write(name, changes).await.map_err(failed)?;
     Ok(done)
 }

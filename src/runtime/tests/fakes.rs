@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::metrics::Metrics;
 use crate::runtime::{
-    OffsetStore, Spawn, State, StatusUpdate, TaskHandle, Tasks, Transport,
+    OffsetStore, Spawn, State, StatusUpdate, TaskHandle, Tasks, Threads, Transport,
     settings::DeadLetterQueue,
     transport::{ChangeError, Chunk, Client, Consumer, OffsetChange, Producer, Ticket},
 };
@@ -68,6 +68,7 @@ pub(super) fn worker_with(transport: Arc<dyn Transport>, pairs: &[(&str, &str)])
             offsets: store.clone(),
             worker: Arc::new(worker),
             metrics: Metrics::new(&Props::new(), "w"),
+            threads: Threads::here(),
         },
         store,
         status,
@@ -265,7 +266,8 @@ impl Script {
         self.released.1.notify_all();
     }
 
-    fn block(&self) {
+    /// Keeps the thread until [`Script::release`].
+    pub(super) fn block(&self) {
         let held = self.released.0.lock().unwrap();
         drop(self.released.1.wait_while(held, |released| !*released).unwrap());
     }

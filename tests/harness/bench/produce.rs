@@ -29,7 +29,7 @@ use model::{
 };
 use riverrun::{
     metrics::Metrics,
-    runtime::{OffsetStore, Spawn, Tasks, transport},
+    runtime::{OffsetStore, Spawn, Tasks, Threads, transport},
 };
 use tokio::sync::mpsc;
 
@@ -238,9 +238,13 @@ fn peak_mb() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-#[tokio::main(worker_threads = 2)]
+fn main() {
+    let (runtime, threads) = Threads::open().expect("threads");
+    runtime.block_on(produce(threads));
+}
+
 #[allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
-async fn main() {
+async fn produce(threads: Threads) {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let mut args = std::env::args().skip(1);
     let records: u64 = args.next().map_or(1_000_000, |text| text.parse().expect("records"));
@@ -265,6 +269,7 @@ async fn main() {
     }));
     let offsets = Arc::new(Memory::default());
     let tasks = Tasks {
+        threads,
         transport: transport::open(&worker).expect("a transport"),
         offsets: offsets.clone(),
         metrics: Metrics::new(&worker, "produce"),
