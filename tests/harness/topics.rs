@@ -50,6 +50,20 @@ pub(crate) fn member(kafka: &str, group: &str, topic: &str) -> BaseConsumer {
     consumer
 }
 
+/// The client ids of a consumer group's members, sorted; why not, while it is between two rounds or
+/// nobody answers for it.
+pub(crate) fn members(consumer: &BaseConsumer, group: &str) -> Result<Vec<String>, String> {
+    let groups = consumer.fetch_group_list(Some(group), Duration::from_secs(5));
+    let groups = groups.map_err(|error| format!("group {group}: {error}"))?;
+    let Some(found) = groups.groups().first().filter(|found| found.state() == "Stable") else {
+        return Err(format!("group {group} is not stable"));
+    };
+    let mut ids: Vec<String> =
+        found.members().iter().map(|member| member.client_id().to_owned()).collect();
+    ids.sort();
+    Ok(ids)
+}
+
 /// The names of all topics that begin with `prefix`.
 pub(crate) fn names(consumer: &BaseConsumer, prefix: &str) -> Vec<String> {
     // No answer is no topic: the broker may be on its way up.
