@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     cli::logging::Loggers,
-    group::{self, Owners, Version},
+    group::{self, Lease, Owners, Version},
     metrics::Metrics,
     plugins::Plugin,
     runtime::{State, Tasks, Transport},
@@ -37,6 +37,7 @@ use crate::{
 mod driver;
 mod fencing;
 mod keys;
+mod leased;
 mod rounds;
 mod stores;
 mod work;
@@ -58,6 +59,8 @@ struct Shared {
     /// `host:port`, as it stands in statuses.
     worker_id: String,
     tasks: Tasks,
+    /// Whether this worker is still a member, by its own clock.
+    lease: Arc<Lease>,
     configs: ConfigStore,
     statuses: StatusStore,
     standing: watch::Sender<Standing>,
@@ -138,6 +141,7 @@ impl Distributed {
             group,
             worker_id,
             tasks,
+            lease: member.lease(),
             configs,
             statuses,
             standing,

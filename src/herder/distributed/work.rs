@@ -67,6 +67,9 @@ struct Task {
     who: Arc<str>,
     /// Of the configurations it was started with.
     generation: Option<u64>,
+    /// The membership under which it may store offsets; none for a sink, whose consumer group knows
+    /// who is late.
+    membership: Option<u64>,
     state: State,
     phase: Phase,
 }
@@ -146,6 +149,14 @@ impl Running {
         };
         let tasks = self.tasks.iter().filter(old).map(|(id, _)| id.clone()).collect();
         Work { tasks, ..Work::default() }
+    }
+
+    /// The tasks that were started under a membership before this one: others may have had them since.
+    pub(super) fn outlasting(&self) -> Work {
+        let now = self.shared.lease.number();
+        let old = |task: &Task| task.membership.is_some_and(|membership| membership != now);
+        let tasks = self.tasks.iter().filter(|(_, task)| old(task)).map(|(id, _)| id.clone());
+        Work { tasks: tasks.collect(), ..Work::default() }
     }
 
     fn status(&self, state: State, trace: Option<String>, version: Option<&str>) -> Status {
