@@ -19,4 +19,5 @@ mod resume;
 mod security;
 mod sinks;
 mod stream;
+mod takeover;
 mod tidy;

@@ -64,6 +64,28 @@ pub(crate) fn members(consumer: &BaseConsumer, group: &str) -> Result<Vec<String
     Ok(ids)
 }
 
+/// Where a consumer group is in these topics' partitions, as far as it has committed anything.
+pub(crate) fn committed<'a>(
+    kafka: &str,
+    group: &str,
+    places: impl Iterator<Item = (&'a str, i32)>,
+) -> BTreeMap<(String, i32), usize> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", group)
+        .create()
+        .expect("a consumer");
+    let mut wanted = TopicPartitionList::new();
+    places.for_each(|(topic, partition)| drop(wanted.add_partition(topic, partition)));
+    let found = consumer.committed_offsets(wanted, PATIENCE).expect("the group's offsets");
+    let offset = |place: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+        let Offset::Offset(offset) = place.offset() else { return None };
+        let offset = usize::try_from(offset).ok()?;
+        Some(((place.topic().to_owned(), place.partition()), offset))
+    };
+    found.elements().iter().filter_map(offset).collect()
+}
+
 /// The names of all topics that begin with `prefix`.
 pub(crate) fn names(consumer: &BaseConsumer, prefix: &str) -> Vec<String> {
     // No answer is no topic: the broker may be on its way up.
