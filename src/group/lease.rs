@@ -47,6 +47,13 @@ impl Lease {
         self.lock().holds(number, Instant::now())
     }
 
+    /// Whether there is a membership.
+    pub fn lasts(&self) -> bool {
+        let mut state = self.lock();
+        state.look(Instant::now());
+        state.lasts()
+    }
+
     /// Looks at the clock: a standstill of the process shows as a time without a look.
     pub(super) fn look(&self) {
         self.lock().look(Instant::now());
