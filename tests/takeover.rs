@@ -423,6 +423,11 @@ fn a_cluster_changes_hands_under_load() {
     process.end("-TERM");
     let process = begin(false);
     let rest = process.rest();
+    for (name, _) in scene.connectors() {
+        wait_for(&format!("{name} stopped still"), PATIENCE, || {
+            (rest.status(&name)?["connector"]["state"] == "STOPPED").then_some(())
+        });
+    }
     assert_eq!(scene.shown(&rest), shown);
     assert_eq!(scene.offsets(&rest), offsets);
     for (name, _) in scene.connectors() {
