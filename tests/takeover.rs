@@ -81,7 +81,8 @@ struct Found {
     sent: BTreeMap<(String, i32), Vec<String>>,
     /// Where the sink's consumer group is in them.
     committed: BTreeMap<(String, i32), usize>,
-    /// What is stored for the sources: a position in the log, and a number of characters.
+    /// What is stored for the sources: the last position in the log that is done, and a number of
+    /// characters.
     lsn: u64,
     position: u64,
 }
@@ -155,7 +156,9 @@ impl Scene {
                     let key: Value = serde_json::from_slice(&key.expect("a key")).unwrap();
                     let value: Value = serde_json::from_slice(&value.expect("no reset")).unwrap();
                     if key[0] == format!("{NAME}_table") {
-                        found.lsn = value["lsn"].as_u64().expect("a position");
+                        // A commit's position is where the next change may begin.
+                        let open = u64::from(value["messageType"] == "COMMIT");
+                        found.lsn = value["lsn"].as_u64().expect("a position") - open;
                     } else {
                         found.position = value["position"].as_u64().expect("a position");
                     }

@@ -136,13 +136,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) fn check(place: &Place) {
     for n in 0..TABLES {
         let last = place.database.value(&format!("SELECT max(number) FROM log{n}"));
+        let last: i64 = last.parse().expect("a number");
         let mut log = Follower::new(&place.kafka, &place.table("log", n));
         let end = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < end, "number {last} of source {n} has not arrived");
             let Some(record) = log.next() else { continue };
             let event: Value = serde_json::from_slice(&record.value.expect("no deletes")).unwrap();
-            if event["after"]["number"].to_string() == last {
+            if event["after"]["number"].as_i64() == Some(last) {
                 break;
             }
         }

@@ -76,7 +76,9 @@ pub(crate) fn committed<'a>(
         .create()
         .expect("a consumer");
     let mut wanted = TopicPartitionList::new();
-    places.for_each(|(topic, partition)| drop(wanted.add_partition(topic, partition)));
+    for (topic, partition) in places {
+        wanted.add_partition(topic, partition);
+    }
     let found = consumer.committed_offsets(wanted, PATIENCE).expect("the group's offsets");
     let offset = |place: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
         let Offset::Offset(offset) = place.offset() else { return None };
