@@ -1,9 +1,12 @@
 //! A group whose workers are killed, stopped, frozen and started at random, under load.
 //!
+//! Sources read tables and files that grow, sinks write what the sources have sent to files.
+//!
 //! After each event the group settles: every connector and every task runs, each on one worker that
-//! lives, as the status topic says and, for a task, as the connection says that holds its
-//! replication slot; the work is spread evenly; and no more was moved than had to be. At the end
-//! everything that the load wrote is in the topics.
+//! lives, as the status topic says and, beside it, what shows that a task runs: the connection that
+//! holds a replication slot, the open file, the members of a sink's consumer group; the work is
+//! spread evenly; and no more was moved than had to be. At the end everything that the load wrote is
+//! in the topics, and everything that is in the topics is in the sinks' files.
 //!
 //! | variable | what |
 //! |---|---|
@@ -13,6 +16,7 @@
 
 mod cluster;
 mod load;
+mod work;
 
 use std::{
     collections::BTreeMap,
@@ -23,44 +27,9 @@ use std::{
 
 use cluster::{Cluster, Layout, Peer};
 use load::Load;
+use work::{Holds, Place, Work};
 
-use crate::harness::{
-    database::Database,
-    link::Link,
-    random::Random,
-    rest::{Config, json_converters, postgres_source},
-    servers, topics, wait_for,
-};
-
-/// What the group runs.
-struct Work {
-    name: String,
-    config: Config,
-    tasks: usize,
-    /// The replication slot that its one task holds while it runs.
-    slot: Option<String>,
-}
-
-const SOURCES: usize = 12;
-
-/// The connectors of a group. All of them are known to workers of both kinds.
-fn work(prefix: &str, database: &Database) -> Vec<Work> {
-    let source = |n: usize| {
-        let name = format!("{prefix}_{n}");
-        let tables = format!("public.log{n},public.state{n},public.note{n}");
-        let more = [
-            ("table.include.list", tables.as_str()),
-            ("publication.autocreate.mode", "filtered"),
-            // A worker that hangs keeps its slot until the server gives it up.
-            ("slot.max.retries", "120"),
-            ("slot.retry.delay.ms", "500"),
-        ];
-        let mut config = postgres_source(database, &name, &more);
-        config.extend(json_converters(false));
-        Work { config, tasks: 1, slot: Some(name.clone()), name }
-    };
-    (0..SOURCES).map(source).collect()
-}
+use crate::harness::{database::Database, link::Link, random::Random, servers, topics, wait_for};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -123,8 +92,9 @@ impl Scene {
         };
         topics::delete(&kafka, prefix);
         let database = Arc::new(Database::create(&postgres, prefix));
-        load::prepare(&database, SOURCES);
-        let work = work(prefix, &database);
+        let place = Place::new(prefix, &kafka, database.clone());
+        load::prepare(&place);
+        let work = work::all(&place);
         let link = link.map(|name| {
             let (inside, outside) = (&listeners[name], &listeners[&format!("{name}_outside")]);
             (Link::open(outside, inside), outside)
@@ -149,9 +119,10 @@ impl Scene {
         }
         cluster.work = work;
         cluster.settle("the first round");
-        let names: Vec<String> = cluster.work.iter().map(|work| work.name.clone()).collect();
+        let slots = cluster.work.iter().filter(|work| work.holds == Holds::Slot);
+        let names: Vec<String> = slots.map(|work| work.name.clone()).collect();
         // From here on all that is written is streamed, whoever takes over.
-        let load = Load::start(&database, seed, SOURCES);
+        let load = Load::start(place, seed);
         for name in &names {
             wait_for(
                 &format!("the end of the snapshot of {name}"),
@@ -259,8 +230,9 @@ impl Scene {
 
     /// Checks what has arrived, and ends all.
     fn end(self, load: Load) {
-        let written = load.finish();
-        load::check(&self.kafka, self.prefix, &self.database, &written);
+        let place = load.finish();
+        load::check(&place);
+        load::check_sinks(&place, &self.cluster.work);
         for work in &self.cluster.work {
             self.cluster.rest().call("DELETE", &format!("/connectors/{}", work.name), None);
         }
@@ -271,6 +243,7 @@ impl Scene {
         });
         self.cluster.end();
         topics::delete(&self.kafka, self.prefix);
+        place.forget();
     }
 
     fn report(&self) {

@@ -20,4 +20,5 @@ mod resume;
 mod security;
 mod sinks;
 mod stream;
+mod takeover;
 mod tidy;

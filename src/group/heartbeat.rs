@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 use super::{
     connection::Connection,
     coordinator::Coordinator,
+    lease::Lease,
     member::{Event, Settings},
 };
 
@@ -48,6 +49,7 @@ impl Heart {
     /// Beats over `connection` as long as that lasts.
     pub(super) fn start(
         settings: Arc<Settings>,
+        lease: Arc<Lease>,
         coordinator: Coordinator,
         connection: Connection,
         generation: i32,
@@ -58,7 +60,7 @@ impl Heart {
             .with_group_id(GroupId(StrBytes::from_string(settings.group_id.clone())))
             .with_generation_id(generation)
             .with_member_id(StrBytes::from_string(member));
-        let beat = Beat { settings, coordinator, request, told };
+        let beat = Beat { settings, lease, coordinator, request, told };
         let task = tokio::spawn(beat.run(connection)).abort_handle();
         Self { event, task }
     }
@@ -73,6 +75,7 @@ impl Heart {
 
 struct Beat {
     settings: Arc<Settings>,
+    lease: Arc<Lease>,
     coordinator: Coordinator,
     request: HeartbeatRequest,
     told: watch::Sender<Option<Event>>,
@@ -86,23 +89,36 @@ impl Beat {
         let quick_until = heard + interval * QUICK_INTERVALS;
         let mut pause = interval.min(QUICK);
         loop {
-            time::sleep(pause).await;
+            self.rest(pause).await;
+            let silent = heard.elapsed();
+            if silent >= self.settings.session_timeout {
+                // This process stood still, or the coordinator was sought for so long.
+                return self.lost(format!(
+                    "nothing was heard from the coordinator for {} ms, longer than \
+                     session.timeout.ms",
+                    silent.as_millis()
+                ));
+            }
             pause = if Instant::now() < quick_until { interval.min(QUICK) } else { interval };
             // After a session without an answer it is over, whether or not the socket knows.
-            let left = self.settings.session_timeout.saturating_sub(heard.elapsed());
+            let left = self.settings.session_timeout - silent;
             let limit = left.min(self.settings.request_timeout).max(Duration::from_millis(1));
-            let asked = Instant::now();
+            let sent = Instant::now();
             let answer: Result<Option<ResponseError>> = connection
                 .call(&self.request, limit)
                 .await
                 .map(|answer| ResponseError::try_from_code(answer.error_code));
             if answer.is_ok() {
-                self.settings.observer.heartbeat(asked.elapsed());
+                self.settings.observer.heartbeat(sent.elapsed());
             }
             match answer {
-                Ok(None) => heard = Instant::now(),
+                Ok(None) => {
+                    heard = Instant::now();
+                    self.lease.renew(sent);
+                }
                 Ok(Some(ResponseError::RebalanceInProgress)) => {
                     heard = Instant::now();
+                    self.lease.renew(sent);
                     self.rebalance();
                 }
                 Ok(Some(
@@ -119,12 +135,12 @@ impl Beat {
                     error @ (ResponseError::UnknownMemberId
                     | ResponseError::IllegalGeneration
                     | ResponseError::FencedInstanceId),
-                )) => return self.lost(error),
+                )) => return self.lost(error.to_string()),
                 // Whatever else it is, the session runs out if it does not pass.
                 Ok(Some(error)) => {
                     debug!("group {} refused a heartbeat: {error}", self.settings.group_id);
                     if heard.elapsed() > self.settings.session_timeout {
-                        return self.lost(error);
+                        return self.lost(error.to_string());
                     }
                 }
                 Err(error) => {
@@ -138,6 +154,15 @@ impl Beat {
         }
     }
 
+    /// Waits, and looks at the clock meanwhile.
+    async fn rest(&self, pause: Duration) {
+        let end = Instant::now() + pause;
+        while Instant::now() < end {
+            time::sleep_until(end.min(Instant::now() + self.lease.look_every())).await;
+            self.lease.look();
+        }
+    }
+
     fn rebalance(&self) {
         let first = self.told.borrow().is_none();
         if first {
@@ -146,8 +171,8 @@ impl Beat {
         }
     }
 
-    fn lost(&self, error: ResponseError) {
-        let why = error.to_string();
+    fn lost(&self, why: String) {
+        self.lease.lose();
         warn!("the membership in group {} is lost: {why}", self.settings.group_id);
         self.told.send_replace(Some(Event::Lost(why)));
     }

@@ -41,6 +41,7 @@ use super::{
     coordinator::{Coordinator, refused},
     heartbeat::Heart,
     leader::Election,
+    lease::Lease,
     security::Security,
     wire::{Assignment, Metadata, Protocol, Version, Work},
 };
@@ -163,6 +164,7 @@ pub struct Member {
     last: Option<Assignment>,
     /// Beats from a join to the next.
     heart: Option<Heart>,
+    lease: Arc<Lease>,
     /// Where a round is waited for. A broker takes no other request from a connection meanwhile.
     waiting: Option<Connection>,
     /// The next join is to be a round for all.
@@ -185,6 +187,7 @@ enum Attempt {
 impl Member {
     pub fn new(settings: Settings) -> Self {
         let settings = Arc::new(settings);
+        let lease = Arc::new(Lease::new(settings.session_timeout));
         Self {
             coordinator: Coordinator::new(Arc::clone(&settings)),
             settings,
@@ -192,9 +195,15 @@ impl Member {
             completed: NO_GENERATION,
             last: None,
             heart: None,
+            lease,
             waiting: None,
             calling: false,
         }
+    }
+
+    /// Whether this is a member still, by the worker's own clock.
+    pub fn lease(&self) -> Arc<Lease> {
+        Arc::clone(&self.lease)
     }
 
     /// Looks for the group's coordinator and logs in there, as the first join would. Fatal is what a
@@ -217,7 +226,17 @@ impl Member {
     ) -> Result<Round> {
         self.heart = None;
         self.stop_waiting();
-        let joined = self.join_until_settled(joining, assign).await;
+        self.lease.joins();
+        let lease = Arc::clone(&self.lease);
+        let joined = {
+            let mut joined = std::pin::pin!(self.join_until_settled(joining, assign));
+            loop {
+                tokio::select! {
+                    joined = &mut joined => break joined,
+                    () = time::sleep(lease.look_every()) => lease.look(),
+                }
+            }
+        };
         if joined.is_err() {
             self.heart = None;
         }
@@ -283,6 +302,7 @@ impl Member {
         }
         let group = &self.settings.group_id;
         info!("member {id} leaves group {group}: {reason}");
+        self.lease.lose();
         let connection = self.coordinator.reach().await?;
         let id = StrBytes::from_string(id);
         let request = LeaveGroupRequest::default().with_group_id(self.group());
@@ -346,8 +366,10 @@ impl Member {
         self.id = joined.member_id.to_string();
         let generation = joined.generation_id;
         // The session runs from here on, also while the leader assigns.
+        self.lease.joined();
         self.heart = Some(Heart::start(
             Arc::clone(&self.settings),
+            Arc::clone(&self.lease),
             self.coordinator.clone(),
             connection.clone(),
             generation,
@@ -381,7 +403,7 @@ impl Member {
         }
         let request = self.sync_request(generation, version, &assignments)?;
         self.waiting = Some(connection.clone());
-        let asked = Instant::now();
+        let sent = Instant::now();
         let synced = connection.call(&request, limit).await;
         self.waiting = None;
         let synced = match synced {
@@ -391,7 +413,8 @@ impl Member {
         if let Some(error) = ResponseError::try_from_code(synced.error_code) {
             return self.sync_refused(error);
         }
-        self.settings.observer.synced(asked.elapsed());
+        self.settings.observer.synced(sent.elapsed());
+        self.lease.renew(sent);
         let assignment = match Assignment::decode(&synced.assignment) {
             Ok(assignment) => assignment,
             Err(malformed) => {
@@ -461,6 +484,7 @@ impl Member {
                 Ok(Attempt::Again)
             }
             E::UnknownMemberId if self.id != NO_MEMBER_ID => {
+                self.lease.lose();
                 self.id = NO_MEMBER_ID.to_owned();
                 Ok(Attempt::Again)
             }
@@ -480,6 +504,7 @@ impl Member {
             // Another round has begun.
             E::RebalanceInProgress | E::IllegalGeneration => Ok(Attempt::Again),
             E::UnknownMemberId => {
+                self.lease.lose();
                 self.id = NO_MEMBER_ID.to_owned();
                 Ok(Attempt::Again)
             }

@@ -7,7 +7,7 @@
 //! * [`connection`]: requests to one broker; `frames`: the bytes of its socket.
 //! * [`security`]: TLS on a connection; `sasl`: the login, `scram`: the words of one.
 //! * `coordinator`: the broker that keeps the group.
-//! * [`member`]: joining and leaving; `heartbeat`: staying.
+//! * [`member`]: joining and leaving; `heartbeat`: staying; [`lease`]: whether it still is one.
 
 pub mod connection;
 pub mod cooperative;
@@ -16,6 +16,7 @@ pub mod eager;
 mod frames;
 mod heartbeat;
 pub mod leader;
+pub mod lease;
 pub mod member;
 mod sasl;
 mod scram;
@@ -25,6 +26,7 @@ mod tests;
 pub mod wire;
 
 pub use leader::{Configured, Election, Leader, Outcome, Owners};
+pub use lease::Lease;
 pub use member::{Event, Joining, LeaderAssign, Member, Observer, Round, Settings};
 pub use security::Security;
 pub use wire::{Assignment, Metadata, Protocol, TaskId, Version, Work};

@@ -55,6 +55,12 @@ pub trait OffsetStore: Send + Sync {
     /// Returns when the entries are durable. `None` forgets a partition.
     async fn write(&self, connector: &str, entries: Vec<(Object, Option<Object>)>) -> Result<()>;
 
+    /// Called from time to time for a task that has nothing new to store: where somebody else may
+    /// write, what the task stored last is to stand there still.
+    async fn keep(&self, _connector: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// Every partition of a connector with its offset, for REST.
     async fn list(&self, connector: &str) -> Result<Vec<(Object, Object)>>;
 }

@@ -280,7 +280,10 @@ impl Driver {
                         return Err(error);
                     }
                 }
-                _ = tick.tick() => self.flush.begin(&mut self.ledger),
+                _ = tick.tick() => {
+                    self.flush.begin(&mut self.ledger);
+                    self.flush.keep();
+                }
                 stored = finished(&mut self.flush.storing) => self.flush.end(stored, &mut self.ledger, &self.who),
             }
         }

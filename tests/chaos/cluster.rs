@@ -7,16 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rdkafka::consumer::BaseConsumer;
 use serde_json::Value;
 
-use super::Work;
+use super::{Holds, Work};
 use crate::harness::{
     database::Database,
     jvm::{self, Jvm},
     link::Link,
     rest::Rest,
     sockets,
-    topics::Follower,
+    topics::{self, Follower},
     wait_for,
     worker::{Home, Worker, signal},
 };
@@ -130,6 +131,8 @@ pub(super) struct Cluster {
     pub(super) peers: Vec<Peer>,
     pub(super) work: Vec<Work>,
     database: Arc<Database>,
+    /// For questions about consumer groups.
+    kafka: BaseConsumer,
     statuses: Follower,
 }
 
@@ -141,7 +144,8 @@ impl Cluster {
         database: Arc<Database>,
     ) -> Self {
         let statuses = Follower::new(kafka, &format!("{prefix}-status"));
-        Self { prefix, peers, work: Vec::new(), database, statuses }
+        let kafka = topics::consumer(kafka);
+        Self { prefix, peers, work: Vec::new(), database, kafka, statuses }
     }
 
     /// The workers that take part, as statuses name them.
@@ -306,6 +310,8 @@ impl Cluster {
             }
         }
         self.connected(&layout)?;
+        self.opened(&layout)?;
+        self.joined()?;
         Ok(layout)
     }
 
@@ -365,12 +371,53 @@ impl Cluster {
                 return Err(format!("{owner} has a replication connection too many: {slot:?}"));
             }
         }
-        for Work { name, slot, .. } in &self.work {
-            let Some(slot) = slot else { continue };
+        for Work { name, .. } in self.work.iter().filter(|work| work.holds == Holds::Slot) {
             let says = layout[&format!("{name}/0")].as_str();
-            let holds = held.remove(slot).unwrap_or("nobody");
+            let holds = held.remove(name).unwrap_or("nobody");
             if holds != says {
-                return Err(format!("{slot} is held by {holds}, its task runs on {says}"));
+                return Err(format!("{name} is held by {holds}, its task runs on {says}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// That each worker has a file open as often as it runs tasks that read or write it.
+    fn opened(&self, layout: &Layout) -> Result<(), String> {
+        for peer in &self.peers {
+            // A worker that is frozen can't close anything, and a JVM that is cut off waits long for
+            // its consumers' last words.
+            let ours = matches!(peer.process, Some(Process::Own(_)));
+            let Some(process) = peer.process.as_ref().filter(|_| !peer.frozen) else { continue };
+            if peer.cut && !ours {
+                continue;
+            }
+            let open = sockets::files(process.pid());
+            for Work { name, holds, .. } in &self.work {
+                let (Holds::File(file) | Holds::Group { file, .. }) = holds else { continue };
+                let has = open.iter().filter(|path| *path == file).count();
+                let task_of = |part: &str| part.split_once('/').is_some_and(|(of, _)| of == name);
+                let runs = |(part, at): &(&String, &String)| task_of(part) && *at == peer.id();
+                let says = layout.iter().filter(runs).count();
+                if has != says {
+                    let id = peer.id();
+                    return Err(format!(
+                        "{id} has {name}'s file open {has} times for {says} tasks"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// That the consumer group of each sink has its tasks for members, and nobody beside.
+    fn joined(&self) -> Result<(), String> {
+        for Work { name, tasks, holds, .. } in &self.work {
+            let Holds::Group { .. } = holds else { continue };
+            let members = topics::members(&self.kafka, &format!("connect-{name}"))?;
+            let want: Vec<String> =
+                (0..*tasks).map(|task| format!("connector-consumer-{name}-{task}")).collect();
+            if members != want {
+                return Err(format!("{name}'s consumer group has the members {members:?}"));
             }
         }
         Ok(())

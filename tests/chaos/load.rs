@@ -1,10 +1,14 @@
 //! What is written while the group is disturbed, and that all of it arrives.
 //!
 //! Each transaction chooses a source, gives it the next number in `log`, and with the same number
-//! changes or deletes a row of `state`; now and then it writes a row of `note` of any length.
+//! changes or deletes a row of `state`; now and then it writes a row of `note` of any length. Files
+//! get a line with the next number, one after the other.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,15 +19,17 @@ use std::{
 
 use serde_json::Value;
 
+use super::work::{FILES, Holds, Place, TABLES, Work};
 use crate::harness::{
-    database::Database,
     random::Random,
     topics::{self, Follower, Record},
 };
 
-/// The sources' tables, and the procedure that writes to them.
-pub(super) fn prepare(database: &Database, sources: usize) {
-    for n in 0..sources {
+/// The sources' files and tables, and the procedure that writes to them.
+pub(super) fn prepare(place: &Place) {
+    (0..FILES).for_each(|n| fs::write(place.source(n), "> 0\n").expect("a source's file"));
+    let database = &place.database;
+    for n in 0..TABLES {
         database.sql(&format!(
             "CREATE TABLE log{n} (number bigint PRIMARY KEY, key int, gone bool NOT NULL);
              CREATE TABLE state{n} (key int PRIMARY KEY, number bigint NOT NULL);
@@ -66,43 +72,55 @@ pub(super) fn prepare(database: &Database, sources: usize) {
     );
 }
 
-/// The load, in a thread of its own until it is told to end.
+/// The load, in threads of its own until it is told to end.
 pub(super) struct Load {
     ending: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-    database: Arc<Database>,
-    sources: usize,
+    threads: Vec<JoinHandle<()>>,
+    place: Arc<Place>,
 }
 
-/// The last number of each source.
-pub(super) type Written = Vec<i64>;
-
 impl Load {
-    pub(super) fn start(database: &Arc<Database>, seed: u64, sources: usize) -> Self {
-        let ending = Arc::new(AtomicBool::new(false));
-        let (db, end) = (database.clone(), ending.clone());
+    pub(super) fn start(place: Place, seed: u64) -> Self {
+        let (ending, place) = (Arc::new(AtomicBool::new(false)), Arc::new(place));
+        let (at, end) = (place.clone(), ending.clone());
         let mut random = Random::new(seed);
-        let thread = thread::spawn(move || {
+        let tables = thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 let seed = random.between(0, 1_000_000) as f64 / 1e6;
-                db.sql(&format!("CALL load({sources}, 100, {seed});"));
+                at.database.sql(&format!("CALL load({TABLES}, 100, {seed});"));
             }
         });
-        Self { ending, thread: Some(thread), database: database.clone(), sources }
+        let (at, end) = (place.clone(), ending.clone());
+        let files = thread::spawn(move || {
+            let open = |n| File::options().append(true).open(at.source(n)).expect("prepared");
+            let mut files: Vec<File> = (0..FILES).map(open).collect();
+            for number in 1.. {
+                if end.load(Ordering::Relaxed) {
+                    return;
+                }
+                for file in &mut files {
+                    file.write_all(format!("> {number}\n").as_bytes()).expect("a line is written");
+                }
+                thread::sleep(Duration::from_millis(20)); // The pace of the load.
+            }
+        });
+        Self { ending, threads: vec![tables, files], place }
     }
 
-    pub(super) fn finish(mut self) -> Written {
+    /// Ends it, and gives back where all has been written.
+    pub(super) fn finish(mut self) -> Arc<Place> {
         self.ending.store(true, Ordering::Relaxed);
-        self.thread.take().expect("runs").join().expect("the load went well");
-        let last = |n| self.database.value(&format!("SELECT max(number) FROM log{n}"));
-        (0..self.sources).map(|n| last(n).parse().expect("a number")).collect()
+        for thread in std::mem::take(&mut self.threads) {
+            thread.join().expect("the load went well");
+        }
+        self.place.clone()
     }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
         self.ending.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _panicked = thread.join();
         }
     }
@@ -115,44 +133,126 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// The topics cannot be replayed to the tables here: a worker that was frozen may send what it held
 /// after its successor has sent what is newer, on the JVM too.
-pub(super) fn check(kafka: &str, prefix: &str, database: &Database, written: &Written) {
-    for (n, last) in written.iter().enumerate() {
-        let mut log = Follower::new(kafka, &format!("{prefix}_{n}.public.log{n}"));
+pub(super) fn check(place: &Place) {
+    for n in 0..TABLES {
+        let last = place.database.value(&format!("SELECT max(number) FROM log{n}"));
+        let last: i64 = last.parse().expect("a number");
+        let mut log = Follower::new(&place.kafka, &place.table("log", n));
         let end = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < end, "number {last} of source {n} has not arrived");
             let Some(record) = log.next() else { continue };
             let event: Value = serde_json::from_slice(&record.value.expect("no deletes")).unwrap();
-            if event["after"]["number"].as_i64() == Some(*last) {
+            if event["after"]["number"].as_i64() == Some(last) {
                 break;
             }
         }
     }
     let mut arrived: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
     let mut records = 0;
-    topics::for_each(kafka, &format!("{prefix}_"), |topic, Record { value, .. }| {
+    topics::for_each(&place.kafka, &format!("{}_", place.prefix), |topic, record| {
         let Some((_, table)) = topic.split_once(".public.") else { return };
         records += 1;
-        let Some(value) = value else { return }; // The tombstone of a deleted row.
+        let Some(value) = record.value else { return }; // The tombstone of a deleted row.
         let event: Value = serde_json::from_slice(&value).unwrap();
         if let Some(number) = event["after"]["number"].as_i64() {
             arrived.entry(table.to_owned()).or_default().insert(number);
         }
     });
     let mut distinct = 0;
-    for (n, last) in written.iter().enumerate() {
+    for n in 0..TABLES {
         for (table, query) in [
             ("log", format!("SELECT number FROM log{n}")),
             ("state", format!("SELECT number FROM log{n} WHERE NOT gone")),
             ("note", format!("SELECT number FROM note{n}")),
         ] {
+            let numbers = place.database.query(&query);
             let want: BTreeSet<i64> =
-                database.query(&query).iter().map(|number| number.parse().unwrap()).collect();
+                numbers.iter().map(|number| number.parse().unwrap()).collect();
             let got = arrived.remove(&format!("{table}{n}")).unwrap_or_default();
             let missing: Vec<&i64> = want.difference(&got).collect();
-            assert!(missing.is_empty(), "{table}{n} up to {last} never arrived: {missing:?}");
+            assert!(missing.is_empty(), "{table}{n} never arrived: {missing:?}");
             distinct += want.len();
         }
     }
-    eprintln!("{prefix}: {distinct} changes have arrived, in {records} records");
+    eprintln!("{}: {distinct} changes have arrived, in {records} records", place.prefix);
+    check_lines(place);
+}
+
+/// That each line of the sources' files is in their topics.
+fn check_lines(place: &Place) {
+    let end = Instant::now() + PATIENCE;
+    for n in 0..FILES {
+        let file = fs::read_to_string(place.source(n)).expect("a source's file");
+        loop {
+            let mut missing: BTreeSet<&str> = file.lines().collect();
+            let (lines, mut records) = (missing.len(), 0);
+            topics::for_each(&place.kafka, &place.lines(n), |_, record| {
+                records += 1;
+                let line = String::from_utf8(record.value.expect("a line")).expect("text");
+                missing.remove(line.as_str());
+            });
+            if missing.is_empty() {
+                eprintln!("{}: {lines} lines have arrived, in {records} records", place.prefix);
+                break;
+            }
+            assert!(Instant::now() < end, "lines of file {n} never arrived: {missing:?}");
+        }
+    }
+}
+
+/// That all that is in their topics is in the sinks' files.
+pub(super) fn check_sinks(place: &Place, work: &[Work]) {
+    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    topics::for_each(&place.kafka, &format!("{}_", place.prefix), |topic, record| {
+        // The tombstone of a deleted row says nothing by which it could be found.
+        let Record { value: Some(value), .. } = record else { return };
+        let value = String::from_utf8(value).expect("text");
+        values.entry(topic.to_owned()).or_default().push(value);
+    });
+    for Work { name, holds, .. } in work {
+        let Holds::Group { file, topics } = holds else { continue };
+        let sent = topics.iter().filter_map(|topic| values.get(topic)).flatten();
+        let mut missing: HashSet<&str> = sent.map(String::as_str).collect();
+        let (distinct, mut lines) = (missing.len(), 0);
+        let mut written =
+            Lines { file: File::open(file).expect("a sink's file"), rest: Vec::new() };
+        let end = Instant::now() + PATIENCE;
+        while !missing.is_empty() {
+            let late = Instant::now() > end;
+            written.each(|line| {
+                lines += 1;
+                // A kill may leave half a line, and what another task writes then stands behind it.
+                let start = ["{\"before\":", "> "].iter().filter_map(|mark| line.rfind(mark)).max();
+                missing.remove(line);
+                missing.remove(&line[start.unwrap_or(0)..]);
+            });
+            assert!(
+                !late || missing.is_empty(),
+                "{name}: {} of {distinct} records are not in {}: {:?}",
+                missing.len(),
+                Path::display(file),
+                missing.iter().take(5).collect::<Vec<_>>()
+            );
+            thread::sleep(Duration::from_millis(100)); // Between two looks.
+        }
+        eprintln!("{name}: {distinct} different records are written, in {lines} lines");
+    }
+}
+
+/// A file that is read as it grows.
+struct Lines {
+    file: File,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// Calls `seen` with each line that has its end by now.
+    fn each(&mut self, mut seen: impl FnMut(&str)) {
+        self.file.read_to_end(&mut self.rest).expect("the file can be read");
+        let end = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let rest = self.rest.split_off(end);
+        let lines = std::mem::replace(&mut self.rest, rest);
+        String::from_utf8_lossy(&lines).lines().for_each(&mut seen);
+    }
 }

@@ -1,6 +1,7 @@
-//! Whose a connection is: Linux tells by which process holds the socket of a local port.
+//! Whose a connection or a file is: Linux tells by which process holds the socket of a local port,
+//! and which files a process has open.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// Of `pids` those that hold TCP connections to port `to`, by the local ports of these. Connections
 /// to different servers may have the same.
@@ -35,4 +36,11 @@ pub(crate) fn owners(pids: &[u32], to: u16) -> BTreeMap<u16, u32> {
         }
     }
     owners
+}
+
+/// The files that a process has open, each as often as it has.
+pub(crate) fn files(pid: u32) -> Vec<PathBuf> {
+    let held = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    // One may be closed between the two looks.
+    held.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).collect()
 }

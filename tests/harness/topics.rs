@@ -50,6 +50,44 @@ pub(crate) fn member(kafka: &str, group: &str, topic: &str) -> BaseConsumer {
     consumer
 }
 
+/// The client ids of a consumer group's members, sorted; why not, while it is between two rounds or
+/// nobody answers for it.
+pub(crate) fn members(consumer: &BaseConsumer, group: &str) -> Result<Vec<String>, String> {
+    let groups = consumer.fetch_group_list(Some(group), Duration::from_secs(5));
+    let groups = groups.map_err(|error| format!("group {group}: {error}"))?;
+    let Some(found) = groups.groups().first().filter(|found| found.state() == "Stable") else {
+        return Err(format!("group {group} is not stable"));
+    };
+    let mut ids: Vec<String> =
+        found.members().iter().map(|member| member.client_id().to_owned()).collect();
+    ids.sort();
+    Ok(ids)
+}
+
+/// Where a consumer group is in these topics' partitions, as far as it has committed anything.
+pub(crate) fn committed<'a>(
+    kafka: &str,
+    group: &str,
+    places: impl Iterator<Item = (&'a str, i32)>,
+) -> BTreeMap<(String, i32), usize> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", group)
+        .create()
+        .expect("a consumer");
+    let mut wanted = TopicPartitionList::new();
+    for (topic, partition) in places {
+        wanted.add_partition(topic, partition);
+    }
+    let found = consumer.committed_offsets(wanted, PATIENCE).expect("the group's offsets");
+    let offset = |place: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+        let Offset::Offset(offset) = place.offset() else { return None };
+        let offset = usize::try_from(offset).ok()?;
+        Some(((place.topic().to_owned(), place.partition()), offset))
+    };
+    found.elements().iter().filter_map(offset).collect()
+}
+
 /// The names of all topics that begin with `prefix`.
 pub(crate) fn names(consumer: &BaseConsumer, prefix: &str) -> Vec<String> {
     // No answer is no topic: the broker may be on its way up.

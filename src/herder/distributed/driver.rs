@@ -249,6 +249,9 @@ impl Driver {
                     }
                 }
                 _ = look.tick() => {
+                    if self.shared.lease.lasts() {
+                        self.running.correct();
+                    }
                     if self.shared.worker.topic_tracking {
                         self.running.note_topics();
                     }

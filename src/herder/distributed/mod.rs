@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     cli::logging::Loggers,
-    group::{self, Owners, Version},
+    group::{self, Lease, Owners, Version},
     metrics::Metrics,
     plugins::Plugin,
     runtime::{State, Tasks, Threads, Transport},
@@ -41,6 +41,7 @@ use crate::{
 mod driver;
 mod fencing;
 mod keys;
+mod leased;
 mod rounds;
 mod stores;
 mod work;
@@ -62,6 +63,8 @@ struct Shared {
     /// `host:port`, as it stands in statuses.
     worker_id: String,
     tasks: Tasks,
+    /// Whether this worker is still a member, by its own clock.
+    lease: Arc<Lease>,
     configs: ConfigStore,
     statuses: StatusStore,
     standing: watch::Sender<Standing>,
@@ -156,6 +159,7 @@ impl Distributed {
             group,
             worker_id,
             tasks,
+            lease: member.lease(),
             configs,
             statuses,
             standing,

@@ -215,6 +215,14 @@ impl Driver {
         let mut over = self.running.work().without(&allocation);
         // Configured anew since this worker joined.
         over.add(&self.running.outdated(snapshot));
+        let outlasting = self.running.outlasting();
+        if !outlasting.is_empty() {
+            tracing::info!(
+                "starting tasks again from the stored offsets, because the membership they ran \
+                 under is over: {outlasting:?}"
+            );
+            over.add(&outlasting);
+        }
         self.stop(&over).await;
         for name in &allocation.connectors {
             if !self.running.has_connector(name) {

@@ -1,6 +1,9 @@
 //! What this worker runs of the group's connectors.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::future::join_all;
 use model::{
@@ -21,7 +24,10 @@ use crate::{
     storage::{Snapshot, Status},
 };
 
+mod late;
 mod tasks;
+
+use late::Part;
 
 /// A connector has named its tasks, or failed, then or later.
 pub(super) struct Named {
@@ -50,6 +56,8 @@ pub(super) struct Running {
     named: mpsc::UnboundedSender<Named>,
     updates: mpsc::UnboundedSender<StatusUpdate>,
     stopped: mpsc::UnboundedSender<Stopped>,
+    /// What the status topic had wrong at the last look.
+    doubtful: BTreeSet<Part>,
 }
 
 struct Connector {
@@ -67,6 +75,9 @@ struct Task {
     who: Arc<str>,
     /// Of the configurations it was started with.
     generation: Option<u64>,
+    /// The membership under which it may store offsets; none for a sink, whose consumer group knows
+    /// who is late.
+    membership: Option<u64>,
     state: State,
     phase: Phase,
 }
@@ -108,6 +119,7 @@ impl Running {
             named,
             updates,
             stopped,
+            doubtful: BTreeSet::new(),
         }
     }
 
@@ -148,6 +160,14 @@ impl Running {
         Work { tasks, ..Work::default() }
     }
 
+    /// The tasks that were started under a membership before this one: others may have had them since.
+    pub(super) fn outlasting(&self) -> Work {
+        let now = self.shared.lease.number();
+        let old = |task: &Task| task.membership.is_some_and(|membership| membership != now);
+        let tasks = self.tasks.iter().filter(|(_, task)| old(task)).map(|(id, _)| id.clone());
+        Work { tasks: tasks.collect(), ..Work::default() }
+    }
+
     fn status(&self, state: State, trace: Option<String>, version: Option<&str>) -> Status {
         Status {
             state,
@@ -178,37 +198,6 @@ impl Running {
                 let about = (plugin.class(), plugin.version());
                 self.shared.tasks.metrics.connector(name, plugin.kind(), about, state);
             }
-        }
-    }
-
-    /// Tells once more of what runs on here and another worker spoke of last: it had the work while
-    /// this one was taken for gone.
-    pub(super) fn tell_of_kept(&mut self) {
-        let runs = |state: State| matches!(state, State::Running | State::Paused | State::Stopped);
-        let (statuses, own) = (&self.shared.statuses, &self.shared.worker_id);
-        let by_another = |said: Option<Status>| said.is_some_and(|said| said.worker_id != *own);
-        let connectors: Vec<(String, State)> = self
-            .connectors
-            .iter()
-            .filter(|(name, known)| runs(known.state) && by_another(statuses.connector(name)))
-            .map(|(name, known)| (name.clone(), known.state))
-            .collect();
-        let tasks: Vec<(TaskId, State)> = self
-            .tasks
-            .iter()
-            .filter(|(id, known)| {
-                runs(known.state)
-                    && matches!(known.phase, Phase::Runs(_))
-                    && by_another(statuses.task(&id.connector, id.task as usize))
-            })
-            .map(|(id, known)| (id.clone(), known.state))
-            .collect();
-        for (name, state) in connectors {
-            self.tell(&name, state, None);
-        }
-        for (id, state) in tasks {
-            tracing::info!("[{}|task-{}] {state:?}", id.connector, id.task);
-            self.tell_task(&id, state);
         }
     }
 

@@ -64,8 +64,28 @@ impl Flush {
         }));
     }
 
+    /// Begins to look whether what was stored last is still what is stored, when nothing else is to
+    /// be done.
+    pub(super) fn keep(&mut self) {
+        if self.storing.is_some() {
+            return;
+        }
+        let (offsets, connector, limit) =
+            (self.offsets.clone(), self.connector.clone(), self.timeout);
+        self.storing = Some(Box::pin(async move {
+            let begun = Instant::now();
+            if let Ok(Err(error)) = timeout(limit, offsets.keep(&connector)).await {
+                tracing::debug!("the stored offsets could not be looked at: {}", error.trace());
+            }
+            Stored { took: begun.elapsed(), positions: Vec::new(), result: Ok(()) }
+        }));
+    }
+
     pub(super) fn end(&mut self, stored: Stored, ledger: &mut Ledger, who: &str) {
         self.storing = None;
+        if stored.positions.is_empty() {
+            return;
+        }
         self.metrics.committed(stored.result.is_ok(), stored.took);
         match stored.result {
             // Invariant 1: only now may the source confirm this position.

@@ -9,13 +9,13 @@ use crate::{
     group::TaskId,
     herder::{
         Refusal, Target,
-        distributed::{now_ms, plugin_of},
+        distributed::{leased::Leased, now_ms, plugin_of},
         restart_policy::Policy,
         restarts::Failed,
         task_configs::check_count,
     },
     plugins::Plugin,
-    runtime::{Spawn, State, StatusUpdate, TaskHandle, settings::refuse_transforms},
+    runtime::{Spawn, State, StatusUpdate, TaskHandle, Tasks, settings::refuse_transforms},
     storage::{Snapshot, TopicStatus},
 };
 
@@ -24,7 +24,8 @@ impl Running {
     pub(in crate::herder::distributed) fn start_task(&mut self, id: &TaskId) -> bool {
         let snapshot = self.shared.configs.snapshot();
         let who: Arc<str> = id.connector.as_str().into();
-        let (state, phase) = match self.spawn(&snapshot, id, who.clone()) {
+        let mut membership = None;
+        let (state, phase) = match self.spawn(&snapshot, id, who.clone(), &mut membership) {
             Ok(handle) => (State::Unassigned, Phase::Runs(handle)),
             Err(error) => {
                 tracing::error!(
@@ -40,7 +41,7 @@ impl Running {
         };
         let started = matches!(phase, Phase::Runs(_));
         let generation = snapshot.generation(&id.connector);
-        self.tasks.insert(id.clone(), Task { who, generation, state, phase });
+        self.tasks.insert(id.clone(), Task { who, generation, membership, state, phase });
         if !started {
             self.shared.tasks.metrics.task_started(false);
             self.schedule(id, false);
@@ -48,7 +49,13 @@ impl Running {
         started
     }
 
-    fn spawn(&self, snapshot: &Snapshot, id: &TaskId, who: Arc<str>) -> Result<TaskHandle> {
+    fn spawn(
+        &self,
+        snapshot: &Snapshot,
+        id: &TaskId,
+        who: Arc<str>,
+        membership: &mut Option<u64>,
+    ) -> Result<TaskHandle> {
         let missing = |what: &str| {
             Error::fatal(format!(
                 "start task {id}: the config topic has no configuration of {what}"
@@ -78,7 +85,12 @@ impl Running {
             status: self.updates.clone(),
         };
         Ok(match plugin {
-            Plugin::Source(source) => self.shared.tasks.start_source(source, spawn),
+            Plugin::Source(source) => {
+                let tasks = &self.shared.tasks;
+                let offsets = Leased::new(tasks.offsets.clone(), self.shared.lease.clone());
+                *membership = Some(offsets.number());
+                Tasks { offsets: Arc::new(offsets), ..tasks.clone() }.start_source(source, spawn)
+            }
             Plugin::Sink(sink) => self.shared.tasks.start_sink(sink, spawn),
         })
     }
