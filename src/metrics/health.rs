@@ -214,9 +214,11 @@ mod tests {
         health.hold(true);
         assert_eq!(health.stall_at(5_000), None);
         health.hold(false);
-        assert!(health.stall_at(5_000).is_some());
+        // The wait begins anew when the task is let go.
+        assert_eq!(health.stall_at(clock_ms() + 500), None);
+        assert!(health.stall_at(clock_ms() + 2_000).is_some());
         health.limit(0);
-        assert_eq!(health.stall_at(5_000), None);
+        assert_eq!(health.stall_at(clock_ms() + 2_000), None);
     }
 
     #[test]

@@ -355,7 +355,11 @@ impl Running {
         match (target, state) {
             (Target::Stopped, _) => self.hold(name, State::Stopped),
             // A failed connector stays failed until it is restarted or stopped.
-            (_, State::Failed) | (Target::Running, State::Running) => {}
+            (_, State::Failed) => {}
+            // Of a stop and a resume that are heard of at the same time only the second is seen here,
+            // and the first has taken the tasks away.
+            (Target::Running, State::Running)
+                if self.shared.configs.snapshot().task_count(name) != 0 => {}
             (Target::Running, _) => self.start_connector(name),
             (Target::Paused, _) => self.hold(name, State::Paused),
         }
