@@ -19,7 +19,7 @@ use crate::{
     storage::SessionKey,
 };
 
-/// When the leader has to write a new key: zero for now, `None` for never.
+/// How long until the leader has to write a new key: zero is at once, `None` is never.
 pub(super) fn due(
     key: Option<&SessionKey>,
     signing: &Signing,
