@@ -336,6 +336,37 @@ fn a_listed_topic_may_come_later() {
     scene.end(worker);
 }
 
+/// Topics of the list come into being one after another under load, and at each of them the tasks
+/// share the partitions out anew, when each of them sees it: still each record once.
+#[test]
+fn listed_topics_come_one_after_another() {
+    const LATER: u64 = 4;
+    let Some(scene) = Scene::new("sinks_coming") else { return };
+    let worker = scene.home.start(&[]);
+    let later = |number: u64| format!("sinks_coming-later{number}");
+    let listed: Vec<String> = std::iter::once(scene.topic()).chain((0..LATER).map(later)).collect();
+    let config = scene.config(&[("topics", &listed.join(",")), ("tasks.max", "3")]);
+    worker.rest.start(scene.name, &config);
+    let load = Load::start(&scene);
+    let producer = producer(&scene.kafka);
+    for number in 0..LATER {
+        load.run(3_000);
+        topics::create(&scene.kafka, &later(number), 2, &[]);
+        // Numbers that the load does not come to.
+        send(&producer, &later(number), 1_000_000_000 + number);
+        producer.flush(PATIENCE).expect("the record is stored");
+        wait_for(&format!("the record of {}", later(number)), PATIENCE, || {
+            let line = (1_000_000_000 + number).to_string();
+            scene.lines().contains(&line).then_some(())
+        });
+    }
+    let sent = load.finish();
+    let lines = scene.wait_lines(usize::try_from(sent + LATER).unwrap());
+    let distinct: BTreeSet<String> = lines.into_iter().collect();
+    assert_eq!(distinct.len() as u64, sent + LATER, "records came twice");
+    scene.end(worker);
+}
+
 /// Settings of the consumer that cannot be kept are told before the connector is made.
 #[test]
 fn consumer_settings_that_cannot_be_kept() {

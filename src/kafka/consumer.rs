@@ -17,15 +17,22 @@
 //! [`KafkaConsumer::accept`] and [`KafkaConsumer::release`], when the sink has opened or committed
 //! and closed. What was fetched of a partition that is let go is dropped by librdkafka.
 //!
+//! An eager consumer is told of the end of an assignment before it is given another; except that
+//! librdkafka joins the group anew at once, and tells of nothing, when a topic that it knows changes
+//! while it waits for an answer. The next assignment then comes on top of the last one, whose
+//! partitions may be another member's already: they are lost.
+//!
 //! # Topics
 //!
 //! librdkafka knows regular expressions, but not Java's. So `topics.regex` is matched here against
 //! the names of all topics, when the consumer begins and each `metadata.max.age.ms`, and the topics
-//! that match are subscribed to.
+//! that match are subscribed to. Of a list the topics that exist are, see [`topics::Topics`].
 
 mod calls;
 mod positions;
 mod read;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::{
@@ -82,6 +89,10 @@ pub(super) struct KafkaConsumer {
     reset: Option<Offset>,
     /// The change that has been told of and not been answered.
     open: Option<Change>,
+    /// A change that is told of when the loss of what it takes the place of has been.
+    after_loss: Option<Change>,
+    /// What an eager consumer has.
+    taken: BTreeSet<TopicPartition>,
     /// librdkafka keeps to itself whether a partition is paused, over the end of its assignment too.
     paused: BTreeSet<TopicPartition>,
     /// An error that came after records of the same poll.
@@ -113,6 +124,8 @@ impl KafkaConsumer {
             records_max: settings.records_max,
             reset: settings.reset,
             open: None,
+            after_loss: None,
+            taken: BTreeSet::new(),
             paused: BTreeSet::new(),
             failed: None,
             names: HashMap::new(),
@@ -133,8 +146,10 @@ impl KafkaConsumer {
     fn looked(&mut self) -> Result<()> {
         let inner = self.inner().clone();
         let Some(wanted) = self.topics.subscription() else { return Ok(()) };
+        if let Some(waits) = self.topics.waits_for() {
+            tracing::warn!("[{}] {waits}", self.who);
+        }
         if wanted.is_empty() {
-            tracing::warn!("[{}] no topic matches topics.regex yet", self.who);
             inner.unsubscribe();
             return Ok(());
         }
@@ -155,7 +170,12 @@ fn cannot(what: &str) -> impl FnOnce(KafkaError) -> Error {
 impl Consumer for KafkaConsumer {
     async fn poll(&mut self) -> Result<Event> {
         loop {
-            if let Some(change) = self.inner().context().take() {
+            let change = self.after_loss.take().or_else(|| self.inner().context().take());
+            if let Some(change) = change {
+                if matches!(change, Change::Assigned(_)) && !self.taken.is_empty() {
+                    self.after_loss = Some(change);
+                    return Ok(Event::Lost(self.taken.iter().cloned().collect()));
+                }
                 self.open = Some(change.clone());
                 return Ok(match change {
                     Change::Assigned(partitions) => Event::Assigned(partitions),
@@ -185,7 +205,10 @@ impl Consumer for KafkaConsumer {
             list(offsets.iter().map(|(place, offset)| (place, Offset::Offset(*offset))))?;
         let answered = match self.cooperative() {
             true => self.inner().incremental_assign(&assignment),
-            false => self.inner().assign(&assignment),
+            false => {
+                self.taken = partitions.iter().cloned().collect();
+                self.inner().assign(&assignment)
+            }
         };
         answered.map_err(cannot("taking up partitions"))?;
         self.open = None;
@@ -200,6 +223,11 @@ impl Consumer for KafkaConsumer {
             partitions.iter().filter(|place| self.paused.contains(place)).cloned().collect();
         if !paused.is_empty() {
             self.resume(&paused).await?;
+        }
+        self.taken.clear();
+        if self.after_loss.is_some() {
+            // librdkafka waits for the answer to the assignment, and for no other.
+            return Ok(());
         }
         let answered = match self.cooperative() {
             true => self.inner().incremental_unassign(&gone),
@@ -273,7 +301,7 @@ impl Consumer for KafkaConsumer {
 
     async fn close(mut self: Box<Self>) {
         if let Some(inner) = self.inner.take() {
-            let open = self.open.take();
+            let open = self.open.take().or(self.after_loss.take());
             let left = spawn_blocking(move || leave(inner, open)).await;
             if let Err(error) = left {
                 tracing::warn!("[{}] leaving group {} failed: {error}", self.who, self.group);
@@ -285,7 +313,7 @@ impl Consumer for KafkaConsumer {
 impl Drop for KafkaConsumer {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            let open = self.open.take();
+            let open = self.open.take().or(self.after_loss.take());
             // Leaving a group blocks, which an async worker thread must not.
             std::thread::spawn(move || leave(inner, open));
         }

@@ -38,12 +38,23 @@ fn grows(file: &Path) {
 /// other runs and while it is paused: every record arrives, and none twice.
 #[test]
 fn partitions_change_hands_without_loss_or_repeats() {
-    for (name, assignor) in [
-        ("sinks_eager", "org.apache.kafka.clients.consumer.RangeAssignor"),
-        ("sinks_cooperative", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"),
+    const ASSIGNORS: &str = "consumer.override.partition.assignment.strategy";
+    for (name, key, value) in [
+        ("sinks_eager", ASSIGNORS, "org.apache.kafka.clients.consumer.RangeAssignor"),
+        (
+            "sinks_cooperative",
+            ASSIGNORS,
+            "org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+        ),
+        // The brokers share out, and say how often they want to hear of a member.
+        ("sinks_consumer", "consumer.override.group.protocol", "consumer"),
     ] {
         let Some(scene) = Scene::new(name) else { return };
-        let config = scene.config(&[("consumer.override.partition.assignment.strategy", assignor)]);
+        let mut config = scene.config(&[(key, value)]);
+        if value == "consumer" {
+            config.retain(|key, _| !key.ends_with("session.timeout.ms"));
+            config.retain(|key, _| !key.ends_with("heartbeat.interval.ms"));
+        }
         let other_home = Home::new(&format!("{name}-other"), &scene.kafka);
         let other_file = scene.file("-other");
         let other_config = onto(&other_file, config.clone());

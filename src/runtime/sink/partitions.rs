@@ -69,8 +69,8 @@ impl Driver {
             Leave::InOrder => self.commit_and_close(&gone).await,
             Leave::Lost => {
                 tracing::warn!(
-                    "[{}] the group has taken partitions from the task, which was not heard of for \
-                     too long (max.poll.interval.ms, session.timeout.ms): {gone:?}",
+                    "[{}] the group has taken partitions from the task, which joined it anew or was \
+                     not heard of for too long (max.poll.interval.ms, session.timeout.ms): {gone:?}",
                     self.who
                 );
                 self.failures.forget(&gone);
