@@ -3,6 +3,7 @@
 //! Tests that need a server run when its address is in the environment, as `./test` sets it, and
 //! say on standard error that they were skipped when it is not.
 
+mod brokers;
 mod chaos;
 mod client;
 mod crash;

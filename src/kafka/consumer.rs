@@ -29,6 +29,7 @@
 //! that match are subscribed to. Of a list the topics that exist are, see [`topics::Topics`].
 
 mod calls;
+mod ends;
 mod positions;
 mod read;
 #[cfg(test)]
@@ -56,6 +57,7 @@ use tokio::task::spawn_blocking;
 
 use self::{
     calls::{Calls, Change},
+    ends::Ends,
     positions::{list, refused},
     topics::Topics,
 };
@@ -93,6 +95,9 @@ pub(super) struct KafkaConsumer {
     after_loss: Option<Change>,
     /// What an eager consumer has.
     taken: BTreeSet<TopicPartition>,
+    /// The partitions that are read, and the offset from which.
+    began: Offsets,
+    ends: Ends,
     /// librdkafka keeps to itself whether a partition is paused, over the end of its assignment too.
     paused: BTreeSet<TopicPartition>,
     /// An error that came after records of the same poll.
@@ -126,6 +131,8 @@ impl KafkaConsumer {
             open: None,
             after_loss: None,
             taken: BTreeSet::new(),
+            began: Offsets::new(),
+            ends: Ends::new(),
             paused: BTreeSet::new(),
             failed: None,
             names: HashMap::new(),
@@ -185,6 +192,7 @@ impl Consumer for KafkaConsumer {
             }
             let received = self.drain()?;
             if !received.is_empty() {
+                self.inner().context().silent(false);
                 return Ok(Event::Records(received));
             }
             let inner = self.inner().clone();
@@ -194,6 +202,7 @@ impl Consumer for KafkaConsumer {
             tokio::select! {
                 () = inner.context().awake.notified() => {}
                 () = self.topics.look(&inner, &self.who) => self.looked()?,
+                ends = self.ends.look(&inner, &self.began) => self.looked_at_ends(ends).await,
                 () = tokio::time::sleep(ASK_INTERVAL) => {}
             }
         }
@@ -212,6 +221,8 @@ impl Consumer for KafkaConsumer {
         };
         answered.map_err(cannot("taking up partitions"))?;
         self.open = None;
+        self.began.extend(offsets.clone());
+        self.ends.forget();
         Ok(offsets)
     }
 
@@ -225,6 +236,8 @@ impl Consumer for KafkaConsumer {
             self.resume(&paused).await?;
         }
         self.taken.clear();
+        self.began.retain(|place, _| !partitions.contains(place));
+        self.ends.forget();
         if self.after_loss.is_some() {
             // librdkafka waits for the answer to the assignment, and for no other.
             return Ok(());
@@ -254,6 +267,11 @@ impl Consumer for KafkaConsumer {
     }
 
     async fn seek(&mut self, offsets: &Offsets) -> Result<()> {
+        for (place, offset) in offsets {
+            if let Some(began) = self.began.get_mut(place) {
+                *began = *offset;
+            }
+        }
         let deadline = later(QUESTION);
         let mut wanted: Vec<(TopicPartition, i64)> =
             offsets.iter().map(|(place, offset)| (place.clone(), *offset)).collect();

@@ -9,6 +9,7 @@ mod jaas;
 mod login;
 mod producer;
 mod security;
+pub(crate) mod silence;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},

@@ -7,6 +7,8 @@
 //! it; whoever waits in [`KafkaLog::read_to_end`] asks the brokers for the ends of the partitions
 //! and waits for the positions to pass them, and so sees what every record before that has changed.
 //!
+//! Now and then it looks for records that are there and do not come, see [`silence`].
+//!
 //! The last thing in a partition may be the mark of a transaction's end, which is no record. The
 //! client tells when it has reached a partition's end, and its own position has passed the mark then.
 //!
@@ -22,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use model::{
     connector::Props,
     error::{Error, Result},
@@ -42,7 +45,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use super::internal::Which;
 use super::{internal::Internal, reader::Reader};
-use crate::kafka::{Context, own_topic};
+use crate::kafka::{
+    Context, own_topic,
+    silence::{self, Place, Silence},
+};
 
 /// A topic that is read whole and then followed.
 pub struct KafkaLog {
@@ -363,10 +369,21 @@ async fn follow(
     stop: CancellationToken,
 ) {
     let mut turn = 0;
+    let mut silence = Silence::default();
+    let mut look = look(&reader, moved.borrow().len());
     loop {
         let received = tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            ends = &mut look => {
+                let count = moved.borrow().len();
+                match ends {
+                    Some(ends) => begin_anew(&reader, &consumer, &moved, &mut silence, &ends),
+                    None => silence.forget(),
+                }
+                look = self::look(&reader, count);
+                continue;
+            }
             received = consumer.recv() => received,
             // Errors, which its context has logged.
             _ = reader.asker.recv() => continue,
@@ -391,6 +408,51 @@ async fn follow(
     }
     // Letting the consumer go takes a round trip; the runtime does not wait for it.
     drop(spawn_blocking(move || drop(consumer)));
+}
+
+/// After a while, the ends of the partitions, if the brokers tell them.
+fn look(reader: &Reader, count: usize) -> BoxFuture<'static, Option<Vec<i64>>> {
+    let reader = reader.clone();
+    Box::pin(async move {
+        sleep(silence::LOOK).await;
+        reader.ends(count).await
+    })
+}
+
+/// Reads on where it stands, if records are there and none has come.
+fn begin_anew(
+    reader: &Reader,
+    consumer: &StreamConsumer<Context>,
+    moved: &watch::Sender<Vec<i64>>,
+    silence: &mut Silence<usize>,
+    ends: &[i64],
+) {
+    let positions = moved.borrow().clone();
+    let places = positions.iter().zip(ends).map(|(at, end)| Place { at: *at, end: *end });
+    let silent = silence.look(places.enumerate());
+    if silent.is_empty() {
+        return;
+    }
+    for (partition, Place { at, end }) in silent {
+        tracing::warn!(
+            "topic {}: nothing comes of partition {partition}, which is read up to offset {at} of \
+             {end}; it is read from there anew",
+            reader.topic
+        );
+    }
+    silence.forget();
+    let mut assignment = TopicPartitionList::with_capacity(positions.len());
+    let listed = (0..).zip(&positions).try_for_each(|(partition, at)| {
+        assignment.add_partition_offset(&reader.topic, partition, Offset::Offset(*at))
+    });
+    let assigned = listed.and_then(|()| {
+        // To be assigned what it has already would change nothing.
+        consumer.unassign()?;
+        consumer.assign(&assignment)
+    });
+    if let Err(error) = assigned {
+        tracing::error!("topic {} cannot be read anew: {error}", reader.topic);
+    }
 }
 
 fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {

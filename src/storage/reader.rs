@@ -67,31 +67,47 @@ impl Reader {
         bound: Offset,
         deadline: Instant,
     ) -> Result<Vec<i64>> {
-        let ask = move |reader: Self, within| {
-            let mut asked = TopicPartitionList::with_capacity(count);
-            for partition in (0..).take(count) {
-                asked
-                    .add_partition_offset(&reader.topic, partition, bound)
-                    .map_err(|error| error.to_string())?;
-            }
-            let answer = reader.asker.offsets_for_times(asked, within);
-            let answer = answer.map_err(|error| error.to_string())?;
-            let mut offsets = vec![None; count];
-            for element in answer.elements_for_topic(&reader.topic) {
-                element.error().map_err(|error| error.to_string())?;
-                let place = usize::try_from(element.partition()).ok();
-                if let (Some(place), Offset::Offset(offset)) = (place, element.offset())
-                    && let Some(place) = offsets.get_mut(place)
-                {
-                    *place = Some(offset);
-                }
-            }
-            let missing = || "the brokers told of some partitions only".to_owned();
-            offsets.into_iter().collect::<Option<Vec<i64>>>().ok_or_else(missing)
-        };
+        let ask = move |reader: Self, within| reader.bounds_now(count, bound, within);
         let what =
             format!("failed to list the offsets of topic {} on Kafka {}", self.topic, self.servers);
         self.ask(deadline, &what, ask).await
+    }
+
+    /// The offsets after the last records, asked for once.
+    pub(super) async fn ends(&self, count: usize) -> Option<Vec<i64>> {
+        let reader = self.clone();
+        // librdkafka blocks its caller.
+        let asked = spawn_blocking(move || reader.bounds_now(count, Offset::End, QUESTION)).await;
+        asked.ok()?.ok()
+    }
+
+    /// Blocks.
+    fn bounds_now(
+        &self,
+        count: usize,
+        bound: Offset,
+        within: Duration,
+    ) -> std::result::Result<Vec<i64>, String> {
+        let mut asked = TopicPartitionList::with_capacity(count);
+        for partition in (0..).take(count) {
+            asked
+                .add_partition_offset(&self.topic, partition, bound)
+                .map_err(|error| error.to_string())?;
+        }
+        let answer = self.asker.offsets_for_times(asked, within);
+        let answer = answer.map_err(|error| error.to_string())?;
+        let mut offsets = vec![None; count];
+        for element in answer.elements_for_topic(&self.topic) {
+            element.error().map_err(|error| error.to_string())?;
+            let place = usize::try_from(element.partition()).ok();
+            if let (Some(place), Offset::Offset(offset)) = (place, element.offset())
+                && let Some(place) = offsets.get_mut(place)
+            {
+                *place = Some(offset);
+            }
+        }
+        let missing = || "the brokers told of some partitions only".to_owned();
+        offsets.into_iter().collect::<Option<Vec<i64>>>().ok_or_else(missing)
     }
 
     /// Asks until there is an answer or the time is up.

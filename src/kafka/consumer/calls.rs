@@ -36,6 +36,8 @@ pub(super) struct Calls {
     changes: Mutex<VecDeque<Change>>,
     /// How many events librdkafka has handed over beside records and errors.
     count: AtomicU64,
+    /// There are records that do not come, whatever the statistics say.
+    silent: AtomicBool,
     /// Nobody is there any more to answer.
     closed: AtomicBool,
     /// Told when there is something to poll.
@@ -56,6 +58,7 @@ impl Calls {
             who,
             changes: Mutex::default(),
             count: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             awake: Arc::default(),
             metrics,
@@ -65,6 +68,14 @@ impl Calls {
 
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Records that are there do not come, or do again.
+    pub(super) fn silent(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Relaxed);
+        if let Some(task) = self.task.as_ref().filter(|_| silent) {
+            task.lag(1);
+        }
     }
 
     /// Whether a change waits to be taken.
@@ -130,7 +141,8 @@ impl ClientContext for Calls {
             }
         }
         if let (Some(task), Some(lag)) = (&self.task, self.metrics.lag()) {
-            task.lag(lag);
+            // The end of a partition that nothing comes of is not known to them.
+            task.lag(lag.max(u64::from(self.silent.load(Ordering::Relaxed))));
         }
     }
 
