@@ -106,6 +106,33 @@ fn no_names_of_machines() {
     }
 }
 
+/// Properties are plain texts, and passwords are among them: what holds them is not printed as a
+/// whole. What keeps a password by itself is a `model::config::Secret`.
+#[test]
+fn no_properties_are_printed() {
+    let mut looked_at = 0;
+    for (path, text) in files() {
+        if path.extension().is_none_or(|extension| extension != "rs") || path.starts_with("tests") {
+            continue;
+        }
+        let derived = text.split("#[derive(").skip(1).filter_map(|rest| rest.split_once(")]"));
+        for (traits, item) in derived {
+            if !traits.split(", ").any(|name| name == "Debug") {
+                continue;
+            }
+            looked_at += 1;
+            let end = [";\n", "\n}"].into_iter().filter_map(|end| item.find(end)).min();
+            let item = &item[..end.unwrap_or(item.len())];
+            for held in [": Props", "<Props", "(Props", "BTreeMap<String, String>"] {
+                assert!(!item.contains(held), "{} prints properties:{item}", path.display());
+            }
+        }
+        let all = ["pro", "ps:?"].concat();
+        assert!(!text.contains(&all), "{} prints properties", path.display());
+    }
+    assert!(looked_at > 100, "{looked_at} types can be printed");
+}
+
 #[test]
 fn files_have_one_subject() {
     for (path, text) in files() {
