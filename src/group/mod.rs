@@ -27,6 +27,7 @@ pub mod wire;
 
 pub use leader::{Configured, Election, Leader, Outcome, Owners};
 pub use lease::Lease;
+pub(crate) use coordinator::coordinator_of;
 pub use member::{Event, Joining, LeaderAssign, Member, Observer, Round, Settings};
 pub use security::Security;
 pub use wire::{Assignment, Metadata, Protocol, TaskId, Version, Work};
