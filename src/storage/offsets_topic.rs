@@ -22,6 +22,7 @@ use serde_json::Value;
 use super::{
     json,
     log::{Entry, KafkaLog, Record, Which},
+    shown,
 };
 use crate::runtime::OffsetStore;
 
@@ -132,7 +133,7 @@ impl Offsets {
             tracing::warn!(
                 "skipping record {} at offset {} of partition {} of the offsets topic: its key is \
                  not of the form [\"connector\",{{partition}}]",
-                String::from_utf8_lossy(key),
+                shown(key),
                 record.offset,
                 record.partition
             );
