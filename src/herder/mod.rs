@@ -22,6 +22,8 @@ mod client_keys;
 mod connector;
 pub mod distributed;
 pub mod distributed_config;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod isolated;
 mod java_order;
 pub mod offset_file;

@@ -15,6 +15,8 @@
 
 pub mod config_state;
 pub mod config_topic;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod internal;
 mod json;
 pub mod log;
