@@ -96,7 +96,7 @@ fn check_cost(scheme: &EncryptionScheme) -> Result<(), String> {
         )),
         Some(Kdf::Scrypt(given)) => {
             let [rows, row, times] = [
-                u64::from(given.cost_parameter),
+                given.cost_parameter,
                 u64::from(given.block_size),
                 u64::from(given.parallelization),
             ];
