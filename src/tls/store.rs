@@ -185,13 +185,17 @@ fn from_file(keys: &Keys<'_>, path: &str) -> Result<Identity> {
     }
 }
 
+/// Longer than any chain that a peer follows; each step looks through all certificates.
+const CHAIN_MAX: usize = 100;
+
 /// The first key, its certificate, and the certificates of those that signed it.
 pub(super) fn first_key(archive: &Pkcs12Archive) -> Option<Identity> {
     let key = archive.keys.first()?;
     let own = own_certificate(archive, key.local_key_id.as_ref().map(AsRef::as_ref))?;
     let mut chain = vec![own];
     // Each is taken once, so a circle ends.
-    while let Some(last) = chain.last()
+    while chain.len() < CHAIN_MAX
+        && let Some(last) = chain.last()
         && last.subject() != last.issuer()
         && let Some(issuer) = (archive.certs.iter().map(|bag| &bag.cert))
             .find(|cert| cert.subject() == last.issuer() && !chain.contains(cert))
