@@ -3,6 +3,8 @@
 pub mod channel;
 pub mod cli;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod group;
 pub mod herder;
 pub mod kafka;

@@ -106,6 +106,38 @@ fn no_names_of_machines() {
     }
 }
 
+/// Properties are plain texts, and passwords are among them: what holds them is not printed as a
+/// whole. What keeps a password by itself is a `model::config::Secret`.
+#[test]
+fn no_properties_are_printed() {
+    // A topic's settings, and addresses by member.
+    let harmless =
+        ["configs: BTreeMap<String, String>", "members: Option<BTreeMap<String, String>>"];
+    let mut looked_at = 0;
+    for (path, text) in files() {
+        let test = path.components().any(|part| part.as_os_str() == "tests");
+        if test || path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let derived = text.split("#[derive(").skip(1).filter_map(|rest| rest.split_once(")]"));
+        for (traits, item) in derived {
+            if !traits.split(", ").any(|name| name == "Debug") {
+                continue;
+            }
+            looked_at += 1;
+            let end = [";\n", "\n}"].into_iter().filter_map(|end| item.find(end)).min();
+            let item = item[..end.unwrap_or(item.len())].to_owned();
+            let item = harmless.iter().fold(item, |item, field| item.replace(field, ""));
+            for held in [": Props", "<Props", "(Props", "BTreeMap<String, String>"] {
+                assert!(!item.contains(held), "{} prints properties:{item}", path.display());
+            }
+        }
+        let all = ["pro", "ps:?"].concat();
+        assert!(!text.contains(&all), "{} prints properties", path.display());
+    }
+    assert!(looked_at > 100, "{looked_at} types can be printed");
+}
+
 #[test]
 fn files_have_one_subject() {
     for (path, text) in files() {

@@ -329,7 +329,7 @@ impl Shared {
 }
 
 /// Reads an answer, whose header was checked.
-fn decode<R: Request>(mut bytes: Bytes, version: i16) -> Result<R::Response, String> {
+pub(super) fn decode<R: Request>(mut bytes: Bytes, version: i16) -> Result<R::Response, String> {
     let header = <R::Response as HeaderVersion>::header_version(version);
     ResponseHeader::decode(&mut bytes, header).map_err(|error| error.to_string())?;
     check_count(R::KEY, version, &bytes)?;

@@ -15,7 +15,7 @@ use model::error::{Error, Kind, Result};
 use tokio::time::{self, Instant};
 use tracing::{debug, info};
 
-use super::{connection::Connection, member::Settings};
+use super::{connection::Connection, member::Settings, security::Security};
 
 /// What a coordinator is looked for by: the id of a group, not of a transaction.
 const KEY_TYPE_GROUP: i8 = 0;
@@ -124,26 +124,37 @@ impl Coordinator {
         Connection::open(address, client_id, security, limit).await
     }
 
-    /// Where the coordinator is, as the broker at `address` knows.
     async fn ask(&self, address: &str, limit: Duration) -> Result<String> {
-        let group_id = &self.settings.group_id;
-        let connection = self.open(address, limit).await?;
-        let key = StrBytes::from_string(group_id.clone());
-        // From version 4 on several groups can be asked for at once.
-        let request = FindCoordinatorRequest::default().with_key_type(KEY_TYPE_GROUP);
-        let request = if connection.version::<FindCoordinatorRequest>()? >= 4 {
-            request.with_coordinator_keys(vec![key])
-        } else {
-            request.with_key(key)
-        };
-        let answer = connection.call(&request, limit).await?;
-        let (error, host, port) = place(&answer);
-        if error != 0 {
-            return Err(refused(error, &format!("finding the coordinator of group {group_id}")));
-        }
-        // An IPv6 address stands in brackets before a port.
-        Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+        let Settings { client_id, security, group_id, .. } = &*self.settings;
+        coordinator_of(group_id, address, client_id, security, limit).await
     }
+}
+
+/// Where a group's coordinator is, `host:port`, as the broker at `address` knows. Each step may take
+/// as long as `limit`.
+pub(crate) async fn coordinator_of(
+    group_id: &str,
+    address: &str,
+    client_id: &str,
+    security: &Security,
+    limit: Duration,
+) -> Result<String> {
+    let connection = Connection::open(address, client_id, security, limit).await?;
+    let key = StrBytes::from_string(group_id.to_owned());
+    // From version 4 on several groups can be asked for at once.
+    let request = FindCoordinatorRequest::default().with_key_type(KEY_TYPE_GROUP);
+    let request = if connection.version::<FindCoordinatorRequest>()? >= 4 {
+        request.with_coordinator_keys(vec![key])
+    } else {
+        request.with_key(key)
+    };
+    let answer = connection.call(&request, limit).await?;
+    let (error, host, port) = place(&answer);
+    if error != 0 {
+        return Err(refused(error, &format!("finding the coordinator of group {group_id}")));
+    }
+    // An IPv6 address stands in brackets before a port.
+    Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
 fn place(answer: &FindCoordinatorResponse) -> (i16, &str, i32) {

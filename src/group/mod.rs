@@ -14,6 +14,8 @@ pub mod cooperative;
 mod coordinator;
 pub mod eager;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod heartbeat;
 pub mod leader;
 pub mod lease;
@@ -25,6 +27,7 @@ pub mod security;
 mod tests;
 pub mod wire;
 
+pub(crate) use coordinator::coordinator_of;
 pub use leader::{Configured, Election, Leader, Outcome, Owners};
 pub use lease::Lease;
 pub use member::{Event, Joining, LeaderAssign, Member, Observer, Round, Settings};

@@ -31,7 +31,7 @@ pub(super) async fn log_in(
     exchange.agree().await?;
     let lifetime_ms = match login.mechanism {
         Mechanism::Plain => {
-            let message = format!("\0{}\0{}", login.user, login.password);
+            let message = format!("\0{}\0{}", login.user, login.password.expose());
             exchange.say(message.into_bytes()).await?.session_lifetime_ms
         }
         Mechanism::ScramSha256 => exchange.scram(Hash::Sha256).await?,

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use model::config::Secret;
 use ring::{
     digest, hmac, pbkdf2,
     rand::{SecureRandom, SystemRandom},
@@ -65,7 +66,7 @@ fn broken<T>(why: impl Into<String>) -> Result<T, Broken> {
 /// An exchange that has begun.
 pub(super) struct Scram {
     hash: Hash,
-    password: String,
+    password: Secret,
     nonce: String,
     /// The client's first message without its head.
     bare: String,
@@ -73,16 +74,16 @@ pub(super) struct Scram {
 
 impl Scram {
     /// Begins one; `None` where the system gives no random bytes.
-    pub(super) fn new(hash: Hash, user: &str, password: &str) -> Option<Self> {
+    pub(super) fn new(hash: Hash, user: &str, password: &Secret) -> Option<Self> {
         let mut nonce = [0; NONCE_BYTES];
         SystemRandom::new().fill(&mut nonce).ok()?;
         Some(Self::with_nonce(hash, user, password, BASE64.encode(nonce)))
     }
 
-    fn with_nonce(hash: Hash, user: &str, password: &str, nonce: String) -> Self {
+    pub(super) fn with_nonce(hash: Hash, user: &str, password: &Secret, nonce: String) -> Self {
         let user = user.replace('=', "=3D").replace(',', "=2C");
         let bare = format!("n={user},r={nonce}");
-        Self { hash, password: password.to_owned(), nonce, bare }
+        Self { hash, password: password.clone(), nonce, bare }
     }
 
     /// The client's first message.
@@ -123,7 +124,7 @@ impl Scram {
 
         let mut salted = [0; DIGEST_MAX];
         let salted = &mut salted[..self.hash.hmac().digest_algorithm().output_len()];
-        pbkdf2::derive(self.hash.pbkdf2(), count, &salt, self.password.as_bytes(), salted);
+        pbkdf2::derive(self.hash.pbkdf2(), count, &salt, self.password.expose().as_bytes(), salted);
         let salted = hmac::Key::new(self.hash.hmac(), salted);
         let client_key = hmac::sign(&salted, b"Client Key");
         let server_key = hmac::sign(&salted, b"Server Key");
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn the_standards_example() {
         let nonce = "rOprNGfwEbeRWgbNEkqO".to_owned();
-        let scram = Scram::with_nonce(Hash::Sha256, "user", "pencil", nonce);
+        let scram = Scram::with_nonce(Hash::Sha256, "user", &Secret::new("pencil"), nonce);
         assert_eq!(scram.first(), "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
         let server = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
                       s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn names_with_commas_and_equals() {
-        let scram = Scram::with_nonce(Hash::Sha512, "a=b,c", "p", "x".into());
+        let scram = Scram::with_nonce(Hash::Sha512, "a=b,c", &Secret::new("p"), "x".into());
         assert_eq!(scram.first(), "n,,n=a=3Db=2Cc,r=x");
     }
 
@@ -227,7 +228,7 @@ mod tests {
             ("r=x1,s=YQ==,i=-4096", "asks for -4096 iterations"),
         ];
         for (challenge, answer) in cases {
-            let scram = Scram::with_nonce(Hash::Sha512, "u", "p", "x".into());
+            let scram = Scram::with_nonce(Hash::Sha512, "u", &Secret::new("p"), "x".into());
             let refusal = scram.answer(challenge.as_bytes()).map(|_| ()).unwrap_err().to_string();
             assert!(refusal.contains(answer), "{challenge}: {refusal}");
         }

@@ -198,6 +198,8 @@ pub enum Malformed {
     Task { connector: String, task: i64 },
     #[error("{what} has {length} bytes, more than the message can hold")]
     Long { what: &'static str, length: usize },
+    #[error("{0} names its connectors in more than {NAME_BYTES_MAX} bytes, task by task")]
+    Much(&'static str),
 }
 
 impl Metadata {
@@ -315,6 +317,10 @@ fn put_work(out: &mut BytesMut, work: &Work) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// A name stands once before the numbers of its tasks, and each task here has its own: a message of
+/// one MiB could ask for gigabytes. This is room for a million tasks with names of 64 characters.
+const NAME_BYTES_MAX: usize = 64 << 20;
+
 /// What is still to be read.
 struct Input<'b>(&'b [u8]);
 
@@ -379,12 +385,14 @@ impl<'b> Input<'b> {
     /// Nothing is set aside for a count before its elements have been seen.
     fn work(&mut self, what: &'static str) -> Result<Work, Malformed> {
         let mut work = Work::default();
+        let mut room = NAME_BYTES_MAX;
         for _ in 0..self.count(what)?.unwrap_or(0) {
             let connector = self.string("a connector's name")?;
             if self.0.is_empty() {
                 return Err(Malformed::Short("a connector's tasks"));
             }
             for _ in 0..self.count("a connector's tasks")?.unwrap_or(0) {
+                room = room.checked_sub(connector.len()).ok_or(Malformed::Much(what))?;
                 match self.i32("a task's number")? {
                     CONNECTOR => {
                         work.connectors.insert(connector.clone());

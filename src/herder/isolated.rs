@@ -4,6 +4,10 @@ use std::{fmt, future::Future, time::Duration};
 
 use crate::runtime::threads::{self, Threads, panic_text};
 
+/// How long connector code may take to look at its configuration, its database or new offsets, or to
+/// name its tasks. As long as a REST request may take.
+pub(super) const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
+
 /// Why connector code gave no answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {

@@ -4,36 +4,23 @@
 //! partitions, which is made for as many as there are. What shares a bucket of the second keeps the
 //! order of the first.
 
-use model::{connector::Object, java::string_hash};
+use model::{
+    connector::Object,
+    java::{self, string_hash},
+};
 use serde_json::Value;
 
 /// Partitions with their offsets in that order.
 pub(super) fn source_offsets(
     connector: &str,
-    mut listed: Vec<(Object, Object)>,
+    listed: Vec<(Object, Object)>,
 ) -> Vec<(Object, Object)> {
     let count = listed.len();
-    listed.sort_by_cached_key(|(partition, _)| {
+    let listed = java::in_hash_order(listed, java::buckets(count), |(partition, _)| {
         let key = serde_json::json!([connector, partition]).to_string();
-        bucket(bytes_hash(key.as_bytes()), grown(16, count))
+        bytes_hash(key.as_bytes())
     });
-    listed.sort_by_cached_key(|(partition, _)| {
-        bucket(map_hash(partition), grown(count.next_power_of_two(), count))
-    });
-    listed
-}
-
-/// The buckets of a map that began with `capacity` and doubled whenever it was three quarters full.
-fn grown(mut capacity: usize, count: usize) -> usize {
-    while count * 4 > capacity * 3 {
-        capacity *= 2;
-    }
-    capacity
-}
-
-fn bucket(hash: i32, capacity: usize) -> usize {
-    let hash = hash as u32;
-    (hash ^ (hash >> 16)) as usize & (capacity - 1)
+    java::in_hash_order(listed, java::buckets_for(count), |(partition, _)| map_hash(partition))
 }
 
 /// `ByteBuffer.hashCode`.

@@ -1,8 +1,9 @@
 //! The connectors of a worker: what is configured, what runs, what became of it.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
+use indexmap::IndexMap;
 use model::{
     config::ConfigInfos,
     connector::{Object, Props},
@@ -21,6 +22,8 @@ mod client_keys;
 mod connector;
 pub mod distributed;
 pub mod distributed_config;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod isolated;
 mod java_order;
 pub mod offset_file;
@@ -213,7 +216,7 @@ impl std::error::Error for Refusal {}
 
 /// A connector's configuration as the user gave it: in that order, `${…}` not resolved. A value is
 /// `None` where JSON had null.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct RawConfig(Vec<(String, Option<String>)>);
 
 impl RawConfig {
@@ -238,12 +241,12 @@ impl RawConfig {
 
     /// Merges into it; a null removes its key.
     pub(crate) fn patch(&mut self, patch: &Self) {
-        for (key, value) in patch.iter() {
-            match value {
-                Some(value) => self.set(key, Some(value.to_owned())),
-                None => self.remove(key),
-            }
-        }
+        let mut entries: IndexMap<_, _> = std::mem::take(&mut self.0).into_iter().collect();
+        entries.extend(patch.0.iter().cloned());
+        let removed: HashSet<&str> =
+            patch.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key).collect();
+        entries.retain(|key, _| !removed.contains(key.as_str()));
+        self.0 = entries.into_iter().collect();
     }
 
     /// Without the nulls.
@@ -263,15 +266,19 @@ impl RawConfig {
 
 impl FromIterator<(String, Option<String>)> for RawConfig {
     fn from_iter<I: IntoIterator<Item = (String, Option<String>)>>(entries: I) -> Self {
-        let mut config = Self::default();
-        for (name, value) in entries {
-            config.set(&name, value);
-        }
-        config
+        // A request may have a hundred thousand keys, and looking through them for each is too slow.
+        Self(entries.into_iter().collect::<IndexMap<_, _>>().into_iter().collect())
     }
 }
 
-/// As Java prints a map, for messages.
+/// The keys alone: among the values are passwords.
+impl fmt::Debug for RawConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// As Java prints a map, for answers that the JVM gives in these words.
 impl fmt::Display for RawConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entry = |(name, value): &(String, Option<String>)| {
@@ -367,4 +374,43 @@ fn undefined(version: &str) -> bool {
 
 fn state_name<S: Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(state.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(entries: &[(&str, Option<&str>)]) -> RawConfig {
+        let own =
+            |(key, value): &(&str, Option<&str>)| ((*key).to_owned(), value.map(str::to_owned));
+        entries.iter().map(own).collect()
+    }
+
+    #[test]
+    fn a_key_keeps_its_place_and_its_last_value_counts() {
+        let given = config(&[("b", Some("1")), ("a", None), ("b", Some("2")), ("c", Some("3"))]);
+        assert_eq!(given.to_string(), "{b=2, a=null, c=3}");
+        let mut patched = given.clone();
+        patched.patch(&config(&[("d", Some("4")), ("b", None), ("c", Some("5")), ("e", None)]));
+        assert_eq!(patched.to_string(), "{a=null, c=5, d=4}");
+    }
+
+    /// As many keys as fit into a request. Looking through them for each took minutes.
+    #[test]
+    fn many_keys_take_no_time() {
+        let keys = || (0..500_000).map(|number| (number.to_string(), Some(String::new())));
+        let begun = std::time::Instant::now();
+        let mut config: RawConfig = keys().collect();
+        config.patch(&keys().collect());
+        assert_eq!(config.iter().count(), 500_000);
+        let took = begun.elapsed();
+        assert!(took < std::time::Duration::from_secs(60), "{took:?}");
+    }
+    #[test]
+    fn passwords_are_not_printed() {
+        let config = config(&[("name", Some("c")), ("database.password", Some("s3cret"))]);
+        let info = ConnectorInfo { name: "c".into(), config, tasks: Vec::new(), kind: "source" };
+        let shown = format!("{info:?} {info:#?}");
+        assert!(shown.contains("database.password") && !shown.contains("s3cret"), "{shown}");
+    }
 }

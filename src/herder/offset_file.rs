@@ -16,6 +16,7 @@
 //! or the new one.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -38,8 +39,9 @@ pub struct OffsetFile {
     entries: Mutex<Vec<Entry>>,
 }
 
-/// Key and value as stored; either may be null.
-type Entry = (Option<Vec<u8>>, Option<Vec<u8>>);
+/// Key and value as stored; either may be null. A file may name one array many times, so that what
+/// is the same array there is the same here: it takes no more memory than the file has bytes.
+type Entry = (Option<Arc<[u8]>>, Option<Arc<[u8]>>);
 
 impl OffsetFile {
     /// Reads the file and makes sure that it can be written. A missing or empty file has no offsets.
@@ -83,8 +85,8 @@ fn beside(path: &Path) -> PathBuf {
 impl OffsetStore for OffsetFile {
     async fn read(&self, connector: &str, partition: &Object) -> Result<Option<Object>> {
         let entries = self.entries.lock().await;
-        let wanted = |key: &Option<Vec<u8>>| belongs(key, connector).as_ref() == Some(partition);
-        match entries.iter().find(|(key, _)| wanted(key)) {
+        let wanted = |key| belongs(key, connector).as_ref() == Some(partition);
+        match entries.iter().find(|(key, _)| wanted(key.as_deref())) {
             Some((_, Some(value))) => parse_offset(connector, value).map(Some),
             _ => Ok(None),
         }
@@ -92,22 +94,7 @@ impl OffsetStore for OffsetFile {
 
     async fn write(&self, connector: &str, changes: Vec<(Object, Option<Object>)>) -> Result<()> {
         let mut entries = self.entries.lock().await;
-        let mut new = entries.clone();
-        for (partition, offset) in changes {
-            let wanted =
-                |key: &Option<Vec<u8>>| belongs(key, connector).as_ref() == Some(&partition);
-            let place = new.iter().position(|(key, _)| wanted(key));
-            let offset = offset.map(|offset| Value::Object(offset).to_string().into_bytes());
-            match (place, offset) {
-                (Some(place), Some(offset)) => new[place].1 = Some(offset),
-                (Some(place), None) => drop(new.remove(place)),
-                (None, Some(offset)) => {
-                    let key = Value::Array(vec![connector.into(), Value::Object(partition)]);
-                    new.push((Some(key.to_string().into_bytes()), Some(offset)));
-                }
-                (None, None) => {}
-            }
-        }
+        let new = changed(&entries, connector, changes);
         let path = self.path.clone();
         let bytes = encode(&new);
         let written = tokio::task::spawn_blocking(move || replace(&path, &bytes)).await;
@@ -124,7 +111,7 @@ impl OffsetStore for OffsetFile {
         let entries = self.entries.lock().await;
         let mut found = Vec::new();
         for (key, value) in entries.iter() {
-            if let (Some(partition), Some(value)) = (belongs(key, connector), value) {
+            if let (Some(partition), Some(value)) = (belongs(key.as_deref(), connector), value) {
                 found.push((partition, parse_offset(connector, value)?));
             }
         }
@@ -132,9 +119,40 @@ impl OffsetStore for OffsetFile {
     }
 }
 
+/// The entries after some changes. Each key is read once, however many changes there are.
+fn changed(
+    entries: &[Entry],
+    connector: &str,
+    changes: Vec<(Object, Option<Object>)>,
+) -> Vec<Entry> {
+    let mut new: Vec<Option<Entry>> = entries.iter().cloned().map(Some).collect();
+    let mut places: HashMap<Object, usize> = HashMap::new();
+    for (place, (key, _)) in entries.iter().enumerate() {
+        if let Some(partition) = belongs(key.as_deref(), connector) {
+            // Of two that mean the same the first counts.
+            places.entry(partition).or_insert(place);
+        }
+    }
+    let bytes = |value: Value| Arc::from(value.to_string().into_bytes());
+    for (partition, offset) in changes {
+        let entry = places.get(&partition).and_then(|place| new.get_mut(*place));
+        match (entry, offset.map(|offset| bytes(Value::Object(offset)))) {
+            (Some(Some((_, value))), Some(offset)) => *value = Some(offset),
+            (Some(entry), None) => *entry = None,
+            (_, Some(offset)) => {
+                let key = Value::Array(vec![connector.into(), Value::Object(partition.clone())]);
+                places.insert(partition, new.len());
+                new.push(Some((Some(bytes(key)), Some(offset))));
+            }
+            (None, None) => {}
+        }
+    }
+    new.into_iter().flatten().collect()
+}
+
 /// The partition of an entry, when it is one of this connector's.
-fn belongs(key: &Option<Vec<u8>>, connector: &str) -> Option<Object> {
-    match serde_json::from_slice(key.as_ref()?).ok()? {
+fn belongs(key: Option<&[u8]>, connector: &str) -> Option<Object> {
+    match serde_json::from_slice(key?).ok()? {
         Value::Array(mut key) if key.len() == 2 && key[0] == connector => match key.pop()? {
             Value::Object(partition) => Some(partition),
             _ => None,
@@ -174,12 +192,14 @@ const HASH_MAP_FIELDS: &[u8] =
     b"\x05\x07\xDA\xC1\xC3\x16\x60\xD1\x03\x00\x02F\x00\x0AloadFactorI\x00\x09thresholdxp";
 const FIRST_ARRAY: &[u8] = b"\x75\x72\x00\x02[B\xAC\xF3\x17\xF8\x06\x08\x54\xE0\x02\x00\x00xp";
 const ARRAY: &[u8] = b"\x75\x71\x00\x7E\x00\x02";
+const NULL: u8 = 0x70;
+const REFERENCE: u8 = 0x71;
 /// The first handle the format gives out. Class HashMap is 0, the map 1, class `[B` 2, the first
 /// array 3.
 const FIRST_ARRAY_HANDLE: u32 = 0x7E_0003;
 
 /// Refuses every token but those of a `HashMap<byte[], byte[]>`.
-fn decode(bytes: &[u8]) -> std::result::Result<Vec<Entry>, String> {
+pub(super) fn decode(bytes: &[u8]) -> std::result::Result<Vec<Entry>, String> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
@@ -205,7 +225,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<Vec<Entry>, String> {
 
 struct Input<'a> {
     bytes: &'a [u8],
-    arrays: Vec<&'a [u8]>,
+    arrays: Vec<Arc<[u8]>>,
 }
 
 impl<'a> Input<'a> {
@@ -233,29 +253,29 @@ impl<'a> Input<'a> {
         Ok(self.take(4)?.iter().fold(0, |value, byte| value << 8 | u32::from(*byte)))
     }
 
-    fn array(&mut self) -> std::result::Result<Option<Vec<u8>>, String> {
-        if let Some(rest) = self.bytes.strip_prefix(&[0x70]) {
+    fn array(&mut self) -> std::result::Result<Option<Arc<[u8]>>, String> {
+        if let Some(rest) = self.bytes.strip_prefix(&[NULL]) {
             self.bytes = rest;
             return Ok(None);
         }
-        if let Some(rest) = self.bytes.strip_prefix(&[0x71]) {
+        if let Some(rest) = self.bytes.strip_prefix(&[REFERENCE]) {
             self.bytes = rest;
             let array = self.int()?.checked_sub(FIRST_ARRAY_HANDLE);
             let array = array.and_then(|index| self.arrays.get(index as usize));
             return match array {
-                Some(array) => Ok(Some(array.to_vec())),
+                Some(array) => Ok(Some(array.clone())),
                 None => Err("it refers to an object it does not have".to_owned()),
             };
         }
         self.expect(if self.arrays.is_empty() { FIRST_ARRAY } else { ARRAY })?;
         let len = self.int()?;
-        let array = self.take(len as usize)?;
-        self.arrays.push(array);
-        Ok(Some(array.to_vec()))
+        let array: Arc<[u8]> = self.take(len as usize)?.into();
+        self.arrays.push(array.clone());
+        Ok(Some(array))
     }
 }
 
-fn encode(entries: &[Entry]) -> Vec<u8> {
+pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
     let mut buckets = 16usize;
     while entries.len() * 4 > buckets * 3 {
         buckets *= 2;
@@ -271,18 +291,22 @@ fn encode(entries: &[Entry]) -> Vec<u8> {
     out.extend([0x77, 0x08]);
     out.extend((buckets as u32).to_be_bytes());
     out.extend((entries.len() as u32).to_be_bytes());
-    let mut mark = FIRST_ARRAY;
+    let mut handles: HashMap<*const u8, u32> = HashMap::new();
     for (key, value) in entries {
         for bytes in [key, value] {
-            match bytes {
-                None => out.push(0x70),
-                Some(bytes) => {
-                    out.extend(mark);
-                    out.extend((bytes.len() as u32).to_be_bytes());
-                    out.extend(bytes);
-                    mark = ARRAY;
-                }
+            let Some(bytes) = bytes else {
+                out.push(NULL);
+                continue;
+            };
+            if let Some(handle) = handles.get(&bytes.as_ptr()) {
+                out.push(REFERENCE);
+                out.extend(handle.to_be_bytes());
+                continue;
             }
+            out.extend(if handles.is_empty() { FIRST_ARRAY } else { ARRAY });
+            out.extend((bytes.len() as u32).to_be_bytes());
+            out.extend(&bytes[..]);
+            handles.insert(bytes.as_ptr(), FIRST_ARRAY_HANDLE + handles.len() as u32);
         }
     }
     out.push(0x78);
@@ -343,6 +367,42 @@ mod tests {
         fs::remove_file(&path).unwrap();
     }
 
+    /// Java writes an array that it has written before as a reference of five bytes. A small file
+    /// of a large array and many references must not become many large arrays.
+    #[test]
+    fn an_array_that_is_named_often_is_kept_once() {
+        let array: Arc<[u8]> = vec![b'x'; 100_000].into();
+        let many: Vec<Entry> = (0..10_000).map(|_| (Some(array.clone()), None)).collect();
+        let file = encode(&many);
+        assert!(file.len() < 200_000, "{}", file.len());
+        let read = decode(&file).unwrap();
+        assert!(
+            read.iter()
+                .all(|(key, _)| Arc::ptr_eq(key.as_ref().unwrap(), read[0].0.as_ref().unwrap()))
+        );
+        assert_eq!(read, many);
+    }
+
+    #[test]
+    fn changes_follow_one_another() {
+        let p = |name: &str| object(&format!(r#"{{"p":"{name}"}}"#));
+        let o = |offset: u32| Some(object(&format!(r#"{{"o":{offset}}}"#)));
+        let shown = |entries: &[Entry]| {
+            let text = |bytes: &Option<Arc<[u8]>>| {
+                String::from_utf8(bytes.as_deref().unwrap().to_vec()).unwrap()
+            };
+            let lines = entries.iter().map(|(key, value)| text(key) + &text(value));
+            lines.collect::<Vec<_>>().join(" ")
+        };
+        let one = changed(&[], "c", vec![(p("a"), o(1)), (p("b"), o(2)), (p("a"), o(3))]);
+        assert_eq!(shown(&one), r#"["c",{"p":"a"}]{"o":3} ["c",{"p":"b"}]{"o":2}"#);
+        let two = vec![(p("a"), None), (p("a"), o(4)), (p("x"), None), (p("b"), o(5))];
+        let two = changed(&one, "c", two);
+        assert_eq!(shown(&two), r#"["c",{"p":"b"}]{"o":5} ["c",{"p":"a"}]{"o":4}"#);
+        assert_eq!(shown(&changed(&two, "d", vec![(p("a"), None)])), shown(&two));
+        assert_eq!(changed(&two, "c", vec![(p("a"), None), (p("b"), None)]), []);
+    }
+
     #[test]
     fn other_files_are_refused() {
         let refused = |bytes: &[u8]| decode(bytes).unwrap_err();
@@ -351,7 +411,8 @@ mod tests {
         assert_eq!(refused(list), "Expected HashMap but found class java.util.ArrayList");
         assert_eq!(refused(string), "Expected HashMap but found another kind of object");
         assert_eq!(refused(b"hello"), "it is no file of serialised Java objects");
-        let whole = encode(&[(Some(vec![1; 40]), None), (Some(vec![2]), Some(vec![]))]);
+        let bytes = |bytes: &[u8]| Some(Arc::from(bytes));
+        let whole = encode(&[(bytes(&[1; 40]), None), (bytes(&[2]), bytes(&[]))]);
         for end in 1..whole.len() {
             refused(&whole[..end]);
         }

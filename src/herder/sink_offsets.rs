@@ -14,9 +14,6 @@ use crate::runtime::{
     transport::{ChangeError, OffsetChange},
 };
 
-/// How long a connector may look at new offsets. As long as a REST request may take.
-const CONNECTOR_CODE_MAX: std::time::Duration = std::time::Duration::from_secs(90);
-
 /// What is committed for a connector with this configuration, `${…}` not resolved.
 pub(super) async fn list(
     worker: &WorkerConfig,
@@ -93,7 +90,7 @@ async fn ask(
     offsets: BTreeMap<TopicPartition, Option<i64>>,
 ) -> Result<bool> {
     let code = async move { sink.alter_offsets(&props, &offsets).await };
-    isolated::run(threads, CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
+    isolated::run(threads, isolated::CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
         Error::fatal(format!("the connector was asked about the new offsets and {fault}"))
     })?
 }

@@ -1,8 +1,6 @@
 //! What is asked of a connector itself: what tasks it makes of its configuration, and what it says
 //! to new offsets.
 
-use std::time::Duration;
-
 use model::{
     connector::{Object, Props, SourceConnector},
     error::{Error, Result},
@@ -10,9 +8,6 @@ use model::{
 
 use super::{isolated, validate, worker_config::WorkerConfig};
 use crate::{plugins::Plugin, runtime::Threads};
-
-/// How long connector code may take to name its tasks. As long as a REST request may take.
-const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
 
 /// Asks the connector for its tasks: it may hang or panic. `raw` has `${…}` as
 /// written, and so has the answer.
@@ -33,7 +28,7 @@ pub(super) async fn task_configs(
         }
     };
     let mut configs =
-        isolated::run(threads, CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
+        isolated::run(threads, isolated::CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
             Error::fatal(format!("the connector was asked for its tasks and {fault}"))
         })??;
     check_count(name, configs.len(), &props)?;
@@ -82,7 +77,7 @@ pub(super) async fn alter_offsets(
     let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
     let changes = changes.to_vec();
     let code = async move { source.alter_offsets(&props, &changes).await };
-    isolated::run(threads, CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
+    isolated::run(threads, isolated::CONNECTOR_CODE_MAX, code).await.map_err(|fault| {
         Error::fatal(format!("the connector was asked about the new offsets and {fault}"))
     })?
 }

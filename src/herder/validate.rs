@@ -4,11 +4,12 @@
 //! The answer is put together of four parts, in Connect's order: properties without a definition, the
 //! keys every connector has, the connector's own keys, settings of Kafka clients, keys of converters.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use model::{
     config::{Config, ConfigDef, ConfigInfo, ConfigInfos, KeyInfo, ValueInfo},
     connector::Props,
+    java,
 };
 
 use super::{
@@ -19,9 +20,6 @@ use crate::{
     plugins::{self, Plugin},
     runtime::{Tasks, Threads, transport::Transport},
 };
-
-/// How long a connector may look at its database. As long as a REST request may take.
-const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
 
 /// Checks a configuration. A refusal is for what cannot be checked at all: no class, or an unknown
 /// one.
@@ -131,16 +129,9 @@ pub(super) fn missing_version(
 /// As the JVM prints the copy it makes of a configuration: a hash table just large enough.
 fn in_order_of_a_copy(raw: &RawConfig) -> RawConfig {
     let entries: Vec<_> = raw.iter().collect();
-    let capacity = (entries.len() * 4 / 3 + 1).next_power_of_two();
-    let bucket = |name: &str| {
-        let hash = model::java::string_hash(name).cast_unsigned();
-        (hash ^ hash >> 16) as usize & (capacity - 1)
-    };
-    let mut ordered: Vec<_> = entries.into_iter().map(|entry| (bucket(entry.0), entry)).collect();
-    ordered.sort_by_key(|(bucket, _)| *bucket);
-    let owned = |(_, (name, value)): (usize, (&str, Option<&str>))| {
-        (name.to_owned(), value.map(str::to_owned))
-    };
+    let buckets = java::buckets_of_copy(entries.len());
+    let ordered = java::in_hash_order(entries, buckets, |(name, _)| java::string_hash(name));
+    let owned = |(name, value): (&str, Option<&str>)| (name.to_owned(), value.map(str::to_owned));
     ordered.into_iter().map(owned).collect()
 }
 
@@ -506,7 +497,7 @@ async fn own_infos(
         };
         asked.map(|()| infos)
     };
-    match isolated::run(threads, CONNECTOR_CODE_MAX, code).await {
+    match isolated::run(threads, isolated::CONNECTOR_CODE_MAX, code).await {
         Ok(Ok(infos)) => Ok(infos),
         Ok(Err(error)) => Err(Refusal::new(500, error.trace())),
         Err(fault) => Err(Refusal::new(500, format!("{class} was to validate and {fault}"))),

@@ -304,6 +304,8 @@ fn build(kind: Kind, layers: BTreeMap<String, String>) -> Result<Settings> {
         RDKafkaLogLevel::Warning
     });
     let mut block_max = Duration::MAX;
+    // Java's default; librdkafka would leave it to the broker.
+    client.set("connections.max.idle.ms", "540000");
     if kind == Kind::Producer {
         for (key, value) in PRODUCER_DEFAULTS {
             client.set(*key, *value);
@@ -363,6 +365,20 @@ fn special(client: &mut ClientConfig, key: &str, value: &str) -> Result<Option<D
         }
         "buffer.memory" => {
             buffer(client, number()?);
+        }
+        "connections.max.idle.ms" => {
+            let idle_ms = match value.trim().parse::<i64>() {
+                // Below zero Java closes none, and librdkafka at zero.
+                Ok(..0) => 0,
+                Ok(idle_ms @ 1..) => idle_ms.min(i32::MAX.into()),
+                Ok(0) | Err(_) => {
+                    return Err(Error::fatal(format!(
+                        "client property {key} is {value:?}; it can be a number of milliseconds, \
+                         or -1 to leave idle connections open"
+                    )));
+                }
+            };
+            client.set(key, idle_ms.to_string());
         }
         "max.request.size" => {
             // librdkafka's range is 1,000 bytes to 1,000,000,000.

@@ -9,8 +9,7 @@ use std::{sync::Arc, time::Duration};
 use kafka_protocol::{
     ResponseError,
     messages::{
-        FindCoordinatorRequest, GroupId, OffsetDeleteRequest, TopicName,
-        find_coordinator_response::FindCoordinatorResponse,
+        GroupId, OffsetDeleteRequest, TopicName,
         offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic},
     },
     protocol::StrBytes,
@@ -18,6 +17,7 @@ use kafka_protocol::{
 use model::{
     connector::{Props, TopicPartition},
     error::{Error, Result},
+    java,
 };
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -29,7 +29,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Context, config};
 use crate::{
-    group::{Security, connection::Connection},
+    group::{Security, connection::Connection, coordinator_of},
     runtime::transport::{ChangeError, OffsetChange},
 };
 
@@ -208,27 +208,7 @@ impl Group {
         client_id: &str,
         security: &Security,
     ) -> Result<Connection> {
-        let connection = Connection::open(address, client_id, security, QUESTION).await?;
-        let key = StrBytes::from_string(self.name.clone());
-        // From version 4 on several groups can be asked for at once.
-        let request = FindCoordinatorRequest::default();
-        let request = match connection.version::<FindCoordinatorRequest>()? {
-            4.. => request.with_coordinator_keys(vec![key]),
-            _ => request.with_key(key),
-        };
-        let answer = connection.call(&request, QUESTION).await?;
-        let (code, host, port) = place(&answer);
-        if code != 0 {
-            let fact = ResponseError::try_from_code(code)
-                .map_or_else(|| format!("error {code}"), |error| error.to_string());
-            return Err(Error::retriable(format!(
-                "the coordinator of group {} is not known: {fact}",
-                self.name
-            )));
-        }
-        // An IPv6 address stands in brackets before a port.
-        let found =
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let found = coordinator_of(&self.name, address, client_id, security, QUESTION).await?;
         Connection::open(&found, client_id, security, QUESTION).await
     }
 
@@ -307,27 +287,13 @@ fn admin_name(connector: &str) -> String {
     format!("connector-worker-adminclient-{connector}")
 }
 
-fn place(answer: &FindCoordinatorResponse) -> (i16, &str, i32) {
-    match answer.coordinators.first() {
-        Some(found) => (found.error_code, &found.host, found.port),
-        None => (answer.error_code, &answer.host, answer.port),
-    }
-}
-
 /// The order in which a `java.util.HashMap` with these partitions as keys is iterated.
-fn in_java_order(mut offsets: Vec<(TopicPartition, i64)>) -> Vec<(TopicPartition, i64)> {
-    let mut capacity = 16usize;
-    while offsets.len() * 4 > capacity * 3 {
-        capacity *= 2;
-    }
-    let bucket = |place: &TopicPartition| {
+fn in_java_order(offsets: Vec<(TopicPartition, i64)>) -> Vec<(TopicPartition, i64)> {
+    let buckets = java::buckets(offsets.len());
+    java::in_hash_order(offsets, buckets, |(place, _)| {
         let partition = 31i32.wrapping_add(place.partition);
-        let hash = partition.wrapping_mul(31).wrapping_add(model::java::string_hash(&place.topic));
-        let hash = hash as u32;
-        (hash ^ (hash >> 16)) as usize & (capacity - 1)
-    };
-    offsets.sort_by_key(|(place, _)| bucket(place));
-    offsets
+        partition.wrapping_mul(31).wrapping_add(java::string_hash(&place.topic))
+    })
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@
 
 use std::{collections::BTreeMap, iter::Peekable, str::Chars};
 
-/// The module and its options.
+use model::config::Secret;
+
+/// The module and its options, of which one is the password.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) module: String,
-    pub(super) options: BTreeMap<String, String>,
+    pub(super) options: BTreeMap<String, Secret>,
 }
 
 /// Reads the one entry of `text`; the error goes on from the property's name.
@@ -37,7 +39,9 @@ pub(super) fn entry(text: &str) -> Result<Entry, String> {
             Some(Token::Word(key)) => key,
         };
         match (tokens.next(), tokens.next()) {
-            (Some(Token::Sign('=')), Some(Token::Word(value))) => options.insert(key, value),
+            (Some(Token::Sign('=')), Some(Token::Word(value))) => {
+                options.insert(key, Secret::new(value))
+            }
             // What stands there may be the password.
             _ => return Err(format!("has no value for {key}; write {key}=\"…\" with its quotes")),
         };
@@ -168,7 +172,10 @@ mod tests {
         let check = |text: &str| match entry(&text.replace('M', "p.PlainLoginModule")) {
             Ok(entry) => {
                 assert_eq!(entry.module, "p.PlainLoginModule");
-                let options = entry.options.iter().map(|(key, value)| format!("{key}={value}"));
+                let shown = format!("{entry:?}");
+                assert_eq!(shown.matches("[hidden]").count(), entry.options.len(), "{shown}");
+                let options = entry.options.iter();
+                let options = options.map(|(key, value)| format!("{key}={}", value.expose()));
                 options.collect::<Vec<_>>().join("|")
             }
             Err(wrong) => format!("! {wrong}"),

@@ -1,24 +1,20 @@
 //! Who a client says it is: the `sasl.*` properties.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use model::error::{Error, Result};
+use model::{
+    config::Secret,
+    error::{Error, Result},
+};
 
 use super::jaas;
 
 /// What a client logs in with.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) mechanism: Mechanism,
     pub(crate) user: String,
-    pub(crate) password: String,
-}
-
-/// Without the password.
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Login({} as {}, [hidden])", self.mechanism.name(), self.user)
-    }
+    pub(crate) password: Secret,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +79,7 @@ impl Login {
 }
 
 /// The user and password of a JAAS entry.
-fn user(jaas: &str) -> Result<(String, String), String> {
+fn user(jaas: &str) -> Result<(String, Secret), String> {
     let mut entry = jaas::entry(jaas)?;
     let known = ["plain.PlainLoginModule", "scram.ScramLoginModule"];
     if !known.iter().any(|known| entry.module.ends_with(known)) {
@@ -92,13 +88,17 @@ fn user(jaas: &str) -> Result<(String, String), String> {
             entry.module
         ));
     }
-    if entry.options.get("tokenauth").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    if entry
+        .options
+        .get("tokenauth")
+        .is_some_and(|value| value.expose().eq_ignore_ascii_case("true"))
+    {
         return Err("asks for delegation tokens (tokenauth), which this version does not \
                     have: log in with a user's password"
             .to_owned());
     }
     let mut option = |key: &str| entry.options.remove(key).ok_or(format!("has no {key}"));
-    Ok((option("username")?, option("password")?))
+    Ok((option("username")?.expose().to_owned(), option("password")?))
 }
 
 #[cfg(test)]
@@ -110,7 +110,7 @@ mod tests {
         let check = |properties: &[(&str, &str)]| {
             let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
             match Login::read(&properties.iter().map(own).collect()) {
-                Ok(login) => format!("{login:?} {}", login.password),
+                Ok(login) => format!("{login:?} {}", login.password.expose()),
                 Err(error) => error.to_string(),
             }
         };
@@ -123,7 +123,7 @@ mod tests {
         let cases = [
             (
                 with("username=\"ann\" password=\"p w\""),
-                "Login(SCRAM-SHA-512 as ann, [hidden]) p w",
+                "Login { mechanism: ScramSha512, user: \"ann\", password: [hidden] } p w",
             ),
             (
                 with("username=\"ann\""),

@@ -4,6 +4,8 @@ mod admin;
 mod config;
 mod consumer;
 mod dead_letters;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod group_offsets;
 mod jaas;
 mod login;

@@ -143,7 +143,7 @@ fn sasl(layers: &Layers, client: &mut ClientConfig) -> Result<()> {
     let login = Login::read(layers)?;
     client.set("sasl.mechanism", login.mechanism.name());
     client.set("sasl.username", login.user);
-    client.set("sasl.password", login.password);
+    client.set("sasl.password", login.password.expose());
     Ok(())
 }
 

@@ -101,7 +101,7 @@ fn knows(users: &BTreeMap<String, Hash>, (user, password): &(String, String)) ->
 }
 
 /// User and password; `None` for what is no basic authentication.
-fn credentials(header: &str) -> Result<Option<(String, String)>, String> {
+pub(super) fn credentials(header: &str) -> Result<Option<(String, String)>, String> {
     let Some((scheme, encoded)) = header.split_once(' ') else { return Ok(None) };
     if !scheme.eq_ignore_ascii_case("Basic") {
         return Ok(None);
@@ -127,7 +127,7 @@ fn named_by(environment: impl Fn(&str) -> Option<String>) -> Option<String> {
 }
 
 /// The files of users that the entry `KafkaConnect` names.
-fn password_files(jaas: &str) -> Result<Vec<String>, String> {
+pub(super) fn password_files(jaas: &str) -> Result<Vec<String>, String> {
     let words = words(jaas)?;
     let mut words = words.iter();
     let mut files = None;

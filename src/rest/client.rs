@@ -1,6 +1,6 @@
 //! Requests from worker to worker: forwarded ones, and task configurations for the leader.
 
-use std::{error::Error as _, sync::OnceLock, time::Duration};
+use std::{sync::OnceLock, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -11,7 +11,7 @@ use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use model::connector::Props;
+use model::{connector::Props, error::chain};
 
 use crate::tls;
 
@@ -92,15 +92,7 @@ impl Client {
                 true => self.secured()?.request(request).await,
                 false => self.plain.request(request).await,
             };
-            let response = sent.map_err(|error| {
-                let mut why = error.to_string();
-                let mut cause = error.source();
-                while let Some(error) = cause {
-                    why.push_str(&format!(": {error}"));
-                    cause = error.source();
-                }
-                failed(&why)
-            })?;
+            let response = sent.map_err(|error| failed(&chain(&error)))?;
             let (head, body) = response.into_parts();
             let body = to_bytes(Body::new(body), BODY_BYTES_MAX).await;
             let body = body.map_err(|error| failed(&error))?.to_vec();

@@ -32,6 +32,8 @@ pub mod config;
 mod connectors;
 mod cors;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod headers;
 mod json;
 mod loggers;

@@ -47,12 +47,19 @@ pub use transport::Transport;
 
 use crate::metrics::{Metrics, Role, TaskMetrics};
 
+/// Why a store did not even try: the cause of its error then. Another may be told the same next
+/// time, and nothing is wrong with the store.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Withheld(pub &'static str);
+
 /// Where source offsets are kept. Standalone: a file; distributed: the offsets topic.
 #[async_trait]
 pub trait OffsetStore: Send + Sync {
     async fn read(&self, connector: &str, partition: &Object) -> Result<Option<Object>>;
 
-    /// Returns when the entries are durable. `None` forgets a partition.
+    /// Returns when the entries are durable. `None` forgets a partition. An error that is caused by
+    /// [`Withheld`] is told as a warning, as the JVM tells a flush that it cancels.
     async fn write(&self, connector: &str, entries: Vec<(Object, Option<Object>)>) -> Result<()>;
 
     /// Called from time to time for a task that has nothing new to store: where somebody else may

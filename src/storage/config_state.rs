@@ -27,7 +27,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-use super::json;
+use super::{json, shown};
 use crate::herder::{RawConfig, Target};
 
 /// What the config topic says up to an offset. It holds passwords, so it is not printed.
@@ -240,10 +240,10 @@ impl ConfigState {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Option<Change> {
-        let shown = key.map(String::from_utf8_lossy);
-        let applied = self.read(offset, shown.as_deref(), value);
+        let text = key.map(String::from_utf8_lossy);
+        let applied = self.read(offset, text.as_deref(), value);
         let change = applied.unwrap_or_else(|why| {
-            let key = shown.as_deref().unwrap_or("null");
+            let key = key.map_or_else(|| "null".to_owned(), shown);
             tracing::error!("skipping record {key} at offset {offset} of the config topic: {why}");
             None
         });

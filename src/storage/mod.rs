@@ -15,6 +15,8 @@
 
 pub mod config_state;
 pub mod config_topic;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod internal;
 mod json;
 pub mod log;
@@ -31,3 +33,25 @@ pub use log::{KafkaLog, Record};
 pub use offsets_topic::OffsetTopic;
 pub use status_state::{Status, TopicStatus};
 pub use status_topic::StatusStore;
+
+/// More of a key than any of ours needs: what foreign records have for keys may be long.
+const SHOWN_MAX: usize = 200;
+
+/// A record's key for a line in the log: on one line, and cut off where it is long.
+fn shown(key: &[u8]) -> String {
+    let (head, cut) = match key.get(..SHOWN_MAX) {
+        Some(head) if key.len() > SHOWN_MAX => (head, true),
+        _ => (key, false),
+    };
+    let mut text = String::new();
+    for char in String::from_utf8_lossy(head).chars() {
+        match char.is_control() {
+            true => text.extend(char.escape_default()),
+            false => text.push(char),
+        }
+    }
+    if cut {
+        text.push_str(&format!("… ({} bytes)", key.len()));
+    }
+    text
+}

@@ -22,6 +22,7 @@ use serde_json::Value;
 use super::{
     json,
     log::{Entry, KafkaLog, Record, Which},
+    shown,
 };
 use crate::runtime::OffsetStore;
 
@@ -109,7 +110,7 @@ impl OffsetStore for OffsetTopic {
 
 /// What the topic says: by connector, then by the partition in one form for all orders of its fields.
 #[derive(Default)]
-struct Offsets(BTreeMap<String, BTreeMap<String, Known>>);
+pub(super) struct Offsets(BTreeMap<String, BTreeMap<String, Known>>);
 
 /// A source partition. A key that was reset stays: what is written next uses it again.
 struct Known {
@@ -126,13 +127,13 @@ struct Form {
 }
 
 impl Offsets {
-    fn apply(&mut self, record: Record<'_>) {
+    pub(super) fn apply(&mut self, record: Record<'_>) {
         let key = record.key.unwrap_or_default();
         let Some((connector, partition)) = parse(key) else {
             tracing::warn!(
                 "skipping record {} at offset {} of partition {} of the offsets topic: its key is \
                  not of the form [\"connector\",{{partition}}]",
-                String::from_utf8_lossy(key),
+                shown(key),
                 record.offset,
                 record.partition
             );

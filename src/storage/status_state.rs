@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::json;
+use super::{json, shown};
 use crate::runtime::State;
 
 /// The state of a connector or a task, and whose word it is.
@@ -169,16 +169,17 @@ impl StatusState {
     /// Takes in a record. One that cannot be read is skipped with a line in the log. Gives back what
     /// the record says is gone.
     pub(super) fn apply(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Option<Subject> {
-        let shown = key.map(String::from_utf8_lossy).unwrap_or_default();
-        let Some(subject) = Subject::read(&shown) else {
-            tracing::warn!("skipping record {shown} of the status topic: it is no status's key");
+        let key = key.unwrap_or_default();
+        let Some(subject) = Subject::read(&String::from_utf8_lossy(key)) else {
+            let key = shown(key);
+            tracing::warn!("skipping record {key} of the status topic: it is no status's key");
             return None;
         };
         match self.read(&subject, value) {
             Ok(true) => None,
             Ok(false) => Some(subject),
             Err(why) => {
-                tracing::warn!("skipping record {shown} of the status topic: {why}");
+                tracing::warn!("skipping record {} of the status topic: {why}", shown(key));
                 None
             }
         }

@@ -24,3 +24,19 @@ fn recorded(lines: &str) -> Vec<Recorded> {
     };
     lines.lines().map(record).collect()
 }
+
+/// Lines of the log are lines, and not as long as somebody's key.
+#[test]
+fn keys_in_the_log() {
+    for (key, answer) in [
+        ("connector-ä", "connector-ä"),
+        ("[\"c\",{\"a\":1}]", "[\"c\",{\"a\":1}]"),
+        ("a\nERROR b\u{1b}[2J", "a\\nERROR b\\u{1b}[2J"),
+    ] {
+        assert_eq!(super::shown(key.as_bytes()), answer);
+    }
+    assert_eq!(super::shown(b"\xffx"), "\u{fffd}x");
+    let long = vec![b'x'; 1 << 20];
+    assert_eq!(super::shown(&long[..200]), "x".repeat(200));
+    assert_eq!(super::shown(&long), "x".repeat(200) + "… (1048576 bytes)");
+}

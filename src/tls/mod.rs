@@ -18,6 +18,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod jks;
 mod pem;
 mod store;

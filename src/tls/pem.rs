@@ -2,7 +2,10 @@
 //! in which the line breaks have become blanks.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::{
+    EncryptedPrivateKeyInfoRef,
+    pkcs5::{EncryptionScheme, pbes2::Kdf},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What stands between a `BEGIN` line and its `END` line.
@@ -76,9 +79,44 @@ pub(super) fn private_key(
     }
 }
 
-fn decrypt(bytes: &[u8], password: &str) -> Result<PrivateKeyDer<'static>, String> {
+/// Java's limit for stores. A second or two of computing.
+const ITERATIONS_MAX: u32 = 5_000_000;
+
+/// OpenSSL's default for scrypt takes 16 MiB, once.
+const SCRYPT_BYTES_MAX: u64 = 256 << 20;
+
+/// How long it takes and how much memory to make a key of the password is what the file says, and a
+/// connector's configuration may hold the file.
+fn check_cost(scheme: &EncryptionScheme) -> Result<(), String> {
+    match scheme.pbes2().map(|parameters| &parameters.kdf) {
+        Some(Kdf::Pbkdf2(given)) if given.iteration_count > ITERATIONS_MAX => Err(format!(
+            "its key asks for {} iterations of the password's hash; more than {ITERATIONS_MAX} \
+             are not made",
+            given.iteration_count
+        )),
+        Some(Kdf::Scrypt(given)) => {
+            let [rows, row, times] = [
+                given.cost_parameter,
+                u64::from(given.block_size),
+                u64::from(given.parallelization),
+            ];
+            let bytes = rows.saturating_mul(128 * row).saturating_mul(times);
+            match bytes == 0 || bytes > SCRYPT_BYTES_MAX {
+                true => Err(format!(
+                    "its key asks for scrypt with N={rows}, r={row} and p={times}, which takes \
+                     nothing or more than {SCRYPT_BYTES_MAX} bytes"
+                )),
+                false => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn decrypt(bytes: &[u8], password: &str) -> Result<PrivateKeyDer<'static>, String> {
     let info = EncryptedPrivateKeyInfoRef::try_from(bytes)
         .map_err(|error| format!("its encrypted key cannot be read: {error}"))?;
+    check_cost(&info.encryption_algorithm)?;
     let key = info
         .decrypt(password)
         .map_err(|error| format!("its key cannot be decrypted; check ssl.key.password: {error}"))?;

@@ -3,6 +3,8 @@
 //! JKS and PKCS#12 are told apart by their first bytes and not by `ssl.*.type`, because Java opens
 //! either under both names.
 
+use std::panic;
+
 use model::error::{Error, Result};
 use p12_keystore::{Certificate, CertificateBag, Pkcs12Archive};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -135,10 +137,21 @@ fn open(keys: &Keys<'_>, which: &str, path: &str) -> Result<Store, String> {
     }
 }
 
-fn pkcs12(bytes: &[u8], password: Option<&str>) -> Result<Pkcs12Archive, String> {
-    Pkcs12Archive::from_pkcs12(bytes, password.unwrap_or_default())
-        .map_err(|error| format!("it does not open as PKCS12 with its password: {error}"))
+pub(super) fn pkcs12(bytes: &[u8], password: Option<&str>) -> Result<Pkcs12Archive, String> {
+    let refused = |fact: &str| format!("it does not open as PKCS12 with its password: {fact}");
+    if bytes.windows(SCRYPT.len()).any(|window| window == SCRYPT) {
+        return Err(refused("scrypt is asked for, which Java does not have either"));
+    }
+    // A connector names the file, and the crate has parts that panic at what nobody writes.
+    let open = || Pkcs12Archive::from_pkcs12(bytes, password.unwrap_or_default());
+    match panic::catch_unwind(open) {
+        Ok(opened) => opened.map_err(|error| refused(&error.to_string())),
+        Err(_) => Err(refused("it is not in order")),
+    }
 }
+
+/// `1.3.6.1.4.1.11591.4.11` in DER. The cost that a store asks for can be gigabytes.
+const SCRYPT: &[u8] = &[0x06, 0x09, 0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x04, 0x0b];
 
 fn from_file(keys: &Keys<'_>, path: &str) -> Result<Identity> {
     let password = keys.get("ssl.keystore.password");
@@ -172,13 +185,17 @@ fn from_file(keys: &Keys<'_>, path: &str) -> Result<Identity> {
     }
 }
 
+/// Longer than any chain that a peer follows; each step looks through all certificates.
+const CHAIN_MAX: usize = 100;
+
 /// The first key, its certificate, and the certificates of those that signed it.
-fn first_key(archive: &Pkcs12Archive) -> Option<Identity> {
+pub(super) fn first_key(archive: &Pkcs12Archive) -> Option<Identity> {
     let key = archive.keys.first()?;
     let own = own_certificate(archive, key.local_key_id.as_ref().map(AsRef::as_ref))?;
     let mut chain = vec![own];
     // Each is taken once, so a circle ends.
-    while let Some(last) = chain.last()
+    while chain.len() < CHAIN_MAX
+        && let Some(last) = chain.last()
         && last.subject() != last.issuer()
         && let Some(issuer) = (archive.certs.iter().map(|bag| &bag.cert))
             .find(|cert| cert.subject() == last.issuer() && !chain.contains(cert))

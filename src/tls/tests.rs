@@ -289,3 +289,60 @@ fn prefixes() {
     assert!(server(&prefixed("listeners.https."), "listeners.https.").is_ok());
     assert!(server(&prefixed(""), "listeners.https.").is_err());
 }
+
+/// An element of DER.
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = u8::try_from(content.len()).unwrap();
+    let head: &[u8] = if length < 0x80 { &[tag, length] } else { &[tag, 0x81, length] };
+    [head, &content].concat()
+}
+
+/// A key encrypted under PBES2, whose password goes through `function` with these parameters.
+fn encrypted(function: &[u8], parameters: &[&[u8]]) -> Vec<u8> {
+    let pbes2 = der(6, &[b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d"]);
+    let aes = der(6, &[b"\x60\x86\x48\x01\x65\x03\x04\x01\x2a"]);
+    let function = der(0x30, &[&der(6, &[function]), &der(0x30, parameters)]);
+    let cipher = der(0x30, &[&aes, &der(4, &[&[0; 16]])]);
+    let scheme = der(0x30, &[&pbes2, &der(0x30, &[&function, &cipher])]);
+    der(0x30, &[&scheme, &der(4, &[&[0; 16]])])
+}
+
+const SCRYPT: &[u8] = b"\x2b\x06\x01\x04\x01\xda\x47\x04\x0b";
+
+fn scrypt(rows: &[u8]) -> Vec<u8> {
+    encrypted(
+        SCRYPT,
+        &[&der(4, &[b"saltsalt"]), &der(2, &[rows]), b"\x02\x01\x08", b"\x02\x01\x01"],
+    )
+}
+
+/// Scrypt over no rows made the crate panic, and over 2^40 the allocator; 100 million iterations take
+/// minutes. A connector's configuration may hold such a key.
+#[test]
+fn keys_that_cost_too_much_are_refused() {
+    let pbkdf2 = |iterations: &[u8]| {
+        let function = b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c";
+        encrypted(function, &[&der(4, &[b"saltsalt"]), &der(2, &[iterations])])
+    };
+    let check = |key: &[u8]| pem::decrypt(key, "x").unwrap_err();
+    assert!(check(&scrypt(&[0])).contains("scrypt with N=0, r=8 and p=1"));
+    assert!(check(&scrypt(&[1, 0, 0, 0, 0, 0])).contains("scrypt with N=1099511627776"));
+    assert!(check(&pbkdf2(&[5, 0xf5, 0xe1, 0])).contains("100000000 iterations"));
+    // Of an honest one the password is asked.
+    assert!(check(&scrypt(&[16])).contains("check ssl.key.password"));
+    assert!(check(&pbkdf2(&[16])).contains("check ssl.key.password"));
+}
+
+/// The same key in a store.
+#[test]
+fn a_store_with_scrypt_is_refused() {
+    let data = der(6, &[b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01"]);
+    let content =
+        |inner: &[u8]| der(0x30, &[&data, &der(0xa0, &[&der(4, &[&der(0x30, &[inner])])])]);
+    let bag = der(6, &[b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01\x02"]);
+    let bag = der(0x30, &[&bag, &der(0xa0, &[&scrypt(&[0])])]);
+    let store = der(0x30, &[b"\x02\x01\x03", &content(&content(&bag))]);
+    let refused = store::pkcs12(&store, Some("x")).map(|_| ()).unwrap_err();
+    assert!(refused.contains("scrypt"), "{refused}");
+}

@@ -1,6 +1,9 @@
 //! Who is believed. webpki decides, as in all of rustls, with two of Java's readings added: a
 //! certificate that stands in the trust store itself is believed though it is no authority, and one
 //! without alternative names is made out to its common name.
+//!
+//! The PostgreSQL connector has a verifier of its own, with libpq's readings: connectors don't depend
+//! on the worker, and what both depend on knows no TLS.
 
 use std::sync::Arc;
 

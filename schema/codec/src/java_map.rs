@@ -3,7 +3,11 @@
 
 use std::collections::HashMap;
 
-use model::{java::string_hash, schema::Kind, value::Value};
+use model::{
+    java::{self, string_hash},
+    schema::Kind,
+    value::Value,
+};
 
 /// Entries in insertion order become a map: of equal keys the last value counts. `keys` is the kind
 /// of the keys; whole numbers are 64 bits wide without it.
@@ -25,15 +29,9 @@ pub(crate) fn ordered(entries: Vec<(Value, Value)>, keys: Option<&Kind>) -> Vec<
             }
         }
     }
-    let mut capacity = 16usize;
-    while unique.len() * 4 > capacity * 3 {
-        capacity *= 2;
-    }
-    unique.sort_by_key(|(hash, _)| {
-        let hash = *hash as u32;
-        (hash ^ (hash >> 16)) as usize & (capacity - 1)
-    });
-    unique.into_iter().map(|(_, entry)| entry).collect()
+    let buckets = java::buckets(unique.len());
+    let ordered = java::in_hash_order(unique, buckets, |(hash, _)| *hash);
+    ordered.into_iter().map(|(_, entry)| entry).collect()
 }
 
 /// `hashCode()` of the Java object that holds the key.

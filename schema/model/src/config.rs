@@ -17,6 +17,8 @@
 
 use std::{collections::BTreeMap, marker::PhantomData};
 
+use zeroize::Zeroizing;
+
 mod validate;
 
 pub use validate::{ConfigInfo, ConfigInfos, KeyInfo, ValueInfo, one_of};
@@ -313,13 +315,13 @@ pub enum Parsed {
     Password(Secret),
 }
 
-/// Never printed, never logged.
-#[derive(Clone, PartialEq)]
-pub struct Secret(String);
+/// Never printed, never logged, and overwritten in memory when it is no longer needed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     pub fn expose(&self) -> &str {

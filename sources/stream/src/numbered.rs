@@ -35,11 +35,12 @@ pub(crate) fn number<N: FromStr<Err: std::error::Error + Send + Sync + 'static>>
     })
 }
 
-/// Where one task's records are in its numbers.
+/// Where one task's records are in its numbers. The last number is followed by the least, as Java's
+/// `long` wraps.
 pub(crate) struct Numbers {
     partition: Arc<Object>,
     /// Of the first record since the start of the task.
-    pub(crate) first: i64,
+    first: i64,
     /// Of the next record.
     pub(crate) next: i64,
 }
@@ -60,7 +61,7 @@ impl Numbers {
                          integer; set it with PATCH /connectors/{{name}}/offsets"
                     ))
                 };
-                number.ok_or_else(wrong)?.saturating_add(1)
+                number.ok_or_else(wrong)?.wrapping_add(1)
             }
         };
         Ok(Self { partition: Arc::new(partition), first: next, next })
@@ -68,12 +69,24 @@ impl Numbers {
 
     /// How many records have been made since the start.
     pub(crate) fn count(&self) -> u64 {
-        u64::try_from(self.next - self.first).unwrap_or(0)
+        self.next.wrapping_sub(self.first).cast_unsigned()
+    }
+
+    /// The number of the next record, which is made now.
+    pub(crate) fn take(&mut self) -> i64 {
+        let number = self.next;
+        self.next = number.wrapping_add(1);
+        number
+    }
+
+    /// The number of the record that was made as the one with this index (from 0) since the start.
+    pub(crate) fn at(&self, index: u64) -> i64 {
+        self.first.wrapping_add(index.cast_signed())
     }
 
     /// To resume after the last record made.
     pub(crate) fn position(&self) -> Position {
-        let offset = Object::from_iter([("seqno".to_owned(), (self.next - 1).into())]);
+        let offset = Object::from_iter([("seqno".to_owned(), self.next.wrapping_sub(1).into())]);
         Position { partition: self.partition.clone(), offset }
     }
 }

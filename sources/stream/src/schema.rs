@@ -136,8 +136,7 @@ impl SourceTask for Task {
 impl Task {
     fn record(&mut self, lines: &mut String) -> Record {
         let second = self.two && self.numbers.count() % 2 == 1;
-        let seqno = self.numbers.next;
-        self.numbers.next += 1;
+        let seqno = self.numbers.take();
         let mut fields = vec![
             Value::Bool(true),
             Value::Int(12),

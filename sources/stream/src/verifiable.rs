@@ -137,8 +137,7 @@ impl Task {
         let mut lines = String::new();
         let mut records = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
         for _ in 0..count {
-            let seqno = self.numbers.next;
-            self.numbers.next += 1;
+            let seqno = self.numbers.take();
             self.line.write(&mut lines, time_ms, seqno, false);
             records.push(Record {
                 topic: self.topic.clone(),
@@ -176,7 +175,7 @@ impl Task {
         let time_ms = crate::now_ms();
         let mut lines = String::new();
         for index in self.told..count {
-            let seqno = self.numbers.first.saturating_add_unsigned(index);
+            let seqno = self.numbers.at(index);
             self.line.write(&mut lines, time_ms, seqno, true);
         }
         self.told = count;
@@ -268,6 +267,31 @@ mod tests {
         inbox.delivered.send(3).unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!running.is_finished());
+        drop(inbox.batches);
+        running.await.unwrap().unwrap();
+    }
+
+    /// As `seqno++` does in Java.
+    #[tokio::test]
+    async fn after_the_last_number_comes_the_least() {
+        let stored = format!(r#"{{"seqno":{}}}"#, i64::MAX - 2);
+        let config = [("id", "1"), ("topic", "t"), ("throughput", "-1")];
+        let mut task = start(&config, Some(&stored)).await.unwrap();
+        let (mut out, mut inbox) = outbox(2);
+        let running = tokio::spawn(async move { task.run(&mut out).await });
+        let mut found = Vec::new();
+        while found.len() < 4 {
+            let batch = inbox.batches.recv().await.unwrap();
+            found.extend(batch.records.iter().map(|record| match &record.value.value {
+                Value::Int(number) => *number,
+                other => panic!("{other:?}"),
+            }));
+            let last = found.last().copied().unwrap();
+            assert_eq!(batch.position.unwrap().offset["seqno"], last);
+        }
+        assert_eq!(found[..4], [i64::MAX - 1, i64::MAX, i64::MIN, i64::MIN + 1]);
+        inbox.delivered.send(4).unwrap();
+        inbox.stop.cancel();
         drop(inbox.batches);
         running.await.unwrap().unwrap();
     }

@@ -1,6 +1,6 @@
 //! Requests to a worker.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::{Body, to_bytes},
@@ -12,7 +12,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use model::connector::Props;
+use model::{connector::Props, error::chain};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -161,18 +161,6 @@ impl Worker {
         let message = format!("{method} {}{path}: {why}", self.url);
         Failure { code: code::UNREACHABLE, message }
     }
-}
-
-/// The error with its causes; the outermost alone says little.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl Answer {

@@ -69,6 +69,21 @@ fn null_and_empty_work_are_alike_and_the_tail_may_be_absent() {
     assert_eq!(Assignment::decode(&later), Ok(expected));
 }
 
+/// A long name and many numbers: each task would have the name to itself.
+#[test]
+fn a_small_message_does_not_take_gigabytes() {
+    let head = [&[0, 0, 0, 0, 0, 1, b'm', 0, 1, b'u'][..], &7_i64.to_be_bytes()].concat();
+    let tasks = |name: usize, count: i32| {
+        let name = [&(name as i16).to_be_bytes()[..], &vec![b'x'; name]].concat();
+        let numbers = (0..count).flat_map(i32::to_be_bytes).collect();
+        let parts = [head.clone(), vec![0, 0, 0, 1], name, count.to_be_bytes().to_vec(), numbers];
+        Assignment::decode(&parts.concat())
+    };
+    assert_eq!(tasks(32_767, 2_050).unwrap_err(), Malformed::Much("the work"));
+    assert_eq!(tasks(32_767, 2_000).unwrap().work.tasks.len(), 2_000);
+    assert_eq!(tasks(40, 20_000).unwrap().work.tasks.len(), 20_000);
+}
+
 #[test]
 fn malformed() {
     let head = [&[0, 1, 0, 0, 0, 1, b'm', 0, 1, b'u'][..], &7_i64.to_be_bytes()].concat();

@@ -20,7 +20,10 @@ use model::{
     error::{Error, Result},
 };
 
-use crate::{group::Lease, runtime::OffsetStore};
+use crate::{
+    group::Lease,
+    runtime::{OffsetStore, Withheld},
+};
 
 pub(super) struct Leased {
     store: Arc<dyn OffsetStore>,
@@ -54,11 +57,12 @@ impl OffsetStore for Leased {
 
     async fn write(&self, connector: &str, entries: Vec<(Object, Option<Object>)>) -> Result<()> {
         if !self.lease.holds(self.number) {
-            return Err(Error::retriable(format!(
-                "store source offsets of connector {connector}: this worker has lost its place in \
-                 the group since the task was started, and another may have gone on from there; \
-                 the task is started again if the work is still this worker's"
-            )));
+            return Err(Error::retriable(format!("store source offsets of connector {connector}"))
+                .caused_by(Withheld(
+                    "this worker has lost its place in the group since the task was started, and \
+                     another may have gone on from there; the task is started again if the work \
+                     is still this worker's",
+                )));
         }
         self.store.write(connector, entries.clone()).await?;
         let mut stored = self.stored();
@@ -154,7 +158,8 @@ mod tests {
         lease.lose();
         // It hung; the next one has gone on meanwhile.
         topic.write("c", at(5)).await.unwrap();
-        task.write("c", at(2)).await.unwrap_err();
+        let refused = task.write("c", at(2)).await.unwrap_err();
+        assert!(std::error::Error::source(&refused).unwrap().is::<Withheld>(), "{refused}");
         task.keep("c").await.unwrap();
         assert_eq!(stands(&topic).await, 5);
         lease.renew(Instant::now());

@@ -32,7 +32,7 @@ pub(super) fn action(kind: Kind, key: &str) -> Option<Action> {
         "retry.backoff.ms" => To("retry.backoff.ms"),
         "retry.backoff.max.ms" => To("retry.backoff.max.ms"),
         "socket.connection.setup.timeout.ms" => To("socket.connection.setup.timeout.ms"),
-        "connections.max.idle.ms" => To("connections.max.idle.ms"),
+        "connections.max.idle.ms" => Special,
         "enable.metrics.push" => To("enable.metrics.push"),
         "request.timeout.ms" if kind == Kind::Producer => Special,
         "request.timeout.ms" => To("socket.timeout.ms"),

@@ -26,8 +26,21 @@ fn producer_properties() {
                 ("partitioner", "murmur2_random"),
                 ("queue.buffering.max.kbytes", "32768"),
                 ("message.max.bytes", "1048576"),
+                ("connections.max.idle.ms", "540000"),
                 ("security.protocol", "plaintext"),
             ],
+        ),
+        // An idle connection stays open at -1 in Java and at 0 in librdkafka.
+        (&[("producer.connections.max.idle.ms", "-1")], &[], &[("connections.max.idle.ms", "0")]),
+        (
+            &[("producer.connections.max.idle.ms", "9999999999")],
+            &[("producer.override.connections.max.idle.ms", "3000")],
+            &[("connections.max.idle.ms", "3000")],
+        ),
+        (
+            &[("producer.connections.max.idle.ms", "9999999999")],
+            &[],
+            &[("connections.max.idle.ms", "2147483647")],
         ),
         // The connector wins over the worker, the worker over the defaults.
         (
@@ -134,6 +147,11 @@ fn refused_properties() {
         ("producer.partitioner.class", "x", "client property partitioner.class is refused"),
         ("producer.compression.type", "lzma", "Kafka client property compression.type is"),
         ("producer.buffer.memory", "big", "client property buffer.memory is \"big\", which is no"),
+        (
+            "producer.connections.max.idle.ms",
+            "0",
+            "client property connections.max.idle.ms is \"0\"",
+        ),
         ("producer.security.protocol", "TLS", "client property security.protocol is \"TLS\""),
         ("producer.security.protocol", "SASL_SSL", "client property sasl.mechanism is GSSAPI"),
     ];
@@ -227,4 +245,65 @@ fn own_topics() {
     own.remove("group.id");
     let error = own_topic(&own, "offsets").err().unwrap().to_string();
     assert!(error.starts_with("group.id is not set"), "{error}");
+}
+
+/// A producer that has nothing to send lets go of its connections, and takes them again.
+#[test]
+fn idle_connections_are_closed() {
+    use std::{
+        sync::atomic::{AtomicI64, Ordering},
+        time::Instant,
+    };
+
+    use rdkafka::{
+        ClientContext, Statistics,
+        mocking::MockCluster,
+        producer::{
+            BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Producer as _,
+        },
+    };
+
+    #[derive(Default)]
+    struct Seen(AtomicI64, AtomicI64);
+
+    impl ClientContext for Seen {
+        fn stats(&self, statistics: Statistics) {
+            let closed = statistics.brokers.values().filter_map(|broker| broker.disconnects).sum();
+            self.0.store(closed, Ordering::Relaxed);
+        }
+    }
+
+    impl rdkafka::producer::ProducerContext for Seen {
+        type DeliveryOpaque = ();
+
+        fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+            self.1.fetch_add(i64::from(result.is_ok()), Ordering::Relaxed);
+        }
+    }
+
+    let cluster: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+    let worker = Props::from([("bootstrap.servers".to_owned(), cluster.bootstrap_servers())]);
+    let own = |(key, value): (&str, &str)| (format!("producer.override.{key}"), value.to_owned());
+    let keys = [("connections.max.idle.ms", "500"), ("statistics.interval.ms", "50")];
+    let settings = producer(&worker, "c", 0, &keys.map(own).into()).unwrap();
+    let client: BaseProducer<Seen> = settings.client.create_with_context(Seen::default()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for round in 1..=2 {
+        client
+            .send(BaseRecord::<str, str>::to("t").payload("x"))
+            .map_err(|(error, _)| error)
+            .unwrap();
+        let seen = client.context();
+        let done =
+            || seen.0.load(Ordering::Relaxed) >= round && seen.1.load(Ordering::Relaxed) >= round;
+        while !done() {
+            client.poll(Duration::from_millis(50));
+            assert!(
+                Instant::now() < deadline,
+                "{} closed, {} sent in round {round}",
+                seen.0.load(Ordering::Relaxed),
+                seen.1.load(Ordering::Relaxed)
+            );
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Stores positions, one attempt at a time.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{error::Error as _, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use model::{
     error::{Error, Result},
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     metrics::TaskMetrics,
-    runtime::{OffsetStore, ledger::Ledger},
+    runtime::{OffsetStore, Withheld, ledger::Ledger},
 };
 
 /// Stores positions, one attempt at a time.
@@ -95,10 +95,14 @@ impl Flush {
                 }
             }
             Err(error) => {
-                tracing::error!(
-                    "[{who}] source offsets were not stored and will be tried again: {}",
-                    error.trace()
-                );
+                let why = error.trace();
+                let what = "source offsets were not stored and will be tried again";
+                // The JVM's levels: a flush that fails or is late is an error, one that is cancelled
+                // a warning.
+                match error.source().is_some_and(|cause| cause.is::<Withheld>()) {
+                    true => tracing::warn!("[{who}] {what}: {why}"),
+                    false => tracing::error!("[{who}] {what}: {why}"),
+                }
                 ledger.restore(stored.positions);
             }
         }

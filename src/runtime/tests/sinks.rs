@@ -97,8 +97,9 @@ async fn only_what_is_new_and_known_is_committed() {
     stage.expect(&["commit 0@8 1@7"]).await;
     // No offsets say that nothing is to be committed; the same ones are no news.
     *stage.durable.lock().unwrap() = Some(Ok(Offsets::new()));
-    commit(&stage);
     *stage.within.lock().unwrap() = Some(Duration::from_millis(1));
+    commit(&stage);
+    eventually("it was asked", || stage.durable.lock().unwrap().is_none()).await;
     eventually("a tick", || stage.journal().contains(&"tick".to_owned())).await;
     *stage.durable.lock().unwrap() = Some(Ok(offsets(&[(0, 8)])));
     commit(&stage);

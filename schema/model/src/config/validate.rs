@@ -396,7 +396,7 @@ impl Type {
             Type::Long => Parsed::Int(trimmed.parse::<i64>().map_err(|_| number("LONG"))?),
             Type::Double => Parsed::Double(trimmed.parse().map_err(|_| number("DOUBLE"))?),
             Type::String | Type::Class => Parsed::String(trimmed.to_owned()),
-            Type::Password => Parsed::Password(Secret(trimmed.to_owned())),
+            Type::Password => Parsed::Password(Secret::new(trimmed)),
             Type::List if trimmed.is_empty() => Parsed::List(Vec::new()),
             Type::List => {
                 Parsed::List(trimmed.split(',').map(|item| item.trim().to_owned()).collect())

@@ -5,7 +5,8 @@ use super::{
     session::{SESSION, quote_literal},
     socket::{Attempt, Ready, Socket, telling},
 };
-use std::{error::Error as StdError, io};
+use model::error::chain;
+use std::{error::Error as _, io};
 use tokio::task::AbortHandle;
 use tokio_postgres::{
     Client, Connection,
@@ -120,15 +121,4 @@ fn login_fact(error: tokio_postgres::Error) -> Fact {
         }
         fact => fact,
     }
-}
-
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

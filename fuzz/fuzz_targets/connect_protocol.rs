@@ -1,0 +1,7 @@
+//! See `riverrun::fuzz::connect_protocol`.
+#![no_main]
+
+#[path = "../memory.rs"]
+mod memory;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| riverrun::fuzz::connect_protocol(input));
