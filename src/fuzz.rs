@@ -1,4 +1,4 @@
-//! What `fuzz/` runs: one function for each kind of bytes that come from elsewhere, by the wire or in
+//! What `tests/fuzz` runs: one function for each kind of bytes that come from elsewhere, by the wire or in
 //! a file that somebody else has written. None may panic, and what they promise is asserted here.
 //!
 //! The suite runs them too, over the committed inputs and over variations of those.
@@ -79,7 +79,7 @@ mod tests {
 
     /// The inputs of a target, and variations of them.
     fn check(target: &str, run: fn(&[u8])) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
         let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
         let mut inputs: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
         inputs.sort();
