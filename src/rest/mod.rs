@@ -52,7 +52,7 @@ pub(crate) use root::{KAFKA_VERSION, build_version};
 use self::{
     config::RestConfig,
     respond::{Asked, respond},
-    routes::Part,
+    routes::{Methods, Operation, Part, Route},
 };
 
 /// As long as Connect gives a request.
@@ -85,16 +85,15 @@ pub struct Api {
 }
 
 /// A request, taken apart.
-pub(crate) struct Call<'a> {
-    pub(crate) method: &'a Method,
-    /// The path's parts, decoded.
-    pub(crate) path: &'a [&'a str],
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: &'a [u8],
+struct Call<'a> {
+    method: &'a Method,
+    route: &'a Route,
+    query: Vec<(String, String)>,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
 }
 
-pub(crate) enum Answer {
+enum Answer {
     Json(StatusCode, Vec<u8>),
     /// A text of another type than JSON.
     Text(&'static str, Vec<u8>),
@@ -102,7 +101,7 @@ pub(crate) enum Answer {
     Empty(StatusCode),
     /// The request fits no resource: Connect answers these without a content type.
     Unmatched(StatusCode),
-    Options(&'static [&'static str]),
+    Options(Methods),
     /// Another worker has to do it.
     Elsewhere(String),
     /// A plain text under the type that was asked for.
@@ -110,11 +109,11 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    pub(crate) fn ok(value: &impl Serialize) -> Self {
+    fn ok(value: &impl Serialize) -> Self {
         Self::json(StatusCode::OK, value)
     }
 
-    pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Self {
+    fn json(status: StatusCode, value: &impl Serialize) -> Self {
         match respond::json(value) {
             Ok(body) => Answer::Json(status, body),
             Err(error) => refuse(&Refusal::new(500, error.to_string())),
@@ -144,11 +143,11 @@ impl From<Refusal> for Answer {
 }
 
 /// What a resource answers: errors are answers too.
-pub(crate) type Outcome = Result<Answer, Answer>;
+type Outcome = Result<Answer, Answer>;
 
 impl Call<'_> {
     /// Whether a parameter is `true`; anything else is not, as in Java.
-    pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
+    fn flag(&self, name: &str, default: bool) -> bool {
         match self.query.iter().find(|(key, _)| key == name) {
             Some((_, value)) => value.eq_ignore_ascii_case("true"),
             None => default,
@@ -156,7 +155,7 @@ impl Call<'_> {
     }
 
     /// Refuses a body for whose type there is no reader.
-    pub(crate) fn require_reader(&self) -> Result<(), Answer> {
+    fn require_reader(&self) -> Result<(), Answer> {
         let json = routes::content_type(self.headers)
             .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
         match json || self.body.is_empty() {
@@ -220,7 +219,7 @@ impl Server {
                 Err(wrong) => return Err(Refusal::new(500, wrong).into()),
             }
         }
-        if head.method == Method::OPTIONS {
+        if route.operation == Operation::Options {
             return Ok(Answer::Options(route.methods));
         }
         let body = read_body(body).await?;
@@ -228,15 +227,14 @@ impl Server {
         // gone.
         let server = self.clone();
         let work = tokio::spawn(async move {
-            let path: Vec<&str> = decoded.iter().map(String::as_str).collect();
             let call = Call {
                 method: &head.method,
-                path: &path,
+                route: &route,
                 query: path::query(head.uri.query().unwrap_or_default()),
                 headers: &head.headers,
                 body: &body,
             };
-            match server.route(&call).await {
+            match server.answer(&call).await {
                 Ok(Answer::Elsewhere(url)) | Err(Answer::Elsewhere(url)) => {
                     forward::forward(&server.rest.client, &url, head.uri.path(), &call).await
                 }
@@ -278,18 +276,21 @@ impl Server {
         }
     }
 
-    async fn route(&self, call: &Call<'_>) -> Outcome {
-        match call.path {
-            [] => Ok(root::info(self)),
-            ["health"] => root::health(self, root::CHECK_MAX).await,
-            ["metrics"] => metrics::serve(&self.metrics, call),
-            ["connectors", ..] => Box::pin(connectors::serve(&self.api().await?, call)).await,
-            ["connector-plugins", _, "config", "validate"] => {
-                Box::pin(plugins::serve(Some(&self.api().await?), call)).await
+    async fn answer(&self, call: &Call<'_>) -> Outcome {
+        match call.route.operation {
+            Operation::ServerInfo => Ok(root::info(self)),
+            Operation::Health => root::health(self, root::CHECK_MAX).await,
+            Operation::Metrics => Ok(metrics::show(&self.metrics)),
+            Operation::ListPlugins => Ok(plugins::list(call)),
+            Operation::PluginKeys => plugins::keys(call),
+            Operation::Validate => Box::pin(plugins::validate(&self.api().await?, call)).await,
+            Operation::ListLoggers => Ok(loggers::list(&self.loggers)),
+            Operation::Logger => loggers::show(&self.loggers, &call.route.name),
+            Operation::SetLogger => loggers::set(self, call).await,
+            Operation::Connectors(asked) => {
+                Box::pin(connectors::serve(&self.api().await?, call, asked)).await
             }
-            ["connector-plugins", ..] => Box::pin(plugins::serve(None, call)).await,
-            ["admin", "loggers", ..] => loggers::serve(self, call).await,
-            _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
+            Operation::Options => Ok(Answer::Options(call.route.methods)),
         }
     }
 }
@@ -326,14 +327,6 @@ async fn read_body(body: Body) -> Result<axum::body::Bytes, Answer> {
             format!("the request's body did not come within {} s", REQUEST_MAX.as_secs()),
         )
         .into()),
-    }
-}
-
-/// For a path that exists: what other methods get.
-pub(crate) fn wrong_method(call: &Call<'_>, allowed: &'static [&'static str]) -> Answer {
-    match *call.method {
-        Method::OPTIONS => Answer::Options(allowed),
-        _ => Answer::Unmatched(StatusCode::METHOD_NOT_ALLOWED),
     }
 }
 

@@ -1,9 +1,8 @@
 //! `/connectors/{name}/offsets`.
 
-use axum::http::Method;
 use serde::Serialize;
 
-use super::{Answer, Api, Call, Outcome, body, wrong_method};
+use super::{Answer, Api, Call, Outcome, body};
 use crate::herder::Refusal;
 
 #[derive(Serialize)]
@@ -12,40 +11,41 @@ struct Stored<'a> {
     offset: &'a model::connector::Object,
 }
 
-pub(super) async fn serve(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
-    let (verb, done) = match *call.method {
-        Method::GET | Method::HEAD => {
-            let offsets = api.herder.offsets(name).await?;
-            let stored: Vec<Stored<'_>> =
-                (offsets.iter()).map(|(partition, offset)| Stored { partition, offset }).collect();
-            return Ok(Answer::ok(&serde_json::json!({ "offsets": stored })));
-        }
-        Method::PATCH => {
-            let given = body::offsets(call)?;
-            let mut changes = Vec::with_capacity(given.len());
-            for (partition, offset) in given {
-                let Some(partition) = partition else {
-                    // Of a connector that isn't there nothing else is said.
-                    if api.herder.info(name).await?.kind == "sink" {
-                        let text =
-                            "The partition for a sink connector offset cannot be null or missing";
-                        return Err(Refusal::new(400, text).into());
-                    }
-                    if offset.is_none() {
-                        // Nothing is stored under no partition, so nothing is to be forgotten.
-                        continue;
-                    }
-                    let text = "Partition objects cannot be null";
-                    return Err(Refusal::new(500, text).into());
-                };
-                changes.push((partition, offset));
+pub(super) async fn show(api: &Api, name: &str) -> Outcome {
+    let offsets = api.herder.offsets(name).await?;
+    let stored: Vec<Stored<'_>> =
+        offsets.iter().map(|(partition, offset)| Stored { partition, offset }).collect();
+    Ok(Answer::ok(&serde_json::json!({ "offsets": stored })))
+}
+
+pub(super) async fn alter(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
+    let given = body::offsets(call)?;
+    let mut changes = Vec::with_capacity(given.len());
+    for (partition, offset) in given {
+        let Some(partition) = partition else {
+            // Of a connector that isn't there nothing else is said.
+            if api.herder.info(name).await?.kind == "sink" {
+                let text = "The partition for a sink connector offset cannot be null or missing";
+                return Err(Refusal::new(400, text).into());
             }
-            ("altered", api.herder.change_offsets(name, Some(changes)).await?)
-        }
-        Method::DELETE => ("reset", api.herder.change_offsets(name, None).await?),
-        _ => return Err(wrong_method(call, &["HEAD", "DELETE", "GET", "OPTIONS", "PATCH"])),
-    };
-    // Whether the connector's own hook has said that all is done; Debezium's connectors have none.
+            if offset.is_none() {
+                // Nothing is stored under no partition, so nothing is to be forgotten.
+                continue;
+            }
+            return Err(Refusal::new(500, "Partition objects cannot be null").into());
+        };
+        changes.push((partition, offset));
+    }
+    Ok(changed("altered", api.herder.change_offsets(name, Some(changes)).await?))
+}
+
+pub(super) async fn reset(api: &Api, name: &str) -> Outcome {
+    Ok(changed("reset", api.herder.change_offsets(name, None).await?))
+}
+
+/// `done`: whether the connector's own hook has said that this is all there is to do; Debezium's
+/// connectors have none.
+fn changed(verb: &str, done: bool) -> Answer {
     let message = match done {
         true => format!("The offsets for this connector have been {verb} successfully"),
         false => format!(
@@ -54,5 +54,5 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
              to be manually {verb} in the system that the connector uses."
         ),
     };
-    Ok(Answer::ok(&serde_json::json!({ "message": message })))
+    Answer::ok(&serde_json::json!({ "message": message }))
 }

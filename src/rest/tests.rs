@@ -449,37 +449,41 @@ async fn forwarding() {
          operation (e.g. worker rebalance)\"}"
     );
 
-    let to =
-        |url: &str, path: &'static [&'static str], method: &'static Method, body: &'static [u8]| {
-            let (url, headers) = (url.to_owned(), axum::http::HeaderMap::new());
-            let client = &served.worker.rest.client;
-            async move {
-                let call = super::Call { method, path, query: Vec::new(), headers: &headers, body };
-                let path = format!("/{}", path.join("/"));
-                match super::forward::forward(client, &url, &path, &call).await {
-                    Ok(super::Answer::Created(name, _)) => format!("created {name}"),
-                    Ok(super::Answer::Empty(status)) => status.as_u16().to_string(),
-                    Ok(super::Answer::Json(status, body))
-                    | Err(super::Answer::Json(status, body)) => {
-                        format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap())
-                    }
-                    _ => "something else".to_owned(),
+    let to = |url: &str, path: &'static str, method: &'static Method, body: &'static [u8]| {
+        let (url, headers) = (url.to_owned(), axum::http::HeaderMap::new());
+        let client = &served.worker.rest.client;
+        async move {
+            let parts = super::path::parts(path).unwrap();
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            let main = super::routes::Part::Main { admin: true };
+            let Ok(route) = super::routes::find(main, method, &parts, &headers) else {
+                panic!("{method} {path} is a route");
+            };
+            let call =
+                super::Call { method, route: &route, query: Vec::new(), headers: &headers, body };
+            match super::forward::forward(client, &url, path, &call).await {
+                Ok(super::Answer::Created(name, _)) => format!("created {name}"),
+                Ok(super::Answer::Empty(status)) => status.as_u16().to_string(),
+                Ok(super::Answer::Json(status, body)) | Err(super::Answer::Json(status, body)) => {
+                    format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap())
                 }
+                _ => "something else".to_owned(),
             }
-        };
+        }
+    };
     let secured = format!("https://{}/", served.address(1));
     let plain = format!("http://{}/", served.address(0));
     for url in [secured, plain] {
         let body = br#"{"name":"b","config":{}}"#;
-        assert_eq!(to(&url, &["connectors"], &Method::POST, body).await, "created b");
-        assert_eq!(to(&url, &["connectors", "b"], &Method::DELETE, b"").await, "204");
+        assert_eq!(to(&url, "/connectors", &Method::POST, body).await, "created b");
+        assert_eq!(to(&url, "/connectors/b", &Method::DELETE, b"").await, "204");
         assert_eq!(
-            to(&url, &["connectors", "b", "stop"], &Method::PUT, b"").await,
+            to(&url, "/connectors/b/stop", &Method::PUT, b"").await,
             "404 {\"error_code\":404,\"message\":\"Connector b not found\"}"
         );
     }
     assert_eq!(
-        to("", &["connectors"], &Method::POST, b"{}").await,
+        to("", "/connectors", &Method::POST, b"{}").await,
         "409 {\"error_code\":409,\"message\":\"Cannot complete request momentarily due to no known \
          leader URL, likely because a rebalance was underway.\"}"
     );
