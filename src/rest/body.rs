@@ -284,37 +284,35 @@ pub(super) fn level(call: &Call<'_>) -> Result<String, Answer> {
     }
 }
 
-/// Refuses a body of task configurations that is none; who takes them reads them again.
-pub(super) fn tasks(call: &Call<'_>) -> Result<(), Answer> {
+/// The body of `POST /connectors/{name}/tasks`; `None` when there is a null where a configuration
+/// belongs.
+pub(super) fn tasks(call: &Call<'_>) -> Result<Option<Vec<RawConfig>>, Answer> {
     let bound = "java.util.ArrayList<java.util.Map<java.lang.String,java.lang.String>>";
     let text = unicode(call.body);
     let mut reader = Reader::new(&text);
-    let mut parse = || -> Read<()> {
-        match reader.next()? {
-            None => {
-                // The one body that is read without a parser of web requests around it.
-                let line = Fault::new("No content to map due to end-of-input", reader.behind());
-                return Err(line);
-            }
-            Some(Token::Null) => {}
-            Some(Token::StartArray) => {
-                let mut index = 0;
-                while let Some(token) = reader.next()? {
-                    if token == Token::EndArray {
-                        break;
-                    }
-                    let step = || format!("java.util.ArrayList[{index}]");
-                    if token != Token::Null {
-                        texts(&mut reader, token).map_err(|fault| fault.under(step()))?;
-                    }
-                    index += 1;
-                }
-            }
-            Some(other) => return mismatch(bound, &other, reader.place()),
-        }
-        Ok(())
+    let mut parse = || match reader.next()? {
+        // The one body that is read without a parser of web requests around it.
+        None => Err(Fault::new("No content to map due to end-of-input", reader.behind())),
+        Some(Token::Null) => Ok(None),
+        Some(Token::StartArray) => task_list(&mut reader),
+        Some(other) => mismatch(bound, &other, reader.place()),
     };
     parse().map_err(|fault| wrong(fault.show()))
+}
+
+fn task_list(reader: &mut Reader<'_>) -> Read<Option<Vec<RawConfig>>> {
+    let mut tasks = Vec::new();
+    while let Some(token) = reader.next()? {
+        tasks.push(match token {
+            Token::EndArray => break,
+            Token::Null => None,
+            token => {
+                let step = format!("java.util.ArrayList[{}]", tasks.len());
+                Some(texts(reader, token).map_err(|fault| fault.under(step))?)
+            }
+        });
+    }
+    Ok(tasks.into_iter().collect())
 }
 
 /// A partition with its offset, either of which may be null.

@@ -32,8 +32,8 @@ pub(super) async fn serve(api: &Api, call: &Call<'_>, asked: OnConnectors) -> Ou
         OnConnectors::Status => herder.status(name).await.map(|status| Answer::ok(&status)),
         OnConnectors::Tasks => herder.tasks(name).await.map(|tasks| Answer::ok(&tasks)),
         OnConnectors::PutTasks => {
-            body::tasks(call)?;
-            herder.put_tasks(name, signature(call)).await.map(done)
+            let tasks = body::tasks(call)?;
+            herder.put_tasks(name, tasks, signature(call)).await.map(done)
         }
         OnConnectors::Fence => herder.fence(name, signature(call)).await.map(done),
         OnConnectors::RestartTask => {

@@ -112,8 +112,20 @@ impl Herder for Nobody {
     ) -> Answer<bool> {
         unknown(name)
     }
-    async fn put_tasks(&self, _: &str, _: Signature<'_>) -> Answer<()> {
-        Err(Refusal::new(400, "Internal request missing required signature"))
+    async fn put_tasks(
+        &self,
+        name: &str,
+        tasks: Option<Vec<RawConfig>>,
+        signature: Signature<'_>,
+    ) -> Answer<()> {
+        match (signature.mac, tasks) {
+            (None, _) => Err(Refusal::new(400, "Internal request missing required signature")),
+            (Some(_), None) => Err(Refusal::new(418, format!("{name}: a null"))),
+            (Some(_), Some(tasks)) => {
+                let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+                Err(Refusal::new(418, format!("{name}: {}", tasks.join(" "))))
+            }
+        }
     }
     async fn shut_down(&self) {}
 }
@@ -486,5 +498,45 @@ async fn forwarding() {
         to("", "/connectors", &Method::POST, b"{}").await,
         "409 {\"error_code\":409,\"message\":\"Cannot complete request momentarily due to no known \
          leader URL, likely because a rebalance was underway.\"}"
+    );
+}
+
+/// Task configurations of another worker, as they come to the herder; what is wrong with them is told
+/// as by a JVM worker.
+#[tokio::test]
+async fn tasks_of_another_worker() {
+    let served = Served::started(&[HTTP]).await;
+    let post = async |body: &str| {
+        let answer = served
+            .raw(
+                0,
+                &format!(
+                    "POST /connectors/x/tasks HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
+                     X-Connect-Authorization: mac\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                ),
+            )
+            .await;
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        let told: serde_json::Value = serde_json::from_str(body).unwrap();
+        told["message"].as_str().unwrap().lines().next().unwrap().to_owned()
+    };
+    assert_eq!(post(r#"[{"a":"1","b":null,"a":2},{}]"#).await, "x: {a=2, b=null} {}");
+    assert_eq!(post("[]").await, "x: ");
+    assert_eq!(post("null").await, "x: a null");
+    assert_eq!(post(r#"[{"a":"1"},null]"#).await, "x: a null");
+    assert_eq!(post("").await, "No content to map due to end-of-input");
+    let list = "java.util.ArrayList<java.util.Map<java.lang.String,java.lang.String>>";
+    assert_eq!(
+        post("{}").await,
+        format!(
+            "Cannot deserialize value of type `{list}` from Object value (token \
+             `JsonToken.START_OBJECT`)"
+        )
+    );
+    assert_eq!(
+        post(r#"[{"a":[]}]"#).await,
+        "Cannot deserialize value of type `java.lang.String` from Array value (token \
+         `JsonToken.START_ARRAY`)"
     );
 }
