@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     Answer, Call, Outcome,
-    client::{Client, Reply},
+    client::{Client, Reply, Unanswered},
     refuse,
     routes::{OnConnectors, Operation},
 };
@@ -43,10 +43,8 @@ pub(super) async fn forward(client: &Client, to: &str, path: &str, call: &Call<'
     tracing::debug!("forwarding {} {path} to {to}", call.method);
     match client.send(call.method, &url, &headers, call.body.to_vec()).await {
         Ok(reply) => answer(reply, call),
-        Err(why) if why.starts_with("Failed to start RestClient") => {
-            Err(Refusal::new(500, why).into())
-        }
-        Err(why) => Err(io_error(&why)),
+        Err(why @ Unanswered::NoClient(_)) => Err(Refusal::new(500, why.to_string()).into()),
+        Err(why @ Unanswered::Exchange(_)) => Err(io_error(&why.to_string())),
     }
 }
 

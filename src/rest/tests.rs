@@ -426,7 +426,7 @@ async fn https_and_clients_with_certificates() {
     bare.retain(|(key, _)| !key.contains("keystore"));
     let refused = async |keys: &[(String, String)]| {
         let sent = client(keys).send(&Method::GET, &served.url, &[], Vec::new()).await;
-        sent.err().unwrap_or_default()
+        sent.err().map(|why| why.to_string()).unwrap_or_default()
     };
     assert!(!refused(&bare).await.is_empty());
     let mut foreign = theirs.keys();

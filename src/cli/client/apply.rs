@@ -79,7 +79,7 @@ async fn post(worker: &Worker, wanted: &Wanted) -> Result<Value> {
         Target::Paused => body["initial_state"] = "PAUSED".into(),
         Target::Stopped => body["initial_state"] = "STOPPED".into(),
     }
-    worker.done(Method::POST, "/connectors", Some(&body)).await
+    worker.create(&wanted.name, &body).await
 }
 
 pub(super) async fn apply(worker: &Worker, out: Out, arguments: &Arguments) -> Result<()> {

@@ -2,6 +2,7 @@ use std::{fs, time::Duration};
 
 use clap_complete::Shell;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::*;
 
@@ -136,4 +137,62 @@ async fn https_and_logins() {
     let untrusted = ask(&[], "ann:secret").await.unwrap_err();
     assert_eq!(untrusted.code, code::UNREACHABLE);
     assert!(untrusted.message.to_lowercase().contains("certificate"), "{untrusted:?}");
+}
+
+/// Answers one request after the other as it is told to, and gives the requests' first lines.
+async fn scripted(answers: Vec<(&'static str, &'static str)>) -> (String, JoinHandle<Vec<String>>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for (status, body) in answers {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(socket.read_u8().await.unwrap());
+            }
+            let request = String::from_utf8(request).unwrap();
+            let mut words = request.split(' ');
+            asked.push(format!("{} {}", words.next().unwrap(), words.next().unwrap()));
+            let length = request.to_ascii_lowercase();
+            let length =
+                length.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            let mut sent = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+            socket.read_exact(&mut sent).await.unwrap();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            socket.shutdown().await.unwrap();
+        }
+        asked
+    });
+    (url, asked)
+}
+
+/// Whatever the worker's words are: a conflict passes unless the connector is there.
+#[tokio::test]
+async fn conflicts() {
+    let conflict = ("409 Conflict", r#"{"error_code":409,"message":"in other words"}"#);
+    let absent = ("404 Not Found", r#"{"error_code":404,"message":"no"}"#);
+    let worker = |url: &str| {
+        let client = Client::try_parse_from(["riverrun", "list", "--url", url]).unwrap();
+        Worker::new(&client.options).unwrap()
+    };
+    let (url, asked) = scripted(vec![conflict, absent, ("201 Created", "{}")]).await;
+    assert_eq!(worker(&url).create("a b", &json!({})).await.unwrap(), json!({}));
+    let tries = ["POST /connectors", "GET /connectors/a%20b", "POST /connectors"];
+    assert_eq!(asked.await.unwrap(), tries);
+
+    let (url, asked) = scripted(vec![conflict, ("200 OK", "{}")]).await;
+    let refused = worker(&url).create("a", &json!({})).await.unwrap_err();
+    assert_eq!((refused.code, refused.message.as_str()), (code::REFUSED, "in other words (409)"));
+    assert_eq!(asked.await.unwrap(), ["POST /connectors", "GET /connectors/a"]);
+
+    let (url, asked) = scripted(vec![conflict, ("204 No Content", "")]).await;
+    let done = worker(&url).done(axum::http::Method::DELETE, "/connectors/a", None).await;
+    assert_eq!(done.unwrap(), Value::Null);
+    assert_eq!(asked.await.unwrap(), ["DELETE /connectors/a"; 2]);
 }

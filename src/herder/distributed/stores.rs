@@ -182,8 +182,8 @@ impl Store {
             headers.push(("X-Connect-Request-Signature-Algorithm", mac.name()));
         }
         let client = &shared.worker.rest.client;
-        let reply =
-            client.send(&axum::http::Method::POST, &url, &headers, body).await.map_err(now)?;
+        let sent = client.send(&axum::http::Method::POST, &url, &headers, body).await;
+        let reply = sent.map_err(|why| now(why.to_string()))?;
         match reply.status.is_success() {
             true => Ok(()),
             false => Err(Failed::Now {
