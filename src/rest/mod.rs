@@ -46,7 +46,7 @@ pub mod server;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use path::encode as percent_encode;
+pub(crate) use path::part as path_part;
 pub(crate) use root::{KAFKA_VERSION, build_version};
 
 use self::{

@@ -53,7 +53,7 @@ pub(super) fn respond(answer: Answer, asked: &Asked) -> Response<Body> {
             body
         }
         Answer::Created(name, body) => {
-            let location = format!("{}/connectors/{}", asked.address, path::encode(&name));
+            let location = format!("{}/connectors/{}", asked.address, path::location(&name));
             response = response
                 .status(StatusCode::CREATED)
                 .header(header::LOCATION, location)

@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Failure, Options, Result, code};
+pub(super) use crate::rest::path_part as part;
 
 /// More than any answer needs.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -222,18 +223,4 @@ impl Answer {
             (status, Some(told)) => format!("{told} ({})", status.as_u16()),
         }
     }
-}
-
-/// A part of a path: a connector's name.
-pub(super) fn part(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }

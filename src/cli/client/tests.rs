@@ -37,12 +37,6 @@ fn times() {
 }
 
 #[test]
-fn parts_of_a_path() {
-    assert_eq!(http::part("a-b_c.1~"), "a-b_c.1~");
-    assert_eq!(http::part("a/b ü%"), "a%2Fb%20%C3%BC%25");
-}
-
-#[test]
 fn columns() {
     let rows = [["a".to_owned(), "1".to_owned()], ["größer".to_owned(), "two\nlines".to_owned()]];
     assert_eq!(table::table(["X", "Y"], &rows), "X       Y\na       1\ngrößer  two lines\n");

@@ -166,7 +166,7 @@ impl Store {
             return Err(now("the group has no leader yet".to_owned()));
         }
         let body = serde_json::to_vec(&**set).map_err(|error| now(error.to_string()))?;
-        let path = crate::rest::percent_encode(name);
+        let path = crate::rest::path_part(name);
         let url = format!("{}/connectors/{path}/tasks", leader.trim_end_matches('/'));
         let snapshot = shared.configs.snapshot();
         let signed = shared.standing.borrow().version == Some(Version::V2);
