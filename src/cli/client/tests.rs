@@ -59,6 +59,136 @@ fn what_is_hidden() {
 }
 
 #[test]
+fn what_is_hidden_by_its_key() {
+    let secrets = secrets::Secrets::default();
+    for key in [
+        "connection.password",
+        "splunk.hec.token",
+        "datadog.apikey",
+        "new.relic.api.key",
+        "confluent.api_key",
+        "db.pwd",
+        "aws.secret.access.key",
+        "azblob.account.key",
+        "azblob.sas.token",
+        "gcs.credentials.json",
+        "oauth2.client.secret",
+        "ssl.key.password",
+        "producer.override.ssl.keystore.key",
+        "value.converter.basic.auth.user.info",
+        "schema.history.internal.consumer.sasl.jaas.config",
+    ] {
+        assert_eq!(secrets.mask(key, "hunter2"), "[hidden]", "{key}");
+        assert_eq!(secrets.mask(key, "${file:/etc/k:x}"), "${file:/etc/k:x}", "{key}");
+        assert_eq!(secrets.mask(key, "${file:/a:b}hunter2${env:C}"), "[hidden]", "{key}");
+    }
+    for key in ["topics", "tasks.max", "table.include.list", "key.converter", "pk.mode", "keyspace"]
+    {
+        assert_eq!(secrets.mask(key, "hunter2"), "hunter2", "{key}");
+    }
+    let pem = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----";
+    assert_eq!(secrets.mask("client.key", pem), "[hidden]");
+}
+
+/// Values of connectors as people write them, and what is shown of them.
+#[test]
+fn what_is_hidden_within_a_value() {
+    for (value, shown) in [
+        // Passwords of users in URLs.
+        ("https://elastic:s3c@search:9200", "https://elastic:[hidden]@search:9200"),
+        (
+            "mongodb+srv://u:p%40ss@c0.mongodb.net/?w=1",
+            "mongodb+srv://u:[hidden]@c0.mongodb.net/?w=1",
+        ),
+        (
+            "jdbc:postgresql://u@tenant:p@ss@db:5432/shop",
+            "jdbc:postgresql://u@tenant:[hidden]@db:5432/shop",
+        ),
+        ("redis://:pw@cache:6379/0", "redis://:[hidden]@cache:6379/0"),
+        ("amqp://u:a/b@mq:5672/v", "amqp://u:[hidden]@mq:5672/v"),
+        ("http://a:x@h1,http://b:y@h2", "http://a:[hidden]@h1,http://b:[hidden]@h2"),
+        ("mongodb://u:${env:PW}@h/db", "mongodb://u:${env:PW}@h/db"),
+        (
+            "mongodb://u:${file:/etc/m.properties:pw}@h/db",
+            "mongodb://u:${file:/etc/m.properties:pw}@h/db",
+        ),
+        ("mongodb://u:x${env:PW}@h/db", "mongodb://u:[hidden]@h/db"),
+        (
+            "jdbc:oracle:thin:scott/tiger@//db:1521/orcl",
+            "jdbc:oracle:thin:scott/[hidden]@//db:1521/orcl",
+        ),
+        // Pieces with names.
+        (
+            "jdbc:mysql://db:3306/shop?user=u&password=p&useSSL=true",
+            "jdbc:mysql://db:3306/shop?user=u&password=[hidden]&useSSL=true",
+        ),
+        (
+            "jdbc:sqlserver://db:1433;user=sa;password={a;b}};c};encrypt=true",
+            "jdbc:sqlserver://db:1433;user=sa;password=[hidden];encrypt=true",
+        ),
+        ("Server=db;Uid=u;Pwd=p w;Database=d", "Server=db;Uid=u;Pwd=[hidden];Database=d"),
+        (
+            "jdbc:postgresql://db/x?user=u&password=${file:/etc/p:pw}&ssl=on",
+            "jdbc:postgresql://db/x?user=u&password=${file:/etc/p:pw}&ssl=on",
+        ),
+        (
+            "o.a.k.PlainLoginModule required username=\"u\" password=\"a\\\"b;c\" x=\"y\";",
+            "o.a.k.PlainLoginModule required username=\"u\" password=\"[hidden]\" x=\"y\";",
+        ),
+        ("M required username='u' password='p';", "M required username='u' password='[hidden]';"),
+        ("M required username=u password=p;", "M required username=u password=[hidden];"),
+        (
+            "M required password=\"${env:P}\" username=\"u\";",
+            "M required password=\"${env:P}\" username=\"u\";",
+        ),
+        ("a password=${env:P} token=t;", "a password=${env:P} token=[hidden];"),
+        ("a password=${env:P}t username=u;", "a password=[hidden];"),
+        ("M required password=${env:P} username=u;", "M required password=${env:P} username=u;"),
+        (
+            "O required clientId=\"c\" clientSecret=\"s\";",
+            "O required clientId=\"c\" clientSecret=\"[hidden]\";",
+        ),
+        (
+            "DefaultEndpointsProtocol=https;AccountName=n;AccountKey=ab==;EndpointSuffix=s",
+            "DefaultEndpointsProtocol=https;AccountName=n;AccountKey=[hidden];EndpointSuffix=s",
+        ),
+        (
+            "Endpoint=sb://n/;SharedAccessKeyName=root;SharedAccessKey=k=",
+            "Endpoint=sb://n/;SharedAccessKeyName=root;SharedAccessKey=[hidden]",
+        ),
+        ("https://h/hook?api_key=k&x=1", "https://h/hook?api_key=[hidden]&x=1"),
+        ("Authorization: Bearer abc", "Authorization: [hidden]"),
+        (r#"{"user":"u","password":"p","n":1}"#, r#"{"user":"u","password":"[hidden]","n":1}"#),
+        ("password=\"cut", "password=[hidden]"),
+        // No secrets.
+        ("http://a:8083,http://b:8083", "http://a:8083,http://b:8083"),
+        ("http://registry:8081/path?mail=a@b.c", "http://registry:8081/path?mail=a@b.c"),
+        ("jdbc:oracle:thin:@//db:1521/orcl", "jdbc:oracle:thin:@//db:1521/orcl"),
+        ("${vault:secret/data/db:password}", "${vault:secret/data/db:password}"),
+        ("public.users:id,public.tokens:id", "public.users:id,public.tokens:id"),
+        ("shop.secret_santa,shop.password_resets", "shop.secret_santa,shop.password_resets"),
+        (
+            "io.debezium.connector.postgresql.PostgresConnector",
+            "io.debezium.connector.postgresql.PostgresConnector",
+        ),
+        ("password=", "password="),
+    ] {
+        assert_eq!(secrets::Secrets::default().mask("connection.url", value), shown, "{value}");
+        assert_eq!(secrets::Secrets::new(None, true).mask("connection.url", value), value);
+    }
+}
+
+#[test]
+fn what_is_hidden_of_long_values() {
+    let mask = |value: &str| secrets::Secrets::default().mask("a", value).into_owned();
+    assert_eq!(mask(&format!("password={}", "x".repeat(1 << 20))), "password=[hidden]");
+    for piece in ["shop.a_table,", "a://b:", "token", "${", "\"'{", "jdbc:oracle:thin:a/"] {
+        let long = piece.repeat((1 << 18) / piece.len());
+        assert_eq!(mask(&long), long);
+    }
+}
+
+#[test]
 fn directories_of_files() {
     let home = std::env::temp_dir().join(format!("riverrun-client-{}", std::process::id()));
     let path = home.to_str().unwrap().to_owned();
