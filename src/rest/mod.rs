@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Method, Request, Response, StatusCode, header, request},
+    http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request},
 };
 use serde::Serialize;
 use tokio::sync::watch;
@@ -146,11 +146,11 @@ impl From<Refusal> for Answer {
 type Outcome = Result<Answer, Answer>;
 
 impl Call<'_> {
-    /// Whether a parameter is `true`; anything else is not, as in Java.
+    /// Whether a parameter is `true`; anything else is not, as in Java. A blank one is not given.
     fn flag(&self, name: &str, default: bool) -> bool {
         match self.query.iter().find(|(key, _)| key == name) {
-            Some((_, value)) => value.eq_ignore_ascii_case("true"),
-            None => default,
+            Some((_, value)) if !value.trim().is_empty() => value.eq_ignore_ascii_case("true"),
+            _ => default,
         }
     }
 
@@ -204,6 +204,7 @@ impl Server {
 
     async fn serve(&self, part: Part, head: request::Parts, body: Body) -> Outcome {
         check_size(&head)?;
+        check_target(&head)?;
         let decoded =
             path::parts(head.uri.path()).map_err(|wrong| Answer::from(Refusal::new(400, wrong)))?;
         let path: Vec<&str> = decoded.iter().map(String::as_str).collect();
@@ -307,8 +308,37 @@ fn check_size(head: &request::Parts) -> Result<(), Answer> {
     }
 }
 
-async fn read_body(body: Body) -> Result<axum::body::Bytes, Answer> {
+/// Refuses in Jetty's words what it is not clear for whom it is meant, or what it expects.
+fn check_target(head: &request::Parts) -> Result<(), Answer> {
+    let refuse = |wrong: &str| Err(Refusal::new(400, wrong).into());
+    if head.method == Method::CONNECT {
+        return refuse("Bad Request");
+    }
+    let mut hosts = head.headers.get_all(header::HOST).iter().map(|host| host.as_bytes());
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return refuse("Duplicate Host Header");
+    }
+    match host {
+        None if head.version > Version::HTTP_10 => return refuse("No Host"),
+        Some(host) if host.trim_ascii().is_empty() => return refuse("Blank Host"),
+        Some(host) if host.contains(&b' ') => return refuse("Bad HostPort"),
+        _ => {}
+    }
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    if authority.is_some() && authority != host {
+        return refuse("Authority!=Host");
+    }
+    let expected = head.headers.get(header::EXPECT).map(|what| what.as_bytes());
+    if expected.is_some_and(|what| !what.eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Refusal::new(417, "Expectation Failed").into());
+    }
+    Ok(())
+}
+
+async fn read_body(body: Body) -> Result<Vec<u8>, Answer> {
     use axum::body::HttpBody as _;
+    use futures_util::StreamExt as _;
     let too_long = || {
         let text =
             format!("the request's body is not read: it has more than {BODY_BYTES_MAX} bytes");
@@ -317,17 +347,23 @@ async fn read_body(body: Body) -> Result<axum::body::Bytes, Answer> {
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(too_long());
     }
-    let reading = axum::body::to_bytes(body, BODY_BYTES_MAX);
-    match tokio::time::timeout(REQUEST_MAX, reading).await {
-        Ok(Ok(body)) => Ok(body),
-        // It has turned out too long, or broken off, and then nobody hears the answer.
-        Ok(Err(_)) => Err(too_long()),
-        Err(_) => Err(Refusal::new(
-            408,
-            format!("the request's body did not come within {} s", REQUEST_MAX.as_secs()),
-        )
-        .into()),
-    }
+    let reading = async {
+        let mut parts = body.into_data_stream();
+        let mut whole = Vec::new();
+        while let Some(part) = parts.next().await {
+            // Cut off, or not in the chunks that were announced: Jetty's words for both.
+            let part = part.map_err(|_| Answer::from(Refusal::new(500, "Early EOF")))?;
+            if whole.len() + part.len() > BODY_BYTES_MAX {
+                return Err(too_long());
+            }
+            whole.extend_from_slice(&part);
+        }
+        Ok(whole)
+    };
+    tokio::time::timeout(REQUEST_MAX, reading).await.unwrap_or_else(|_| {
+        let text = format!("the request's body did not come within {} s", REQUEST_MAX.as_secs());
+        Err(Refusal::new(408, text).into())
+    })
 }
 
 /// Ends the servers.

@@ -65,7 +65,7 @@ fn decode(part: &str) -> Result<String, Wrong> {
                 }
             }
             '\\' => return Err("Suspicious Path Character"),
-            '"' | '<' | '>' | '^' | '`' | '{' | '|' | '}' | '\u{7f}'.. => {
+            '"' | '<' | '>' | '[' | ']' | '^' | '`' | '{' | '|' | '}' | '\u{7f}'.. => {
                 return Err("Illegal Path Character");
             }
             _ => tail,
@@ -140,6 +140,7 @@ mod tests {
             ("/connectors/%7f", "!Suspicious Path Character"),
             ("/connectors/a%0Ab", "!Suspicious Path Character"),
             ("/connectors/a|b", "!Illegal Path Character"),
+            ("/connectors/[b]", "!Illegal Path Character"),
             ("/connectors/ä", "!Illegal Path Character"),
             ("/connectors/%ff", "!Bad UTF-8 encoding"),
             ("/connectors/%u0041", "!UTF-16 encoding"),

@@ -151,7 +151,7 @@ pub(super) fn find(
     if route.operation == Operation::Options {
         return Ok(route);
     }
-    if content_type(headers).is_some_and(|kind| !kind.contains('/')) {
+    if content_type(headers).is_some_and(|kind| !well_formed(kind)) || !wanted_soundly(headers) {
         return Err(Answer::Unmatched(StatusCode::BAD_REQUEST));
     }
     if route.json_only() && !consumed(headers) {
@@ -187,20 +187,41 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
     Some(kind.split(';').next().unwrap_or_default().trim())
 }
 
+/// Whether a type is of the form `kind/form`.
+fn well_formed(kind: &str) -> bool {
+    let part = |part: &str| !part.is_empty() && !part.contains([',', '/']) && !part.contains(' ');
+    kind.split_once('/').is_some_and(|(kind, form)| part(kind) && part(form))
+}
+
 fn consumed(headers: &HeaderMap) -> bool {
     let kinds = ["application/json", "application/*", "*/*"];
     content_type(headers)
         .is_none_or(|given| kinds.iter().any(|kind| given.eq_ignore_ascii_case(kind)))
 }
 
+/// The types a client accepts, with their parameters.
+fn accepted(headers: &HeaderMap) -> impl Iterator<Item = std::str::Split<'_, char>> {
+    let given = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    given.flat_map(|value| value.split(',')).map(|kind| kind.split(';'))
+}
+
+/// Whether each quality is a number.
+fn wanted_soundly(headers: &HeaderMap) -> bool {
+    accepted(headers).all(|mut parts| {
+        let quality = parts.find_map(|part| part.trim().strip_prefix("q="));
+        quality.is_none_or(|text| text.parse::<f32>().is_ok())
+    })
+}
+
 /// What a client would have, best first.
 pub(super) fn wanted(headers: &HeaderMap) -> Vec<String> {
-    let given = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut kinds: Vec<(u16, String)> = given
-        .flat_map(|value| value.split(','))
-        .map(|kind| {
-            let mut parts = kind.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let mut kinds: Vec<(u16, String)> = accepted(headers)
+        .map(|parts| {
+            let mut parts = parts.map(str::trim);
+            let mut name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            if !name.is_empty() && !name.contains('/') {
+                name.push_str("/*");
+            }
             let quality = parts.find_map(|part| part.strip_prefix("q="));
             let quality = quality.and_then(|text| text.parse::<f32>().ok()).unwrap_or(1.0);
             // Thousandths, as finely as the header can say; the sign turns the order.

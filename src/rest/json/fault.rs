@@ -12,8 +12,14 @@ pub(in crate::rest) struct Place {
 }
 
 impl Place {
+    /// Of a text that has no value at all.
+    pub(in crate::rest) const NOWHERE: Self = Self { line: 1, column: 0 };
+
     pub(super) fn show(self) -> String {
-        format!("{SOURCE}{}, column: {}]", self.line, self.column)
+        match self.column {
+            0 => format!("{SOURCE}{}]", self.line),
+            column => format!("{SOURCE}{}, column: {column}]", self.line),
+        }
     }
 }
 
@@ -21,7 +27,8 @@ impl Place {
 #[derive(Debug)]
 pub(in crate::rest) struct Fault {
     message: String,
-    place: Place,
+    /// None when a limit is exceeded.
+    place: Option<Place>,
     /// Of the form `Class["field"]->…`, outermost first.
     path: Vec<String>,
     /// Texts are read when they are asked for, so a fault in one belongs to its field.
@@ -30,7 +37,17 @@ pub(in crate::rest) struct Fault {
 
 impl Fault {
     pub(in crate::rest) fn new(message: impl Into<String>, place: Place) -> Self {
+        let place = Some(place);
         Self { message: message.into(), place, path: Vec::new(), within_text: false }
+    }
+
+    /// One of the limits of Jackson's `StreamReadConstraints` is exceeded.
+    pub(super) fn limit(what: &str, given: usize, max: usize, name: &str) -> Self {
+        let message = format!(
+            "{what} ({given}) exceeds the maximum allowed ({max}, from \
+             `StreamReadConstraints.{name}()`)"
+        );
+        Self { message, place: None, path: Vec::new(), within_text: false }
     }
 
     /// The same, in a text.
@@ -45,11 +62,11 @@ impl Fault {
     }
 
     pub(in crate::rest) fn show(&self) -> String {
-        let place = self.place.show();
+        let place = self.place.map_or_else(String::new, |place| format!("\n at {}", place.show()));
         let chain = match self.path.is_empty() {
             true => String::new(),
             false => format!(" (through reference chain: {})", self.path.join("->")),
         };
-        format!("{}\n at {place}{chain}", self.message)
+        format!("{}{place}{chain}", self.message)
     }
 }

@@ -8,8 +8,10 @@
 mod fault;
 mod scalar;
 mod text;
+mod value;
 
 pub(super) use fault::{Fault, Place};
+pub(super) use value::object;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
@@ -47,9 +49,13 @@ impl Token {
 
 type Read<T> = Result<T, Fault>;
 
-/// Deeper than any request. Jackson's own limit is 1,000, which readers that call themselves for what
-/// is inside would need much stack for.
-const DEPTH_MAX: usize = 250;
+/// Jackson's limits.
+const DEPTH_MAX: usize = 1_000;
+const NAME_BYTES_MAX: usize = 50_000;
+const DIGITS_MAX: usize = 1_000;
+
+/// As far as Jackson counts a name that is too long.
+const NAME_BYTES_COUNTED: usize = 1 << 16;
 
 enum Level {
     /// Opened there; whether a comma must come next, a name, or a value.
@@ -77,14 +83,14 @@ pub(super) struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     pub(super) fn new(text: &'t [u8]) -> Self {
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         Self {
             text,
-            at: 0,
+            // Columns count the bytes of such a mark, too.
+            at: if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 },
             line: 1,
             line_start: 0,
             levels: Vec::new(),
-            last: "NOT_AVAILABLE",
+            last: "null",
             place: Place { line: 1, column: 1 },
         }
     }
@@ -236,6 +242,10 @@ impl<'t> Reader<'t> {
         self.place = self.place_at(self.at);
         self.at += 1;
         let name = self.text("name", "field name")?;
+        if name.len() > NAME_BYTES_MAX {
+            let given = name.len().min(NAME_BYTES_COUNTED);
+            return Err(Fault::limit("Name length", given, NAME_BYTES_MAX, "getMaxNameLength"));
+        }
         self.skip_blanks()?;
         match self.peek() {
             Some(b':') => self.at += 1,
@@ -260,12 +270,9 @@ impl<'t> Reader<'t> {
             None => return self.cut_between(),
             Some(open @ (b'{' | b'[')) => {
                 if self.levels.len() >= DEPTH_MAX {
-                    let message = format!(
-                        "Document nesting depth ({}) exceeds the maximum allowed ({DEPTH_MAX}, \
-                         from `StreamReadConstraints.getMaxNestingDepth()`)",
-                        DEPTH_MAX + 1
-                    );
-                    return self.fault(message, self.at + 1);
+                    let depth = self.levels.len() + 1;
+                    let what = "Document nesting depth";
+                    return Err(Fault::limit(what, depth, DEPTH_MAX, "getMaxNestingDepth"));
                 }
                 self.at += 1;
                 let (level, token) = match open {

@@ -1,6 +1,6 @@
 //! Numbers, and the words that stand for values.
 
-use super::{Read, Reader, Token};
+use super::{DIGITS_MAX, Fault, Read, Reader, Token};
 
 impl Reader<'_> {
     pub(super) fn number(&mut self) -> Read<Token> {
@@ -22,7 +22,7 @@ impl Reader<'_> {
             }
         }
         let zero = self.peek() == Some(b'0');
-        let digits = self.digits();
+        let mut digits = self.digits();
         if zero && digits > 1 {
             let first = start + usize::from(self.text.get(start) == Some(&b'-'));
             return self.fault("Invalid numeric value: Leading zeroes not allowed", first + 1);
@@ -31,7 +31,9 @@ impl Reader<'_> {
         if self.peek() == Some(b'.') {
             float = true;
             self.at += 1;
-            if self.digits() == 0 {
+            let fraction = self.digits();
+            digits += fraction;
+            if fraction == 0 {
                 let at = if self.peek().is_none() { self.at - 1 } else { self.at };
                 return self.odd(" in numeric value: Decimal point not followed by a digit", at);
             }
@@ -42,13 +44,19 @@ impl Reader<'_> {
             if matches!(self.peek(), Some(b'+' | b'-')) {
                 self.at += 1;
             }
-            if self.digits() == 0 {
+            let exponent = self.digits();
+            digits += exponent;
+            if exponent == 0 {
                 if self.peek().is_none() {
                     return self.cut_in_number();
                 }
                 return self
                     .odd(" in numeric value: Exponent indicator not followed by a digit", self.at);
             }
+        }
+        if digits > DIGITS_MAX {
+            let what = "Number value length";
+            return Err(Fault::limit(what, digits, DIGITS_MAX, "getMaxNumberLength"));
         }
         if self.levels.is_empty() && self.peek().is_some_and(|byte| byte > b' ') {
             return self.unexpected("Expected space separating root-level values");

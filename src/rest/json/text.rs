@@ -101,7 +101,6 @@ impl Reader<'_> {
 
     pub(super) fn char_at(&self, at: usize) -> Read<char> {
         let mut scan = Reader { at, ..Reader::new(self.text) };
-        scan.text = self.text;
         (scan.line, scan.line_start) = (self.line, self.line_start);
         scan.utf8()
     }
