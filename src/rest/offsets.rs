@@ -1,15 +1,20 @@
 //! `/connectors/{name}/offsets`.
 
+use model::connector::Object;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Answer, Api, Call, Outcome, body};
 use crate::herder::Refusal;
 
 #[derive(Serialize)]
 struct Stored<'a> {
-    partition: &'a model::connector::Object,
-    offset: &'a model::connector::Object,
+    partition: &'a Object,
+    offset: &'a Object,
 }
+
+/// Below what can be read back from where offsets are stored.
+const DEPTH_MAX: usize = 100;
 
 pub(super) async fn show(api: &Api, name: &str) -> Outcome {
     let offsets = api.herder.offsets(name).await?;
@@ -34,6 +39,14 @@ pub(super) async fn alter(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
             }
             return Err(Refusal::new(500, "Partition objects cannot be null").into());
         };
+        if deep(&partition, DEPTH_MAX) || offset.as_ref().is_some_and(|it| deep(it, DEPTH_MAX)) {
+            api.herder.info(name).await?;
+            let text = format!(
+                "alter the offsets of connector {name}: one is nested deeper than {DEPTH_MAX} \
+                 levels, and could not be read again"
+            );
+            return Err(Refusal::new(400, text).into());
+        }
         changes.push((partition, offset));
     }
     Ok(changed("altered", api.herder.change_offsets(name, Some(changes)).await?))
@@ -55,4 +68,33 @@ fn changed(verb: &str, done: bool) -> Answer {
         ),
     };
     Answer::ok(&serde_json::json!({ "message": message }))
+}
+
+/// Whether more than `most` arrays and objects stand within one another.
+fn deep(object: &Object, most: usize) -> bool {
+    fn within(value: &Value, most: usize) -> bool {
+        match value {
+            Value::Object(object) => deep(object, most),
+            Value::Array(items) => most == 0 || items.iter().any(|item| within(item, most - 1)),
+            _ => false,
+        }
+    }
+    most == 0 || object.values().any(|value| within(value, most - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth() {
+        let nested = |depth: usize| {
+            let value = (1..depth).fold(Value::Null, |inner, _| serde_json::json!([inner]));
+            Object::from_iter([("a".to_owned(), value)])
+        };
+        for (depth, refused) in [(1, false), (DEPTH_MAX, false), (DEPTH_MAX + 1, true), (900, true)]
+        {
+            assert_eq!(deep(&nested(depth), DEPTH_MAX), refused, "{depth}");
+        }
+    }
 }
