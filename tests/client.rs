@@ -297,7 +297,10 @@ fn configurations_plugins_and_loggers() {
 fn wrong_usage_and_no_worker() {
     let port = free_port();
     let nobody = format!("http://127.0.0.1:{port}");
-    let cases: [(&str, &[&str], i32, &str); 8] = [
+    let cases: [(&str, &[&str], i32, &str); 11] = [
+        (&nobody, &["frob"], USAGE, "unknown command frob; there are connect-standalone, "),
+        (&nobody, &["frob", "--url", "x"], USAGE, ", apply, status, "),
+        (&nobody, &[], USAGE, "no command; there are "),
         (&nobody, &["list"], UNREACHABLE, "GET http://127.0.0.1"),
         (&nobody, &["delete", "a", "b"], UNREACHABLE, "DELETE http://127.0.0.1"),
         ("localhost:8083", &["list"], USAGE, "is not the address of a worker"),

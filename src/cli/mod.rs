@@ -1,6 +1,7 @@
 //! The command line. Exit codes of the commands that run a worker are those of Kafka's scripts: 1 for
 //! wrong usage, 2 for a bad worker configuration, 3 when the worker or a connector given with it does
-//! not start. The commands that ask a worker have their own: see [`client`].
+//! not start. The commands that ask a worker have their own: see [`client`]. Of both kinds 2 is the
+//! code when no command of ours is named.
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ FORMAT is human (the default) or json, one object a line; RIVERRUN_LOG_FORMAT se
 
 const WRONG_USAGE: u8 = 1;
 const BAD_CONFIG: u8 = 2;
+const NO_COMMAND: u8 = 2;
 const NOT_STARTED: u8 = 3;
 
 /// Runs the command line of this process.
@@ -79,8 +81,8 @@ pub fn main() -> ExitCode {
         }
         (Some("help" | "-h" | "--help"), _) => help(),
         (Some(verb), _) if client::has(verb) => client::main(given),
-        (Some(verb), _) => usage(&format!("unknown command {verb}")),
-        (None, _) => usage("no command"),
+        (Some(verb), _) => no_command(&format!("unknown command {verb}")),
+        (None, _) => no_command("no command"),
     }
 }
 
@@ -110,4 +112,13 @@ fn help() -> ExitCode {
 fn usage(wrong: &str) -> ExitCode {
     eprintln!("riverrun: {wrong}\n\n{USAGE}");
     ExitCode::from(WRONG_USAGE)
+}
+
+fn no_command(wrong: &str) -> ExitCode {
+    let verbs = client::verbs().join(", ");
+    eprintln!(
+        "riverrun: {wrong}; there are connect-standalone, connect-distributed, {verbs}, version \
+         and help"
+    );
+    ExitCode::from(NO_COMMAND)
 }

@@ -99,9 +99,8 @@ static REQUEST_TIMEOUT: Key<i32> = Key::int("request.timeout.ms").default("40000
 static RETRY_BACKOFF: Key<i64> = Key::long("retry.backoff.ms").default("100").importance(Medium);
 static KEY_TTL: Key<i32> = Key::int("inter.worker.key.ttl.ms").default("3600000");
 impl GroupConfig {
-    /// The error has all that is wrong, a line each.
-    pub(super) fn read(config: &Config) -> Result<Self, String> {
-        let mut errors = Vec::new();
+    /// Puts what is wrong among the errors.
+    pub(super) fn read(config: &Config, errors: &mut Vec<String>) -> Option<Self> {
         let mut millis = |name: &str, value: i64, least: i64| match u64::try_from(value) {
             Ok(millis) if value >= least => Duration::from_millis(millis),
             _ => {
@@ -145,22 +144,19 @@ impl GroupConfig {
                 session_timeout.as_millis()
             ));
         }
-        let signing = Signing::read(config, &mut errors);
-        if !errors.is_empty() {
-            return Err(errors.join("\n"));
-        }
+        let signing = Signing::read(config, errors);
         let protocol = match config.get(&PROTOCOL).to_ascii_lowercase().as_str() {
             "eager" => Protocol::Eager,
             "compatible" => Protocol::Compatible,
             _ => Protocol::Sessioned,
         };
-        Ok(Self {
-            group_id: config.get(&GROUP_ID),
+        Some(Self {
+            group_id: config.find(&GROUP_ID)?,
             client_id: config.get(&CLIENT_ID),
             protocol,
-            config_topic: config.get(&CONFIG_TOPIC),
-            offset_topic: config.get(&OFFSET_TOPIC),
-            status_topic: config.get(&STATUS_TOPIC),
+            config_topic: config.find(&CONFIG_TOPIC)?,
+            offset_topic: config.find(&OFFSET_TOPIC)?,
+            status_topic: config.find(&STATUS_TOPIC)?,
             session_timeout,
             rebalance_timeout,
             heartbeat_interval,

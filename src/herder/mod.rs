@@ -118,8 +118,14 @@ pub trait Herder: Send + Sync {
         changes: Option<Vec<(Object, Option<Object>)>>,
     ) -> Answer<bool>;
 
-    /// Takes the tasks of a connector that another worker runs; the body has them.
-    async fn put_tasks(&self, name: &str, signature: Signature<'_>) -> Answer<()>;
+    /// Takes the tasks of a connector that another worker runs; `None` when what it has sent has a
+    /// null for one of them.
+    async fn put_tasks(
+        &self,
+        name: &str,
+        tasks: Option<Vec<RawConfig>>,
+        signature: Signature<'_>,
+    ) -> Answer<()>;
 
     /// Fences off the producers that tasks of before may still have, for another worker that is about
     /// to start tasks with exactly-once support.

@@ -65,6 +65,47 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
+impl Provider {
+    /// The one that the worker's properties call `name`.
+    fn new(worker: &Props, name: &str) -> Result<Self, String> {
+        let key = format!("config.providers.{name}.class");
+        let Some(class) = worker.get(&key) else {
+            return Err(format!(
+                "Missing required configuration \"{key}\" which has no default value."
+            ));
+        };
+        let param = |param: &str| worker.get(&format!("config.providers.{name}.param.{param}"));
+        let allowed = || {
+            let key = format!("config.providers.{name}.param.allowed.paths");
+            Allowed::new(param("allowed.paths"))
+                .map_err(|wrong| format!("Invalid value for configuration {key}: {wrong}"))
+        };
+        let simple = class.strip_prefix(PREFIX).unwrap_or(class);
+        Ok(match simple.strip_suffix("ConfigProvider").unwrap_or(simple) {
+            "File" => Provider::File { allowed: allowed()? },
+            "Directory" => Provider::Directory { allowed: allowed()? },
+            "EnvVar" => {
+                let whole = |pattern: &String| {
+                    fancy_regex::Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+                        format!(
+                            "Invalid value {pattern} for configuration \
+                             config.providers.{name}.param.allowlist.pattern: {error}"
+                        )
+                    })
+                };
+                Provider::Env { allowed: param("allowlist.pattern").map(whole).transpose()? }
+            }
+            _ => {
+                return Err(format!(
+                    "Invalid value {class} for configuration {key}: this version has the \
+                     providers FileConfigProvider, DirectoryConfigProvider and \
+                     EnvVarConfigProvider of {PREFIX}"
+                ));
+            }
+        })
+    }
+}
+
 /// More than a file of secrets needs.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
@@ -74,52 +115,28 @@ impl Providers {
     /// From `config.providers` and the keys under it.
     pub fn new(worker: &Props) -> Result<Self, String> {
         let mut providers = BTreeMap::new();
+        let mut errors = Vec::new();
         let names = worker.get("config.providers").map_or("", String::as_str);
         for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            let key = format!("config.providers.{name}.class");
-            let Some(class) = worker.get(&key) else {
-                return Err(format!(
-                    "Missing required configuration \"{key}\" which has no default value."
-                ));
-            };
-            let param = |param: &str| worker.get(&format!("config.providers.{name}.param.{param}"));
-            let allowed = || {
-                let key = format!("config.providers.{name}.param.allowed.paths");
-                Allowed::new(param("allowed.paths"))
-                    .map_err(|wrong| format!("Invalid value for configuration {key}: {wrong}"))
-            };
-            let simple = class.strip_prefix(PREFIX).unwrap_or(class);
-            let provider = match simple.strip_suffix("ConfigProvider").unwrap_or(simple) {
-                "File" => Provider::File { allowed: allowed()? },
-                "Directory" => Provider::Directory { allowed: allowed()? },
-                "EnvVar" => {
-                    let whole = |pattern: &String| {
-                        fancy_regex::Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
-                            format!(
-                                "Invalid value {pattern} for configuration \
-                                 config.providers.{name}.param.allowlist.pattern: {error}"
-                            )
-                        })
-                    };
-                    Provider::Env { allowed: param("allowlist.pattern").map(whole).transpose()? }
-                }
-                _ => {
-                    return Err(format!(
-                        "Invalid value {class} for configuration {key}: this version has the \
-                         providers FileConfigProvider, DirectoryConfigProvider and \
-                         EnvVarConfigProvider of {PREFIX}"
-                    ));
-                }
-            };
-            providers.insert(name.to_owned(), provider);
+            match Provider::new(worker, name) {
+                Ok(provider) => drop(providers.insert(name.to_owned(), provider)),
+                Err(wrong) => errors.push(wrong),
+            }
         }
-        Ok(Self(providers))
+        if errors.is_empty() { Ok(Self(providers)) } else { Err(errors.join("\n")) }
     }
 
     /// Resolves every value, once: what a provider gives is not looked through again.
     pub fn resolve(&self, props: &Props) -> Result<Props, String> {
-        let one = |(key, value): (&String, &String)| Ok((key.clone(), self.resolve_text(value)?));
-        props.iter().map(one).collect()
+        let mut errors = Vec::new();
+        let mut resolved = Props::new();
+        for (key, value) in props {
+            match self.resolve_text(value) {
+                Ok(value) => drop(resolved.insert(key.clone(), value)),
+                Err(wrong) => errors.push(wrong),
+            }
+        }
+        if errors.is_empty() { Ok(resolved) } else { Err(errors.join("\n")) }
     }
 
     fn resolve_text(&self, text: &str) -> Result<String, String> {

@@ -247,7 +247,12 @@ impl Herder for Standalone {
         handle.ask(name, |reply| Command::ChangeOffsets { changes, reply }).await
     }
 
-    async fn put_tasks(&self, _name: &str, _signature: Signature<'_>) -> Answer<()> {
+    async fn put_tasks(
+        &self,
+        _name: &str,
+        _tasks: Option<Vec<RawConfig>>,
+        _signature: Signature<'_>,
+    ) -> Answer<()> {
         let text = "Kafka Connect in standalone mode does not support externally setting task configurations.";
         Err(Refusal::new(500, text))
     }

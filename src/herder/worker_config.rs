@@ -23,6 +23,7 @@ use super::{
     restart_policy,
 };
 use crate::{
+    kafka,
     rest::{self, config::RestConfig},
     runtime::settings,
 };
@@ -142,39 +143,51 @@ fn servers(value: &Parsed) -> Result<(), String> {
 impl WorkerConfig {
     /// Checks the properties of a standalone worker. The error has all that is wrong, a line each.
     pub fn standalone(given: Props) -> Result<Self, String> {
-        let (mut worker, config) = Self::read(given, &STANDALONE)?;
-        worker.offset_file = config.get(&OFFSET_FILE);
-        Ok(worker)
+        let (config, props, providers, mut errors) = parse(&given, &STANDALONE)?;
+        let clients = kafka::refused_worker_settings(&props);
+        let worker = Self::read(&config, props, providers, &mut errors);
+        errors.extend(clients);
+        match worker {
+            Some(mut worker) if errors.is_empty() => {
+                worker.offset_file = config.get(&OFFSET_FILE);
+                Ok(worker)
+            }
+            _ => Err(errors.join("\n")),
+        }
     }
 
     /// The same of a worker that is one of a group.
     pub fn distributed(given: Props) -> Result<(Self, GroupConfig), String> {
-        let (worker, config) = Self::read(given, &DISTRIBUTED)?;
-        if config.find(&BOOTSTRAP_SERVERS).is_none() {
-            return Err(
+        let (config, props, providers, mut errors) = parse(&given, &DISTRIBUTED)?;
+        if !given.contains_key(BOOTSTRAP_SERVERS.spec.name) {
+            errors.push(
                 "Missing required configuration \"bootstrap.servers\" which has no default value."
                     .to_owned(),
             );
         }
-        let group = GroupConfig::read(&config)?;
-        Ok((worker, group))
+        let clients = kafka::refused_group_settings(&props);
+        let worker = Self::read(&config, props, providers, &mut errors);
+        let group = GroupConfig::read(&config, &mut errors);
+        errors.extend(clients);
+        match (worker, group) {
+            (Some(worker), Some(group)) if errors.is_empty() => Ok((worker, group)),
+            _ => Err(errors.join("\n")),
+        }
     }
 
-    fn read(given: Props, def: &'static ConfigDef) -> Result<(Self, Config), String> {
-        let providers = Providers::new(&given)?;
-        let props = providers.resolve(&given)?;
-        let mut errors = Vec::new();
-        let texts = props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let config = match def.parse(texts) {
-            Ok(config) => config,
-            Err(wrong) => return Err(wrong.join("\n")),
-        };
+    /// Puts what is wrong among the errors.
+    fn read(
+        config: &Config,
+        props: Props,
+        providers: Providers,
+        errors: &mut Vec<String>,
+    ) -> Option<Self> {
         for (kind, key) in [
             ("converter", &KEY_CONVERTER),
             ("converter", &VALUE_CONVERTER),
             ("header_converter", &HEADER_CONVERTER),
         ] {
-            let class = config.get(key);
+            let Some(class) = config.find(key) else { continue };
             if crate::plugins::converter(kind, &class).is_none() {
                 errors.push(format!(
                     "Invalid value {class} for configuration {}: Class {class} could not be found.",
@@ -183,8 +196,8 @@ impl WorkerConfig {
             }
         }
         let rest =
-            RestConfig::read(&config, &props).map(Arc::new).map_err(|wrong| errors.extend(wrong));
-        let policy = policy(&config).unwrap_or_else(|wrong| {
+            RestConfig::read(config, &props).map(Arc::new).map_err(|wrong| errors.extend(wrong));
+        let policy = policy(config).unwrap_or_else(|wrong| {
             errors.push(wrong);
             Policy::All
         });
@@ -198,25 +211,21 @@ impl WorkerConfig {
                 Duration::ZERO
             })
         };
-        let stop_grace = millis(&STOP_GRACE, &mut errors);
-        millis(&FLUSH_INTERVAL, &mut errors);
-        millis(&FLUSH_TIMEOUT, &mut errors);
+        let stop_grace = millis(&STOP_GRACE, errors);
+        millis(&FLUSH_INTERVAL, errors);
+        millis(&FLUSH_TIMEOUT, errors);
         // Defaults for connectors; see [`restart_policy`].
         let own = Props::new();
         let wrong = restart_policy::Policy::read(&own, &props).err().unwrap_or_default();
         errors.extend(wrong.into_iter().map(|(_, text)| text));
         errors.extend(settings::stall(&own, &props).err().map(|error| error.to_string()));
-        let Ok(rest) = rest else { return Err(errors.join("\n")) };
-        if !errors.is_empty() {
-            return Err(errors.join("\n"));
-        }
         let warnings = IGNORED
             .iter()
             .filter(|key| props.contains_key(**key))
             .map(|key| format!("{key} has no effect: connectors and converters are built in"))
             .collect();
-        let worker = Self {
-            rest,
+        Some(Self {
+            rest: rest.ok()?,
             offset_file: String::new(),
             stop_grace,
             topic_tracking: config.get(&TOPIC_TRACKING),
@@ -225,9 +234,21 @@ impl WorkerConfig {
             warnings,
             props,
             providers,
-        };
-        Ok((worker, config))
+        })
     }
+}
+
+/// The keys, with `${…}` resolved, and what is wrong with them. Values that cannot be looked up are an
+/// error of their own: what else is wrong shows when they are known.
+fn parse(
+    given: &Props,
+    def: &'static ConfigDef,
+) -> Result<(Config, Props, Providers, Vec<String>), String> {
+    let providers = Providers::new(given)?;
+    let props = providers.resolve(given)?;
+    let texts = props.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let (config, errors) = def.parse_all(texts);
+    Ok((config, props, providers, errors))
 }
 
 fn policy(config: &Config) -> Result<Policy, String> {
@@ -282,6 +303,46 @@ mod tests {
         .into();
         props.extend(lines.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         WorkerConfig::standalone(props).err().unwrap_or_default()
+    }
+
+    /// All at once, under the names that stand in the file.
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let props: Props = [
+            ("bootstrap.servers", "127.0.0.1:1"),
+            ("key.converter", "Nope"),
+            ("offset.flush.interval.ms", "soon"),
+            ("heartbeat.interval.ms", "20000"),
+            ("listeners", "ftp://:1"),
+            ("config.storage.replication.factor", "0"),
+            ("connector.client.config.override.policy", "Some"),
+            ("admin.interceptor.classes", "x.Y"),
+            ("admin.retry.backoff.ms", "often"),
+            ("reconnect.backoff.ms", "never"),
+            ("compression.type", "lzma"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let told = WorkerConfig::distributed(props).err().unwrap_or_default();
+        let lines: Vec<&str> = told.lines().collect();
+        for wanted in [
+            "Missing required configuration \"value.converter\" which",
+            "Missing required configuration \"group.id\" which",
+            "Missing required configuration \"config.storage.topic\" which",
+            "Invalid value soon for configuration offset.flush.interval.ms: Not a number",
+            "Invalid value Nope for configuration key.converter: Class Nope",
+            "Invalid value 20000 for configuration heartbeat.interval.ms: it must be lower",
+            "Invalid value ftp://:1 for configuration listeners: ",
+            "Invalid value 0 for configuration config.storage.replication.factor: ",
+            "Invalid value Some for configuration connector.client.config.override.policy: ",
+            "client property admin.interceptor.classes is refused: ",
+            "client property admin.retry.backoff.ms is \"often\": ",
+            "client property reconnect.backoff.ms is \"never\": ",
+            "client property compression.type is \"lzma\": ",
+        ] {
+            let count = lines.iter().filter(|line| line.starts_with(wanted)).count();
+            assert_eq!(count, 1, "{wanted}\n{told}");
+        }
     }
 
     /// A known key without effect is refused by its name; its default and unknown keys are not.

@@ -16,23 +16,24 @@ use model::{
     connector::Props,
     error::{Error, Result},
 };
-use rdkafka::{
-    ClientConfig,
-    config::RDKafkaLogLevel,
-    error::{IsError, KafkaError},
-    types::RDKafkaConfRes,
-};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError, types::RDKafkaConfRes};
 
 use super::security;
 
 mod consumer;
 mod keys;
+mod refusals;
 #[cfg(test)]
 mod tests;
 
 pub(super) use consumer::consumer;
+pub(super) use refusals::refused_overrides;
+pub(crate) use refusals::{refused_group_settings, refused_worker_settings};
 
-use self::keys::{Action, action};
+use self::{
+    keys::{Action, action},
+    refusals::{Origin, lines, refused, refused_by_library},
+};
 
 /// What a client is made of.
 pub(super) struct Settings {
@@ -86,7 +87,7 @@ fn producer_named(worker: &Props, client_id: String, props: &Props) -> Result<Se
     copy(worker, "bootstrap.servers", &mut layers);
     layers.extend(under(worker, "producer."));
     layers.extend(under(props, "producer.override."));
-    build(Kind::Producer, layers)
+    build(Kind::Producer, layers, &Origin { worker, prefix: "producer.", connector: Some(props) })
 }
 
 /// An admin client that works for a connector under the name `client_id`.
@@ -97,7 +98,7 @@ pub(super) fn connector_admin(
 ) -> Result<Settings> {
     let mut layers = connector_admin_keys(worker, props);
     layers.insert("client.id".into(), client_id);
-    build(Kind::Admin, layers)
+    build(Kind::Admin, layers, &Origin { worker, prefix: "admin.", connector: Some(props) })
 }
 
 /// The same in Java's keys.
@@ -113,7 +114,8 @@ pub(super) fn worker(worker: &Props) -> Result<Settings> {
     let mut layers = client_keys(worker);
     layers.entry("client.id".into()).or_insert_with(|| "connect-admin".into());
     layers.extend(under(worker, "admin."));
-    let mut settings = build(Kind::Admin, layers)?;
+    let origin = Origin { worker, prefix: "admin.", connector: None };
+    let mut settings = build(Kind::Admin, layers, &origin)?;
     // It asks for a topic only to have something to ask for.
     settings.client.set("allow.auto.create.topics", "false");
     Ok(settings)
@@ -170,14 +172,8 @@ pub(crate) fn own_topic(worker: &Props, suffix: &str) -> Result<OwnTopic> {
     };
     let mut layers = client_keys(worker);
     layers.insert("client.id".into(), id);
-    let admin = build(Kind::Admin, layers.clone())?;
-    let mut consumer = build(Kind::Admin, layers.clone())?.client;
-    for (key, value) in OWN_CONSUMER {
-        consumer.set(*key, *value);
-    }
-    // The library asks for one; the worker's users have the right to it. Nothing is joined with it
-    // and nothing committed.
-    consumer.set("group.id", group);
+    let origin = Origin { worker, prefix: "", connector: None };
+    let admin = build(Kind::Admin, layers.clone(), &origin);
     for key in worker.keys() {
         let producers =
             matches!(action(Kind::Producer, key), Some(Action::To(_) | Action::Special));
@@ -186,41 +182,23 @@ pub(crate) fn own_topic(worker: &Props, suffix: &str) -> Result<OwnTopic> {
         }
     }
     layers.extend(OWN_PRODUCER.iter().map(|(key, value)| ((*key).into(), (*value).into())));
-    let producer = build(Kind::Producer, layers)?.client;
-    consumer.create_native_config().map_err(|error| refused(&error))?;
-    Ok(OwnTopic { producer, consumer, admin: admin.client, servers: admin.servers })
-}
-
-/// The `producer.override.*`, `consumer.override.*` and `admin.override.*` of a connector that its
-/// clients cannot start with, and why. Where only several together are wrong, the first of them stands for all.
-pub(super) fn refused_overrides(worker: &Props, props: &Props) -> Vec<(String, String)> {
-    type Build = fn(&Props, &str, usize, &Props) -> Result<()>;
-    let kinds: [(&str, Build); 3] = [
-        ("producer.override.", |worker, name, task, props| {
-            producer(worker, name, task, props).map(drop)
-        }),
-        ("consumer.override.", |worker, name, task, props| {
-            consumer(worker, name, task, props).map(drop)
-        }),
-        ("admin.override.", |worker, name, task, props| admin(worker, name, task, props).map(drop)),
-    ];
-    let mut refused = Vec::new();
-    for (prefix, build) in kinds {
-        let given: Vec<_> = props.iter().filter(|(key, _)| key.starts_with(prefix)).collect();
-        let Some((first, _)) = given.first() else { continue };
-        let Err(together) = build(worker, "", 0, props) else { continue };
-        let before = refused.len();
-        for (key, value) in &given {
-            let alone = Props::from([((*key).clone(), (*value).clone())]);
-            if let Err(error) = build(worker, "", 0, &alone) {
-                refused.push(((*key).clone(), error.trace()));
-            }
+    let producer = build(Kind::Producer, layers, &origin);
+    let (admin, producer) = match (admin, producer) {
+        (Ok(admin), Ok(producer)) => (admin, producer.client),
+        (admin, producer) => {
+            let errors = admin.err().into_iter().chain(producer.err());
+            return Err(Error::fatal(lines(errors).join("\n")));
         }
-        if refused.len() == before {
-            refused.push(((*first).clone(), together.trace()));
-        }
+    };
+    let mut consumer = admin.client.clone();
+    for (key, value) in OWN_CONSUMER {
+        consumer.set(*key, *value);
     }
-    refused
+    // The library asks for one; the worker's users have the right to it. Nothing is joined with it
+    // and nothing committed.
+    consumer.set("group.id", group);
+    consumer.create_native_config().map_err(|error| refused_by_library(&error))?;
+    Ok(OwnTopic { producer, consumer, admin: admin.client, servers: admin.servers })
 }
 
 fn copy(from: &Props, key: &str, to: &mut BTreeMap<String, String>) {
@@ -291,7 +269,8 @@ fn buffer(client: &mut ClientConfig, bytes: u64) {
     client.set("queue.buffering.max.messages", messages.to_string());
 }
 
-fn build(kind: Kind, layers: BTreeMap<String, String>) -> Result<Settings> {
+/// Tells all properties that are refused, a line each.
+fn build(kind: Kind, layers: BTreeMap<String, String>, origin: &Origin<'_>) -> Result<Settings> {
     let servers = layers.get("bootstrap.servers").cloned().unwrap_or_default();
     if servers.is_empty() {
         return Err(Error::fatal("bootstrap.servers is not set; name at least one host:port"));
@@ -315,22 +294,33 @@ fn build(kind: Kind, layers: BTreeMap<String, String>) -> Result<Settings> {
         buffer(&mut client, BUFFER_BYTES);
         client.set("message.max.bytes", "1048576");
     }
+    let mut errors: Vec<Error> = Vec::new();
     for (key, value) in &layers {
+        let told = || origin.name(key);
         match action(kind, key) {
             Some(Action::To(name)) => {
                 client.set(name, value);
             }
             Some(Action::Ignore) => {}
             Some(Action::Refuse(why)) => {
-                return Err(Error::fatal(format!("client property {key} is refused: {why}")));
+                errors.push(Error::fatal(format!("client property {} is refused: {why}", told())));
             }
-            Some(Action::Special) => {
-                block_max = match special(&mut client, key, value)? {
-                    Some(limit) => limit,
-                    None => block_max,
-                };
-            }
-            None => pass(&mut client, key, value)?,
+            Some(Action::Special) => match special(&mut client, key, value) {
+                Ok(Some(limit)) => block_max = limit,
+                Ok(None) => {}
+                Err(why) => {
+                    errors.push(Error::fatal(format!("client property {} {why}", told())));
+                }
+            },
+            None => match alone(key, value) {
+                Ok(()) => {
+                    client.set(key, value);
+                }
+                Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+                    warn_once(&told());
+                }
+                Err(error) => errors.push(refused(&told(), &error)),
+            },
         }
     }
     // Of the levels only that of the chosen type has an effect, as in Java.
@@ -340,7 +330,9 @@ fn build(kind: Kind, layers: BTreeMap<String, String>) -> Result<Settings> {
     {
         client.set("compression.level", level.trim());
     }
-    security::translate(&layers, &mut client)?;
+    if let Err(error) = security::translate(&layers, &mut client) {
+        errors.push(origin.security(&layers, error));
+    }
     // A request may not be waited for longer than its socket is.
     if let Some(timeout) = client.get("request.timeout.ms").and_then(|text| text.parse().ok()) {
         let timeout: u64 = timeout;
@@ -348,16 +340,39 @@ fn build(kind: Kind, layers: BTreeMap<String, String>) -> Result<Settings> {
             client.set("socket.timeout.ms", timeout.to_string());
         }
     }
-    client.create_native_config().map_err(|error| refused(&error))?;
-    Ok(Settings { client, servers, block_max })
+    if let Err(error) = client.create_native_config() {
+        // The library tells the first, by its own name.
+        let before = errors.len();
+        for (key, value) in &layers {
+            let name = match action(kind, key) {
+                Some(Action::To(name)) => name,
+                Some(Action::Special) if key == "compression.type" => "compression.type",
+                _ => continue,
+            };
+            errors.extend(alone(name, value).err().map(|error| refused(&origin.name(key), &error)));
+        }
+        if errors.len() == before {
+            errors.push(refused_by_library(&error));
+        }
+    }
+    match errors.len() {
+        0 => Ok(Settings { client, servers, block_max }),
+        1 => Err(errors.remove(0)),
+        _ => {
+            let lines: Vec<String> = errors.iter().map(Error::trace).collect();
+            Err(Error::fatal(lines.join("\n")))
+        }
+    }
 }
 
-fn special(client: &mut ClientConfig, key: &str, value: &str) -> Result<Option<Duration>> {
-    let number = || {
-        value.parse::<u64>().map_err(|_| {
-            Error::fatal(format!("client property {key} is {value:?}, which is no whole number"))
-        })
-    };
+/// The error says what the value is.
+fn special(
+    client: &mut ClientConfig,
+    key: &str,
+    value: &str,
+) -> std::result::Result<Option<Duration>, String> {
+    let number =
+        || value.parse::<u64>().map_err(|_| format!("is {value:?}, which is no whole number"));
     match key {
         "max.block.ms" => return Ok(Some(Duration::from_millis(number()?))),
         "request.timeout.ms" => {
@@ -372,10 +387,10 @@ fn special(client: &mut ClientConfig, key: &str, value: &str) -> Result<Option<D
                 Ok(..0) => 0,
                 Ok(idle_ms @ 1..) => idle_ms.min(i32::MAX.into()),
                 Ok(0) | Err(_) => {
-                    return Err(Error::fatal(format!(
-                        "client property {key} is {value:?}; it can be a number of milliseconds, \
-                         or -1 to leave idle connections open"
-                    )));
+                    return Err(format!(
+                        "is {value:?}; it can be a number of milliseconds, or -1 to leave idle \
+                         connections open"
+                    ));
                 }
             };
             client.set(key, idle_ms.to_string());
@@ -397,38 +412,16 @@ fn special(client: &mut ClientConfig, key: &str, value: &str) -> Result<Option<D
     Ok(None)
 }
 
-/// Passes a key on that librdkafka may know.
-fn pass(client: &mut ClientConfig, key: &str, value: &str) -> Result<()> {
+/// Whether librdkafka takes this value for this key of its own.
+fn alone(name: &str, value: &str) -> std::result::Result<(), KafkaError> {
     let mut alone = ClientConfig::new();
-    alone.set(key, value);
-    match alone.create_native_config() {
-        Ok(_) => {
-            client.set(key, value);
-            Ok(())
-        }
-        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
-            warn_once(key);
-            Ok(())
-        }
-        Err(error) => Err(refused(&error)),
-    }
+    alone.set(name, value);
+    alone.create_native_config().map(drop)
 }
 
 fn warn_once(key: &str) {
     static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned()) {
         tracing::warn!("client property {key} is unknown and has no effect");
-    }
-}
-
-fn refused(error: &KafkaError) -> Error {
-    match error {
-        KafkaError::ClientConfig(code, why, key, value) if code.is_error() => {
-            // Passwords are among the values.
-            let value =
-                if key.contains("password") || key.contains("pem") { "[hidden]" } else { value };
-            Error::fatal(format!("Kafka client property {key} is {value:?}: {why}"))
-        }
-        other => Error::fatal(format!("the Kafka client refuses its configuration: {other}")),
     }
 }

@@ -40,7 +40,7 @@ use crate::runtime::{
     transport::{ChangeError, Client, Consumer, OffsetChange, Producer, Transport},
 };
 
-pub(crate) use config::own_topic;
+pub(crate) use config::{own_topic, refused_group_settings, refused_worker_settings};
 pub(crate) use login::{Login, Mechanism};
 pub(crate) use security::Protocol;
 

@@ -2,11 +2,10 @@
 //! parser ([`super::json`]) and with the names of its classes.
 
 use model::connector::Object;
-use serde_json::Value;
 
 use super::{
     Answer, Call,
-    json::{Fault, Place, Reader, Token},
+    json::{Fault, Place, Reader, Token, object},
 };
 use crate::herder::{RawConfig, Refusal, Target};
 
@@ -95,6 +94,13 @@ fn mismatch<T>(wanted: &str, token: &Token, place: Place) -> Read<T> {
 /// A single value where an object of this class belongs.
 fn no_object<T>(class: &str, token: &Token, place: Place) -> Read<T> {
     let (argument, value) = match token {
+        Token::Text(text) if text.trim().is_empty() && class.starts_with(ENTITIES) => {
+            let message = format!(
+                "Cannot coerce empty String (\"\") to `{class}` value (but could if coercion was \
+                 enabled using `CoercionConfig`)"
+            );
+            return Err(Fault::new(message, place));
+        }
         Token::Text(text) => ("String", format!("String value ('{text}')")),
         Token::Integer(text) if text.parse::<i32>().is_ok() => {
             ("int/Int", format!("Number value ({text})"))
@@ -118,7 +124,7 @@ fn no_object<T>(class: &str, token: &Token, place: Place) -> Read<T> {
 /// What a map of this type says of something else.
 fn no_map<T>(wanted: &str, token: &Token, place: Place) -> Read<T> {
     match token {
-        Token::Text(text) if text.is_empty() => {
+        Token::Text(text) if text.trim().is_empty() => {
             let message = "Cannot coerce empty String (\"\") to element of \
                            `java.util.LinkedHashMap` (but could if coercion was enabled using \
                            `CoercionConfig`)";
@@ -172,12 +178,13 @@ fn fields(
     let mut odd: Option<String> = None;
     while let Some(Token::Field(name)) = reader.next()? {
         let step = || format!("{class}[\"{name}\"]");
-        let token = reader.next().map_err(|fault| match fault.within_text {
+        let known_here = known.contains(&name.as_str());
+        let token = reader.next().map_err(|fault| match fault.within_text && known_here {
             true => fault.under(step()),
             false => fault,
         })?;
         let Some(token) = token else { break };
-        if known.contains(&name.as_str()) {
+        if known_here {
             take(reader, &name, token).map_err(|fault| fault.under(step()))?;
         } else {
             reader.skip(&token)?;
@@ -246,7 +253,10 @@ pub(super) fn create(call: &Call<'_>) -> Result<Create, Answer> {
 
 fn initial_state(reader: &Reader<'_>, token: Token) -> Read<Target> {
     let class = format!("{ENTITIES}CreateConnectorRequest");
-    if matches!(token, Token::StartArray | Token::StartObject) {
+    if token == Token::StartObject {
+        return mismatch(&format!("{class}$InitialState"), &token, reader.place());
+    }
+    if token == Token::StartArray {
         let (kind, name) = kind(&token);
         let message = format!(
             "Input mismatch reading Enum `{class}$InitialState`: properties-based `@JsonCreator` \
@@ -284,37 +294,35 @@ pub(super) fn level(call: &Call<'_>) -> Result<String, Answer> {
     }
 }
 
-/// Refuses a body of task configurations that is none; who takes them reads them again.
-pub(super) fn tasks(call: &Call<'_>) -> Result<(), Answer> {
+/// The body of `POST /connectors/{name}/tasks`; `None` when there is a null where a configuration
+/// belongs.
+pub(super) fn tasks(call: &Call<'_>) -> Result<Option<Vec<RawConfig>>, Answer> {
     let bound = "java.util.ArrayList<java.util.Map<java.lang.String,java.lang.String>>";
     let text = unicode(call.body);
     let mut reader = Reader::new(&text);
-    let mut parse = || -> Read<()> {
-        match reader.next()? {
-            None => {
-                // The one body that is read without a parser of web requests around it.
-                let line = Fault::new("No content to map due to end-of-input", reader.behind());
-                return Err(line);
-            }
-            Some(Token::Null) => {}
-            Some(Token::StartArray) => {
-                let mut index = 0;
-                while let Some(token) = reader.next()? {
-                    if token == Token::EndArray {
-                        break;
-                    }
-                    let step = || format!("java.util.ArrayList[{index}]");
-                    if token != Token::Null {
-                        texts(&mut reader, token).map_err(|fault| fault.under(step()))?;
-                    }
-                    index += 1;
-                }
-            }
-            Some(other) => return mismatch(bound, &other, reader.place()),
-        }
-        Ok(())
+    let mut parse = || match reader.next()? {
+        // The one body that is read without a parser of web requests around it.
+        None => Err(Fault::new("No content to map due to end-of-input", Place::NOWHERE)),
+        Some(Token::Null) => Ok(None),
+        Some(Token::StartArray) => task_list(&mut reader),
+        Some(other) => mismatch(bound, &other, reader.place()),
     };
     parse().map_err(|fault| wrong(fault.show()))
+}
+
+fn task_list(reader: &mut Reader<'_>) -> Read<Option<Vec<RawConfig>>> {
+    let mut tasks = Vec::new();
+    while let Some(token) = reader.next()? {
+        tasks.push(match token {
+            Token::EndArray => break,
+            Token::Null => None,
+            token => {
+                let step = format!("java.util.ArrayList[{}]", tasks.len());
+                Some(texts(reader, token).map_err(|fault| fault.under(step))?)
+            }
+        });
+    }
+    Ok(tasks.into_iter().collect())
 }
 
 /// A partition with its offset, either of which may be null.
@@ -380,38 +388,4 @@ fn offset_list(reader: &mut Reader<'_>, first: &Token) -> Read<Vec<Option<Offset
         list.push(item);
     }
     Ok(list)
-}
-
-/// The rest of an object, of any values.
-fn object(reader: &mut Reader<'_>) -> Read<Object> {
-    let mut object = Object::new();
-    while let Some(Token::Field(name)) = reader.next()? {
-        let Some(token) = reader.next()? else { break };
-        object.insert(name, value(reader, token)?);
-    }
-    Ok(object)
-}
-
-fn value(reader: &mut Reader<'_>, token: Token) -> Read<Value> {
-    Ok(match token {
-        Token::StartObject => Value::Object(object(reader)?),
-        Token::StartArray => {
-            let mut items = Vec::new();
-            while let Some(token) = reader.next()? {
-                if token == Token::EndArray {
-                    break;
-                }
-                items.push(value(reader, token)?);
-            }
-            Value::Array(items)
-        }
-        Token::Text(text) => Value::String(text),
-        // As written: what is made of it is the connector's affair.
-        Token::Integer(text) => serde_json::from_str(&text).unwrap_or(Value::Null),
-        // Java reads a double.
-        Token::Float(text) => text.parse::<f64>().map_or(Value::Null, Value::from),
-        Token::True => Value::Bool(true),
-        Token::False => Value::Bool(false),
-        Token::Null | Token::EndArray | Token::EndObject | Token::Field(_) => Value::Null,
-    })
 }

@@ -1,6 +1,6 @@
 //! Requests from worker to worker: forwarded ones, and task configurations for the leader.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{fmt, sync::OnceLock, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -31,6 +31,24 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// The keys of TLS make no client.
+    NoClient(String),
+    /// What was tried, and what failed.
+    Exchange(String),
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoClient(why) => write!(f, "Failed to start RestClient: {why}"),
+            Self::Exchange(why) => f.write_str(why),
+        }
+    }
+}
+
 /// Sends requests to other workers, over TLS with the certificates of this one's listeners.
 pub struct Client {
     /// The keys of TLS: read when the first request needs them, as groups without TLS set none.
@@ -53,7 +71,7 @@ impl Client {
         }
     }
 
-    fn secured(&self) -> Result<&legacy::Client<HttpsConnector<HttpConnector>, Body>, String> {
+    fn secured(&self) -> Result<&legacy::Client<HttpsConnector<HttpConnector>, Body>, Unanswered> {
         let made = self.secured.get_or_init(|| {
             let tls =
                 tls::worker_client(&self.props, &self.prefix).map_err(|error| error.trace())?;
@@ -64,18 +82,19 @@ impl Client {
                 .wrap_connector(connector());
             Ok(legacy::Client::builder(TokioExecutor::new()).build(connector))
         });
-        made.as_ref().map_err(|wrong| format!("Failed to start RestClient: {wrong}"))
+        made.as_ref().map_err(|wrong| Unanswered::NoClient(wrong.clone()))
     }
 
-    /// Sends a request. The error says what was tried and why it failed.
+    /// Sends a request.
     pub(crate) async fn send(
         &self,
         method: &Method,
         url: &str,
         headers: &[(&str, &str)],
         body: Vec<u8>,
-    ) -> Result<Reply, String> {
-        let failed = |why: &dyn std::fmt::Display| format!("{method} {url}: {why}");
+    ) -> Result<Reply, Unanswered> {
+        let failed =
+            |why: &dyn fmt::Display| Unanswered::Exchange(format!("{method} {url}: {why}"));
         let mut request = Request::builder()
             .method(method)
             .uri(url)

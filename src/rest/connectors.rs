@@ -1,98 +1,53 @@
 //! `/connectors` and what is under it.
 
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Answer, Api, Call, Outcome, body, offsets, wrong_method};
+use super::{Answer, Api, Call, Outcome, body, offsets, routes::OnConnectors};
 use crate::herder::{RawConfig, Refusal, Signature, Target};
 
-pub(super) async fn serve(api: &Api, call: &Call<'_>) -> Outcome {
+pub(super) async fn serve(api: &Api, call: &Call<'_>, asked: OnConnectors) -> Outcome {
     let herder = &api.herder;
-    let path = call.path.get(1..).unwrap_or_default();
-    let get = matches!(*call.method, Method::GET | Method::HEAD);
-    match (path, call.method) {
-        ([], _) if get => list(api, call).await,
-        ([], &Method::POST) => create(api, call).await,
-        ([], _) => Err(wrong_method(call, &["HEAD", "POST", "GET", "OPTIONS"])),
+    let name = call.route.name.as_str();
+    let done = |()| Answer::Empty(StatusCode::NO_CONTENT);
+    let begun = |()| Answer::Empty(StatusCode::ACCEPTED);
+    let outcome = match asked {
+        OnConnectors::List => return list(api, call).await,
+        OnConnectors::Create => return create(api, call).await,
+        OnConnectors::PutConfig => return put_config(api, call, name).await,
+        OnConnectors::TaskStatus => return task_status(api, call, name).await,
+        OnConnectors::Restart => return restart(api, call, name).await,
+        OnConnectors::Topics => return topics(api, name).await,
+        OnConnectors::Offsets => return offsets::show(api, name).await,
+        OnConnectors::AlterOffsets => return offsets::alter(api, call, name).await,
+        OnConnectors::ResetOffsets => return offsets::reset(api, name).await,
 
-        ([name], _) if get => Ok(Answer::ok(&herder.info(name).await?)),
-        ([name], &Method::DELETE) => {
-            herder.delete(name).await?;
-            Ok(Answer::Empty(StatusCode::NO_CONTENT))
-        }
-        ([_], _) => Err(wrong_method(call, &["HEAD", "DELETE", "GET", "OPTIONS"])),
-
-        ([name, "config"], _) if get => Ok(Answer::ok(&herder.config(name).await?)),
-        ([name, "config"], &Method::PUT) => put_config(api, call, name).await,
-        ([name, "config"], &Method::PATCH) => {
+        OnConnectors::Info => herder.info(name).await.map(|info| Answer::ok(&info)),
+        OnConnectors::Config => herder.config(name).await.map(|config| Answer::ok(&config)),
+        OnConnectors::PatchConfig => {
             let patch = body::config(call)?.unwrap_or_default();
-            Ok(Answer::ok(&herder.patch(name, patch).await?))
+            herder.patch(name, patch).await.map(|info| Answer::ok(&info))
         }
-        ([_, "config"], _) => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS", "PUT", "PATCH"])),
-
-        ([name, "status"], _) if get => Ok(Answer::ok(&herder.status(name).await?)),
-        ([_, "status"], _) => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
-
-        ([name, "tasks"], _) if get => Ok(Answer::ok(&herder.tasks(name).await?)),
-        ([name, "tasks"], &Method::POST) => {
-            body::tasks(call)?;
-            herder.put_tasks(name, signature(call)).await?;
-            Ok(Answer::Empty(StatusCode::NO_CONTENT))
+        OnConnectors::Status => herder.status(name).await.map(|status| Answer::ok(&status)),
+        OnConnectors::Tasks => herder.tasks(name).await.map(|tasks| Answer::ok(&tasks)),
+        OnConnectors::PutTasks => {
+            let tasks = body::tasks(call)?;
+            herder.put_tasks(name, tasks, signature(call)).await.map(done)
         }
-        ([_, "tasks"], _) => Err(wrong_method(call, &["HEAD", "POST", "GET", "OPTIONS"])),
-        ([name, "fence"], &Method::PUT) => {
-            herder.fence(name, signature(call)).await?;
-            Ok(Answer::Empty(StatusCode::NO_CONTENT))
-        }
-        ([_, "fence"], _) => Err(wrong_method(call, &["OPTIONS", "PUT"])),
-
-        ([name, "tasks", task, "status"], _) if get => {
-            let task = number(task)?;
-            match usize::try_from(task) {
-                Ok(id) => Ok(Answer::ok(&herder.task_status(name, id).await?)),
-                Err(_) => {
-                    let text = format!("No status found for task {name}-{task}");
-                    Err(Refusal::new(404, text).into())
-                }
-            }
-        }
-        ([_, "tasks", _, "status"], _) => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
-        ([name, "tasks", task, "restart"], &Method::POST) => {
-            let task = number(task)?;
+        OnConnectors::Fence => herder.fence(name, signature(call)).await.map(done),
+        OnConnectors::RestartTask => {
+            let task = number(&call.route.task)?;
             // A task below none is one that no connector has.
-            herder.restart_task(name, usize::try_from(task).unwrap_or(usize::MAX)).await?;
-            Ok(Answer::Empty(StatusCode::NO_CONTENT))
+            herder.restart_task(name, usize::try_from(task).unwrap_or(usize::MAX)).await.map(done)
         }
-        ([_, "tasks", _, "restart"], _) => Err(wrong_method(call, &["POST", "OPTIONS"])),
-
-        ([name, "restart"], &Method::POST) => restart(api, call, name).await,
-        ([_, "restart"], _) => Err(wrong_method(call, &["POST", "OPTIONS"])),
-        ([name, "pause"], &Method::PUT) => aim(api, name, Target::Paused).await,
-        ([name, "resume"], &Method::PUT) => aim(api, name, Target::Running).await,
-        ([name, "stop"], &Method::PUT) => {
-            herder.stop(name).await?;
-            Ok(Answer::Empty(StatusCode::NO_CONTENT))
-        }
-        ([_, "pause" | "resume" | "stop"], _) => Err(wrong_method(call, &["OPTIONS", "PUT"])),
-
-        ([name, "topics"], _) if get => {
-            let topics = herder.topics(name).await?;
-            let topics: Vec<&str> = topics.iter().map(AsRef::as_ref).collect();
-            let mut answer = Map::new();
-            answer.insert((*name).to_owned(), serde_json::json!({ "topics": topics }));
-            Ok(Answer::ok(&answer))
-        }
-        ([_, "topics"], _) => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
-        ([name, "topics", "reset"], &Method::PUT) => {
-            herder.reset_topics(name).await?;
-            Ok(Answer::Empty(StatusCode::ACCEPTED))
-        }
-        ([_, "topics", "reset"], _) => Err(wrong_method(call, &["OPTIONS", "PUT"])),
-
-        ([name, "offsets"], _) => offsets::serve(api, call, name).await,
-        _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
-    }
+        OnConnectors::Delete => herder.delete(name).await.map(done),
+        OnConnectors::Stop => herder.stop(name).await.map(done),
+        OnConnectors::Pause => herder.aim(name, Target::Paused).await.map(begun),
+        OnConnectors::Resume => herder.aim(name, Target::Running).await.map(begun),
+        OnConnectors::ResetTopics => herder.reset_topics(name).await.map(begun),
+    };
+    Ok(outcome?)
 }
 
 /// What shows that a request is another worker's.
@@ -194,7 +149,18 @@ async fn restart(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
     Ok(Answer::json(StatusCode::ACCEPTED, &plan))
 }
 
-async fn aim(api: &Api, name: &str, target: Target) -> Outcome {
-    api.herder.aim(name, target).await?;
-    Ok(Answer::Empty(StatusCode::ACCEPTED))
+async fn task_status(api: &Api, call: &Call<'_>, name: &str) -> Outcome {
+    let task = number(&call.route.task)?;
+    match usize::try_from(task) {
+        Ok(id) => Ok(Answer::ok(&api.herder.task_status(name, id).await?)),
+        Err(_) => Err(Refusal::new(404, format!("No status found for task {name}-{task}")).into()),
+    }
+}
+
+async fn topics(api: &Api, name: &str) -> Outcome {
+    let topics = api.herder.topics(name).await?;
+    let topics: Vec<&str> = topics.iter().map(AsRef::as_ref).collect();
+    let mut answer = Map::new();
+    answer.insert(name.to_owned(), serde_json::json!({ "topics": topics }));
+    Ok(Answer::ok(&answer))
 }

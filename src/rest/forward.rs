@@ -9,8 +9,9 @@ use serde::Deserialize;
 
 use super::{
     Answer, Call, Outcome,
-    client::{Client, Reply},
+    client::{Client, Reply, Unanswered},
     refuse,
+    routes::{OnConnectors, Operation},
 };
 use crate::herder::Refusal;
 
@@ -30,7 +31,7 @@ pub(super) async fn forward(client: &Client, to: &str, path: &str, call: &Call<'
         }
     };
     let mut url = format!("{}{path}?forward={next}", to.trim_end_matches('/'));
-    if call.path.last() == Some(&"restart") {
+    if call.route.operation == Operation::Connectors(OnConnectors::Restart) {
         for flag in ["includeTasks", "onlyFailed"] {
             if call.flag(flag, false) {
                 url.push_str(&format!("&{flag}=true"));
@@ -42,10 +43,8 @@ pub(super) async fn forward(client: &Client, to: &str, path: &str, call: &Call<'
     tracing::debug!("forwarding {} {path} to {to}", call.method);
     match client.send(call.method, &url, &headers, call.body.to_vec()).await {
         Ok(reply) => answer(reply, call),
-        Err(why) if why.starts_with("Failed to start RestClient") => {
-            Err(Refusal::new(500, why).into())
-        }
-        Err(why) => Err(io_error(&why)),
+        Err(why @ Unanswered::NoClient(_)) => Err(Refusal::new(500, why.to_string()).into()),
+        Err(why @ Unanswered::Exchange(_)) => Err(io_error(&why.to_string())),
     }
 }
 
@@ -67,8 +66,7 @@ fn answer(reply: Reply, call: &Call<'_>) -> Outcome {
             let location = reply.headers.get(header::LOCATION).and_then(|text| text.to_str().ok());
             let name = location.and_then(|text| text.rsplit('/').next()).map(str::to_owned);
             let name = name.and_then(|name| super::path::parts(&format!("/{name}")).ok()?.pop());
-            let given = call.path.get(1).map(|name| (*name).to_owned());
-            Ok(Answer::Created(name.or(given).unwrap_or_default(), reply.body))
+            Ok(Answer::Created(name.unwrap_or_else(|| call.route.name.clone()), reply.body))
         }
         status if status.is_success() && reply.body.is_empty() => Ok(Answer::Empty(status)),
         status if status.is_success() => Ok(Answer::Json(status, reply.body)),

@@ -2,7 +2,10 @@
 
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 
-use super::{Call, auth, body, path};
+use super::{
+    Call, auth, body, path,
+    routes::{Operation, Route},
+};
 use crate::fuzz::choice;
 
 /// A body for each of its readers, a path and a query, an `Authorization` header, and the JAAS file
@@ -14,9 +17,15 @@ pub fn rest(input: &[u8]) {
         0..=4 => {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let route = Route {
+                operation: Operation::Options,
+                methods: &[],
+                name: String::new(),
+                task: String::new(),
+            };
             let call = Call {
                 method: &Method::PUT,
-                path: &[],
+                route: &route,
                 query: Vec::new(),
                 headers: &headers,
                 body: bytes,
@@ -33,7 +42,7 @@ pub fn rest(input: &[u8]) {
             if let Ok(parts) = path::parts(&text) {
                 // A name that came in a path can go into one.
                 for part in parts {
-                    let again = path::parts(&format!("/x/{}", path::encode(&part)));
+                    let again = path::parts(&format!("/x/{}", path::part(&part)));
                     // The HTTP server lets no control character through.
                     let odd = part.contains(['/', '\\', '%', ';'])
                         || part.contains(char::is_control)

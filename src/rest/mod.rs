@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Method, Request, Response, StatusCode, header, request},
+    http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request},
 };
 use serde::Serialize;
 use tokio::sync::watch;
@@ -48,13 +48,13 @@ pub mod server;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use path::encode as percent_encode;
+pub(crate) use path::part as path_part;
 pub(crate) use root::{KAFKA_VERSION, build_version};
 
 use self::{
     config::RestConfig,
     respond::{Asked, respond},
-    routes::Part,
+    routes::{Methods, Operation, Part, Route},
 };
 
 /// As long as Connect gives a request.
@@ -87,16 +87,15 @@ pub struct Api {
 }
 
 /// A request, taken apart.
-pub(crate) struct Call<'a> {
-    pub(crate) method: &'a Method,
-    /// The path's parts, decoded.
-    pub(crate) path: &'a [&'a str],
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: &'a [u8],
+struct Call<'a> {
+    method: &'a Method,
+    route: &'a Route,
+    query: Vec<(String, String)>,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
 }
 
-pub(crate) enum Answer {
+enum Answer {
     Json(StatusCode, Vec<u8>),
     /// A text of another type than JSON.
     Text(&'static str, Vec<u8>),
@@ -104,7 +103,7 @@ pub(crate) enum Answer {
     Empty(StatusCode),
     /// The request fits no resource: Connect answers these without a content type.
     Unmatched(StatusCode),
-    Options(&'static [&'static str]),
+    Options(Methods),
     /// Another worker has to do it.
     Elsewhere(String),
     /// A plain text under the type that was asked for.
@@ -112,11 +111,11 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    pub(crate) fn ok(value: &impl Serialize) -> Self {
+    fn ok(value: &impl Serialize) -> Self {
         Self::json(StatusCode::OK, value)
     }
 
-    pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Self {
+    fn json(status: StatusCode, value: &impl Serialize) -> Self {
         match respond::json(value) {
             Ok(body) => Answer::Json(status, body),
             Err(error) => refuse(&Refusal::new(500, error.to_string())),
@@ -146,19 +145,19 @@ impl From<Refusal> for Answer {
 }
 
 /// What a resource answers: errors are answers too.
-pub(crate) type Outcome = Result<Answer, Answer>;
+type Outcome = Result<Answer, Answer>;
 
 impl Call<'_> {
-    /// Whether a parameter is `true`; anything else is not, as in Java.
-    pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
+    /// Whether a parameter is `true`; anything else is not, as in Java. A blank one is not given.
+    fn flag(&self, name: &str, default: bool) -> bool {
         match self.query.iter().find(|(key, _)| key == name) {
-            Some((_, value)) => value.eq_ignore_ascii_case("true"),
-            None => default,
+            Some((_, value)) if !value.trim().is_empty() => value.eq_ignore_ascii_case("true"),
+            _ => default,
         }
     }
 
     /// Refuses a body for whose type there is no reader.
-    pub(crate) fn require_reader(&self) -> Result<(), Answer> {
+    fn require_reader(&self) -> Result<(), Answer> {
         let json = routes::content_type(self.headers)
             .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
         match json || self.body.is_empty() {
@@ -207,6 +206,7 @@ impl Server {
 
     async fn serve(&self, part: Part, head: request::Parts, body: Body) -> Outcome {
         check_size(&head)?;
+        check_target(&head)?;
         let decoded =
             path::parts(head.uri.path()).map_err(|wrong| Answer::from(Refusal::new(400, wrong)))?;
         let path: Vec<&str> = decoded.iter().map(String::as_str).collect();
@@ -222,7 +222,7 @@ impl Server {
                 Err(wrong) => return Err(Refusal::new(500, wrong).into()),
             }
         }
-        if head.method == Method::OPTIONS {
+        if route.operation == Operation::Options {
             return Ok(Answer::Options(route.methods));
         }
         let body = read_body(body).await?;
@@ -230,15 +230,14 @@ impl Server {
         // gone.
         let server = self.clone();
         let work = tokio::spawn(async move {
-            let path: Vec<&str> = decoded.iter().map(String::as_str).collect();
             let call = Call {
                 method: &head.method,
-                path: &path,
+                route: &route,
                 query: path::query(head.uri.query().unwrap_or_default()),
                 headers: &head.headers,
                 body: &body,
             };
-            match server.route(&call).await {
+            match server.answer(&call).await {
                 Ok(Answer::Elsewhere(url)) | Err(Answer::Elsewhere(url)) => {
                     forward::forward(&server.rest.client, &url, head.uri.path(), &call).await
                 }
@@ -280,18 +279,21 @@ impl Server {
         }
     }
 
-    async fn route(&self, call: &Call<'_>) -> Outcome {
-        match call.path {
-            [] => Ok(root::info(self)),
-            ["health"] => root::health(self, root::CHECK_MAX).await,
-            ["metrics"] => metrics::serve(&self.metrics, call),
-            ["connectors", ..] => Box::pin(connectors::serve(&self.api().await?, call)).await,
-            ["connector-plugins", _, "config", "validate"] => {
-                Box::pin(plugins::serve(Some(&self.api().await?), call)).await
+    async fn answer(&self, call: &Call<'_>) -> Outcome {
+        match call.route.operation {
+            Operation::ServerInfo => Ok(root::info(self)),
+            Operation::Health => root::health(self, root::CHECK_MAX).await,
+            Operation::Metrics => Ok(metrics::show(&self.metrics)),
+            Operation::ListPlugins => Ok(plugins::list(call)),
+            Operation::PluginKeys => plugins::keys(call),
+            Operation::Validate => Box::pin(plugins::validate(&self.api().await?, call)).await,
+            Operation::ListLoggers => Ok(loggers::list(&self.loggers)),
+            Operation::Logger => loggers::show(&self.loggers, &call.route.name),
+            Operation::SetLogger => loggers::set(self, call).await,
+            Operation::Connectors(asked) => {
+                Box::pin(connectors::serve(&self.api().await?, call, asked)).await
             }
-            ["connector-plugins", ..] => Box::pin(plugins::serve(None, call)).await,
-            ["admin", "loggers", ..] => loggers::serve(self, call).await,
-            _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
+            Operation::Options => Ok(Answer::Options(call.route.methods)),
         }
     }
 }
@@ -308,8 +310,37 @@ fn check_size(head: &request::Parts) -> Result<(), Answer> {
     }
 }
 
-async fn read_body(body: Body) -> Result<axum::body::Bytes, Answer> {
+/// Refuses in Jetty's words what it is not clear for whom it is meant, or what it expects.
+fn check_target(head: &request::Parts) -> Result<(), Answer> {
+    let refuse = |wrong: &str| Err(Refusal::new(400, wrong).into());
+    if head.method == Method::CONNECT {
+        return refuse("Bad Request");
+    }
+    let mut hosts = head.headers.get_all(header::HOST).iter().map(|host| host.as_bytes());
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return refuse("Duplicate Host Header");
+    }
+    match host {
+        None if head.version > Version::HTTP_10 => return refuse("No Host"),
+        Some(host) if host.trim_ascii().is_empty() => return refuse("Blank Host"),
+        Some(host) if host.contains(&b' ') => return refuse("Bad HostPort"),
+        _ => {}
+    }
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    if authority.is_some() && authority != host {
+        return refuse("Authority!=Host");
+    }
+    let expected = head.headers.get(header::EXPECT).map(|what| what.as_bytes());
+    if expected.is_some_and(|what| !what.eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Refusal::new(417, "Expectation Failed").into());
+    }
+    Ok(())
+}
+
+async fn read_body(body: Body) -> Result<Vec<u8>, Answer> {
     use axum::body::HttpBody as _;
+    use futures_util::StreamExt as _;
     let too_long = || {
         let text =
             format!("the request's body is not read: it has more than {BODY_BYTES_MAX} bytes");
@@ -318,25 +349,23 @@ async fn read_body(body: Body) -> Result<axum::body::Bytes, Answer> {
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(too_long());
     }
-    let reading = axum::body::to_bytes(body, BODY_BYTES_MAX);
-    match tokio::time::timeout(REQUEST_MAX, reading).await {
-        Ok(Ok(body)) => Ok(body),
-        // It has turned out too long, or broken off, and then nobody hears the answer.
-        Ok(Err(_)) => Err(too_long()),
-        Err(_) => Err(Refusal::new(
-            408,
-            format!("the request's body did not come within {} s", REQUEST_MAX.as_secs()),
-        )
-        .into()),
-    }
-}
-
-/// For a path that exists: what other methods get.
-pub(crate) fn wrong_method(call: &Call<'_>, allowed: &'static [&'static str]) -> Answer {
-    match *call.method {
-        Method::OPTIONS => Answer::Options(allowed),
-        _ => Answer::Unmatched(StatusCode::METHOD_NOT_ALLOWED),
-    }
+    let reading = async {
+        let mut parts = body.into_data_stream();
+        let mut whole = Vec::new();
+        while let Some(part) = parts.next().await {
+            // Cut off, or not in the chunks that were announced: Jetty's words for both.
+            let part = part.map_err(|_| Answer::from(Refusal::new(500, "Early EOF")))?;
+            if whole.len() + part.len() > BODY_BYTES_MAX {
+                return Err(too_long());
+            }
+            whole.extend_from_slice(&part);
+        }
+        Ok(whole)
+    };
+    tokio::time::timeout(REQUEST_MAX, reading).await.unwrap_or_else(|_| {
+        let text = format!("the request's body did not come within {} s", REQUEST_MAX.as_secs());
+        Err(Refusal::new(408, text).into())
+    })
 }
 
 /// Ends the servers.

@@ -1,6 +1,10 @@
 //! Paths and queries of requests, with what Jetty refuses in them: a path that two servers could
 //! read in two ways is not read at all.
 
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
 /// What is wrong with a path, in Jetty's words.
 pub(super) type Wrong = &'static str;
 
@@ -42,83 +46,67 @@ pub(super) fn parts(path: &str) -> Result<Vec<String>, Wrong> {
 }
 
 fn decode(part: &str) -> Result<String, Wrong> {
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match byte {
-            b'%' => {
-                if rest.first() == Some(&b'u') {
-                    return Err("UTF-16 encoding");
-                }
-                let (hex, tail) = rest.split_at_checked(2).ok_or(BAD)?;
-                let byte = hex_byte(hex).ok_or(BAD)?;
+    let mut rest = part;
+    while let Some(char) = rest.chars().next() {
+        let tail = &rest[char.len_utf8()..];
+        rest = match char {
+            '%' if tail.starts_with('u') => return Err("UTF-16 encoding"),
+            '%' => {
+                let (escape, tail) = rest.split_at_checked(3).ok_or(BAD)?;
+                // What is no escape stays as it is: three bytes.
+                let mut decoded = percent_decode_str(escape);
+                let (Some(byte), None) = (decoded.next(), decoded.next()) else { return Err(BAD) };
                 match byte {
                     0 => return Err(BAD),
                     b'/' => return Err("Ambiguous URI path separator"),
                     b'%' => return Err("Ambiguous URI path encoding"),
                     b'\\' | 0x7f | 1..0x20 => return Err("Suspicious Path Character"),
-                    _ => bytes.push(byte),
+                    _ => tail,
                 }
-                rest = tail;
             }
-            b'\\' => return Err("Suspicious Path Character"),
-            b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x7f.. => {
+            '\\' => return Err("Suspicious Path Character"),
+            '"' | '<' | '>' | '[' | ']' | '^' | '`' | '{' | '|' | '}' | '\u{7f}'.. => {
                 return Err("Illegal Path Character");
             }
-            _ => bytes.push(byte),
-        }
+            _ => tail,
+        };
     }
-    String::from_utf8(bytes).map_err(|_| "Bad UTF-8 encoding")
-}
-
-fn hex_byte(hex: &[u8]) -> Option<u8> {
-    let digit =
-        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    match hex {
-        [high, low] => Some(digit(high)? << 4 | digit(low)?),
-        _ => None,
-    }
+    let decoded = percent_decode_str(part).decode_utf8();
+    decoded.map(Cow::into_owned).map_err(|_| "Bad UTF-8 encoding")
 }
 
 /// The parameters of a query, in order. What is not well encoded is taken as it is written.
 pub(super) fn query(query: &str) -> Vec<(String, String)> {
-    let pair = |pair: &str| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (plain(key), plain(value))
-    };
-    query.split('&').filter(|text| !text.is_empty()).map(pair).collect()
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
-fn plain(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, rest.split_at_checked(2)) {
-            (b'%', Some((hex, after))) if hex_byte(hex).is_some() => {
-                bytes.extend(hex_byte(hex));
-                rest = after;
-            }
-            (b'+', _) => bytes.push(b' '),
-            _ => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+/// All but what means nothing else anywhere in a URL.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What the JVM's workers write as it is in a `Location`, too.
+const LOCATION: &AsciiSet = &RESERVED
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
+
+/// A name as one part of the path of a request. A semicolon in it would begin parameters.
+pub(crate) fn part(name: &str) -> String {
+    utf8_percent_encode(name, RESERVED).to_string()
 }
 
 /// A name as it stands in the path of a `Location`.
-pub(crate) fn encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => out.push(char::from(byte)),
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+'
-            | b',' | b';' | b'=' | b':' | b'@' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+pub(super) fn location(name: &str) -> String {
+    utf8_percent_encode(name, LOCATION).to_string()
 }
 
 #[cfg(test)]
@@ -152,6 +140,7 @@ mod tests {
             ("/connectors/%7f", "!Suspicious Path Character"),
             ("/connectors/a%0Ab", "!Suspicious Path Character"),
             ("/connectors/a|b", "!Illegal Path Character"),
+            ("/connectors/[b]", "!Illegal Path Character"),
             ("/connectors/ä", "!Illegal Path Character"),
             ("/connectors/%ff", "!Bad UTF-8 encoding"),
             ("/connectors/%u0041", "!UTF-16 encoding"),
@@ -174,5 +163,15 @@ mod tests {
         let found = query("a=1&b&c=%41+x&&d=%zz&e=%ff&a=2");
         let found: Vec<_> = found.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(found.join("|"), "a=1|b=|c=A x|d=%zz|e=\u{fffd}|a=2");
+    }
+
+    #[test]
+    fn names_in_paths() {
+        assert_eq!(part("a-b_c.1~"), "a-b_c.1~");
+        assert_eq!(part("a/b;c \u{fc}%"), "a%2Fb%3Bc%20%C3%BC%25");
+        assert_eq!(location("a/b;c:@ \u{fc}"), "a%2Fb;c:@%20%C3%BC");
+        for name in ["a;b=c", "a b+c", "\u{1f600}?#&", "100"] {
+            assert_eq!(parts(&format!("/{}", part(name))).as_deref(), Ok(&[name.to_owned()][..]));
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! `/connector-plugins`: what there is, its keys, and validation.
 
-use axum::http::{Method, StatusCode};
 use serde::Serialize;
 
-use super::{Answer, Api, Call, Outcome, body, wrong_method};
+use super::{Answer, Api, Call, Outcome, body};
 use crate::{
     herder::{Refusal, validate, versions::Range},
     plugins,
@@ -17,27 +16,14 @@ struct PluginInfo {
     version: &'static str,
 }
 
-/// Only validation needs the herder.
-pub(super) async fn serve(api: Option<&Api>, call: &Call<'_>) -> Outcome {
-    let get = matches!(*call.method, Method::GET | Method::HEAD);
-    match call.path.get(1..).unwrap_or_default() {
-        [] if get => Ok(Answer::ok(&list(call.flag("connectorsOnly", true)))),
-        [] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
-        [class, "config"] if get => keys(call, class),
-        [_, "config"] => Err(wrong_method(call, &["HEAD", "GET", "OPTIONS"])),
-        [class, "config", "validate"] if let Some(api) = api => validate(api, call, class).await,
-        _ => Err(Answer::Unmatched(StatusCode::NOT_FOUND)),
-    }
-}
-
-fn list(connectors_only: bool) -> Vec<PluginInfo> {
+pub(super) fn list(call: &Call<'_>) -> Answer {
     let connector = |plugin: &plugins::Plugin| PluginInfo {
         class: plugin.class(),
         kind: plugin.kind(),
         version: plugin.version(),
     };
     let mut all: Vec<PluginInfo> = plugins::connectors().iter().map(connector).collect();
-    if !connectors_only {
+    if !call.flag("connectorsOnly", true) {
         all.extend(transforms::plugins().iter().map(|plugin| PluginInfo {
             class: plugin.class,
             kind: plugin.kind.name(),
@@ -49,11 +35,12 @@ fn list(connectors_only: bool) -> Vec<PluginInfo> {
             version: plugin.version,
         }));
     }
-    all
+    Answer::ok(&all)
 }
 
 /// The plugin's own keys, then those every connector has and it does not define itself.
-fn keys(call: &Call<'_>, class: &str) -> Outcome {
+pub(super) fn keys(call: &Call<'_>) -> Outcome {
+    let class = call.route.name.as_str();
     let wanted = call.query.iter().find(|(key, _)| key == "version").map(|(_, value)| value);
     let check_version = |class: &str, versions: &[&str]| {
         let Some(wanted) = wanted else { return Ok(()) };
@@ -100,7 +87,8 @@ fn keys(call: &Call<'_>, class: &str) -> Outcome {
     }
 }
 
-async fn validate(api: &Api, call: &Call<'_>, class: &str) -> Outcome {
+pub(super) async fn validate(api: &Api, call: &Call<'_>) -> Outcome {
+    let class = call.route.name.as_str();
     let config = body::some_config(call)?;
     if let Some(included) = config.get("connector.class")
         && !simple(included).ends_with(simple(class))

@@ -53,7 +53,7 @@ pub(super) fn respond(answer: Answer, asked: &Asked) -> Response<Body> {
             body
         }
         Answer::Created(name, body) => {
-            let location = format!("{}/connectors/{}", asked.address, path::encode(&name));
+            let location = format!("{}/connectors/{}", asked.address, path::location(&name));
             response = response
                 .status(StatusCode::CREATED)
                 .header(header::LOCATION, location)
@@ -84,7 +84,8 @@ pub(super) fn respond(answer: Answer, asked: &Asked) -> Response<Body> {
             let message = ErrorMessage { error_code: status.as_u16(), message: &message };
             json(&message).unwrap_or_default()
         }
-        Answer::Options(allowed) => {
+        Answer::Options(methods) => {
+            let allowed: Vec<&str> = methods.iter().map(|(method, _)| *method).collect();
             let kind = asked.plain_type();
             // A client that wants something else gets the header alone.
             let text = if kind == "text/plain" { allowed.join(", ") } else { String::new() };

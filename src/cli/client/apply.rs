@@ -54,19 +54,20 @@ pub(super) async fn create(worker: &Worker, out: Out, paths: &[String]) -> Resul
     let mut created = Vec::new();
     let done = each(&names, async |name| {
         let Some(one) = wanted.iter().find(|one| one.name == name) else { return Ok(()) };
-        created.push(post(worker, one).await?);
+        let mut info = post(worker, one).await?;
         if out.output == Output::Table {
             crate::cli::print(&format!("{name}: created\n"));
+        } else {
+            let keys = plugins::keys(worker, one.class()).await?;
+            let secrets = Secrets::new(keys.as_ref(), out.show_secrets);
+            info["config"] = secrets.masked(&info["config"]);
+            created.push(info);
         }
         Ok(())
     })
     .await;
     if out.output == Output::Json {
-        let hide = |mut info: Value| {
-            info["config"] = Secrets::new(None, out.show_secrets).masked(&info["config"]);
-            info
-        };
-        out.show(&created.into_iter().map(hide).collect(), |_| String::new());
+        out.show(&Value::Array(created), |_| String::new());
     }
     done
 }
@@ -79,7 +80,7 @@ async fn post(worker: &Worker, wanted: &Wanted) -> Result<Value> {
         Target::Paused => body["initial_state"] = "PAUSED".into(),
         Target::Stopped => body["initial_state"] = "STOPPED".into(),
     }
-    worker.done(Method::POST, "/connectors", Some(&body)).await
+    worker.create(&wanted.name, &body).await
 }
 
 pub(super) async fn apply(worker: &Worker, out: Out, arguments: &Arguments) -> Result<()> {
@@ -104,7 +105,7 @@ pub(super) async fn apply(worker: &Worker, out: Out, arguments: &Arguments) -> R
         differs |= step != Step::Nothing;
         match step {
             Step::Nothing => {}
-            _ if dry => plugins::check(worker, one).await?,
+            _ if dry => plugins::check(worker, one, &secrets).await?,
             Step::Create => drop(post(worker, one).await?),
             Step::Change => {
                 worker.done(Method::PUT, &path, Some(&one.config())).await?;

@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Failure, Options, Result, code};
+pub(super) use crate::rest::path_part as part;
 
 /// More than any answer needs.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -105,6 +106,12 @@ impl Worker {
         self.ask(method, path, body).await?.done()
     }
 
+    /// Creates a connector, and gives what the worker tells of it.
+    pub(super) async fn create(&self, name: &str, body: &Value) -> Result<Value> {
+        let there = format!("/connectors/{}", part(name));
+        self.until_settled(&Method::POST, "/connectors", Some(body), Some(&there)).await?.done()
+    }
+
     /// Sends a request. A worker that is busy with a rebalance is asked again until the time is up.
     pub(super) async fn ask(
         &self,
@@ -112,14 +119,34 @@ impl Worker {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer> {
+        self.until_settled(&method, path, body, None).await
+    }
+
+    /// A conflict is one with a rebalance, which passes, unless what is at the path `obstacle` stands
+    /// in the way.
+    async fn until_settled(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        obstacle: Option<&str>,
+    ) -> Result<Answer> {
         let deadline = Instant::now() + self.timeout;
-        loop {
-            let work = self.once(&method, path, body);
-            let answer = tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| {
+        let once = async |method: &Method, path: &str, body: Option<&Value>| {
+            let work = self.once(method, path, body);
+            tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| {
                 let seconds = self.timeout.as_secs_f64();
-                Err(self.unreachable(&method, path, &format!("no answer within {seconds} s")))
-            })?;
-            if !answer.busy() || Instant::now() + RETRY > deadline {
+                Err(self.unreachable(method, path, &format!("no answer within {seconds} s")))
+            })
+        };
+        loop {
+            let answer = once(method, path, body).await?;
+            if answer.status != StatusCode::CONFLICT || Instant::now() + RETRY > deadline {
+                return Ok(answer);
+            }
+            if let Some(obstacle) = obstacle
+                && once(&Method::GET, obstacle, None).await?.status.is_success()
+            {
                 return Ok(answer);
             }
             tokio::time::sleep(RETRY).await;
@@ -184,24 +211,4 @@ impl Answer {
             (status, Some(told)) => format!("{told} ({})", status.as_u16()),
         }
     }
-
-    /// Whether the group is in the middle of a rebalance; other conflicts do not pass.
-    fn busy(&self) -> bool {
-        let told = self.body.get("message").and_then(Value::as_str).unwrap_or_default();
-        self.status == StatusCode::CONFLICT && !told.ends_with(" already exists")
-    }
-}
-
-/// A part of a path: a connector's name.
-pub(super) fn part(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }

@@ -168,9 +168,14 @@ struct Names {
     names: Vec<String>,
 }
 
+/// The names of these commands.
+pub(super) fn verbs() -> Vec<String> {
+    Client::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
 /// Whether `verb` is one of these commands.
 pub(super) fn has(verb: &str) -> bool {
-    Client::command().get_subcommands().any(|command| command.get_name() == verb)
+    verbs().iter().any(|name| name == verb)
         // Options may come first.
         || (verb.starts_with("--") && !matches!(verb, "--help" | "--version"))
 }

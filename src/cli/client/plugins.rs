@@ -8,6 +8,7 @@ use super::{
     Failure, Out, Result, each,
     files::{self, Wanted},
     http::{Worker, part},
+    secrets::Secrets,
     table::table,
 };
 
@@ -68,8 +69,10 @@ pub(super) async fn validate(worker: &Worker, out: Out, paths: &[String]) -> Res
     let done = each(&names, async |name| {
         let Some(one) = wanted.iter().find(|one| one.name == name) else { return Ok(()) };
         let infos = ask(worker, one).await?;
-        let refused = refusal(one, &infos);
-        let errors: Vec<Value> = problems(&infos)
+        let keys = keys(worker, one.class()).await?;
+        let secrets = Secrets::new(keys.as_ref(), out.show_secrets);
+        let refused = refusal(one, &infos, &secrets);
+        let errors: Vec<Value> = problems(one, &infos, &secrets)
             .map(|(key, error)| serde_json::json!({ "key": key, "error": error }))
             .collect();
         answers.push(serde_json::json!({ "name": name, "file": one.file, "errors": errors }));
@@ -91,9 +94,9 @@ pub(super) async fn validate(worker: &Worker, out: Out, paths: &[String]) -> Res
 }
 
 /// Has the worker look at a configuration; an error of a key is a refusal.
-pub(super) async fn check(worker: &Worker, wanted: &Wanted) -> Result<()> {
+pub(super) async fn check(worker: &Worker, wanted: &Wanted, secrets: &Secrets) -> Result<()> {
     let infos = ask(worker, wanted).await?;
-    refusal(wanted, &infos).map_or(Ok(()), Err)
+    refusal(wanted, &infos, secrets).map_or(Ok(()), Err)
 }
 
 async fn ask(worker: &Worker, wanted: &Wanted) -> Result<Value> {
@@ -109,19 +112,30 @@ async fn ask(worker: &Worker, wanted: &Wanted) -> Result<Value> {
     }
 }
 
-/// Each key with one of its errors.
-fn problems(infos: &Value) -> impl Iterator<Item = (&str, &str)> {
+/// Each key with one of its errors, which may quote the value.
+fn problems<'i>(
+    wanted: &'i Wanted,
+    infos: &'i Value,
+    secrets: &'i Secrets,
+) -> impl Iterator<Item = (&'i str, String)> {
     let configs = infos["configs"].as_array().into_iter().flatten();
-    configs.flat_map(|config| {
+    configs.flat_map(move |config| {
         let key = config["value"]["name"].as_str().unwrap_or_default();
+        let given = wanted.config.get(key).and_then(Value::as_str).unwrap_or_default();
+        let shown = secrets.mask(key, given);
         let errors = config["value"]["errors"].as_array().into_iter().flatten();
-        errors.filter_map(move |error| Some((key, error.as_str()?)))
+        errors.filter_map(move |error| {
+            let error = error.as_str()?;
+            let told = if shown == given { error.to_owned() } else { error.replace(given, &shown) };
+            Some((key, told))
+        })
     })
 }
 
-fn refusal(wanted: &Wanted, infos: &Value) -> Option<Failure> {
-    let lines: Vec<String> =
-        problems(infos).map(|(key, error)| format!("\n  {key}: {error}")).collect();
+fn refusal(wanted: &Wanted, infos: &Value, secrets: &Secrets) -> Option<Failure> {
+    let lines: Vec<String> = problems(wanted, infos, secrets)
+        .map(|(key, error)| format!("\n  {key}: {error}"))
+        .collect();
     if lines.is_empty() && infos["error_count"].as_u64().unwrap_or(0) == 0 {
         return None;
     }

@@ -6,7 +6,6 @@
 //! a write is done by [`driver`] on every worker, when the record comes back from the topic.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -455,16 +454,17 @@ impl Herder for Distributed {
         writes::change_offsets(&self.shared, name, changes).await
     }
 
-    async fn put_tasks(&self, name: &str, signature: Signature<'_>) -> Answer<()> {
+    async fn put_tasks(
+        &self,
+        name: &str,
+        tasks: Option<Vec<RawConfig>>,
+        signature: Signature<'_>,
+    ) -> Answer<()> {
         self.verify(signature)?;
-        let tasks: Vec<BTreeMap<String, Option<String>>> = serde_json::from_slice(signature.body)
-            .map_err(|error| {
-            Refusal::new(400, format!("task configurations are an array of objects: {error}"))
+        let tasks = tasks.ok_or_else(|| {
+            Refusal::new(400, format!("store the tasks of connector {name}: one of them is null"))
         })?;
-        let tasks: Vec<RawConfig> = tasks
-            .into_iter()
-            .map(|task| task.into_iter().collect::<RawConfig>().in_hash_order())
-            .collect();
+        let tasks: Vec<RawConfig> = tasks.into_iter().map(RawConfig::in_hash_order).collect();
         writes::put_tasks(&self.shared, name, &tasks).await
     }
 

@@ -166,7 +166,7 @@ impl Store {
             return Err(now("the group has no leader yet".to_owned()));
         }
         let body = serde_json::to_vec(&**set).map_err(|error| now(error.to_string()))?;
-        let path = crate::rest::percent_encode(name);
+        let path = crate::rest::path_part(name);
         let url = format!("{}/connectors/{path}/tasks", leader.trim_end_matches('/'));
         let snapshot = shared.configs.snapshot();
         let signed = shared.standing.borrow().version == Some(Version::V2);
@@ -182,8 +182,8 @@ impl Store {
             headers.push(("X-Connect-Request-Signature-Algorithm", mac.name()));
         }
         let client = &shared.worker.rest.client;
-        let reply =
-            client.send(&axum::http::Method::POST, &url, &headers, body).await.map_err(now)?;
+        let sent = client.send(&axum::http::Method::POST, &url, &headers, body).await;
+        let reply = sent.map_err(|why| now(why.to_string()))?;
         match reply.status.is_success() {
             true => Ok(()),
             false => Err(Failed::Now {

@@ -8,7 +8,7 @@ use model::{
 };
 use rdkafka::{ClientConfig, Offset};
 
-use super::{Kind, Settings, build, copy, under};
+use super::{Kind, Origin, Settings, build, copy, under};
 
 /// What a sink's consumer is made of.
 pub(crate) struct ConsumerSettings {
@@ -56,23 +56,35 @@ pub(crate) fn consumer(
     copy(worker, "bootstrap.servers", &mut layers);
     layers.extend(under(worker, "consumer."));
     layers.extend(under(props, "consumer.override."));
-    translate(layers)
+    translate(layers, &Origin { worker, prefix: "consumer.", connector: Some(props) })
 }
 
-fn translate(mut layers: BTreeMap<String, String>) -> Result<ConsumerSettings> {
+fn translate(
+    mut layers: BTreeMap<String, String>,
+    origin: &Origin<'_>,
+) -> Result<ConsumerSettings> {
     let group = layers.get("group.id").cloned().unwrap_or_default();
     if group.is_empty() {
-        return Err(Error::fatal("client property group.id is empty; name a consumer group"));
+        let key = origin.name("group.id");
+        return Err(Error::fatal(format!("client property {key} is empty; name a consumer group")));
     }
     let mut take = |key: &str| layers.remove(key);
+    let number = |value: Option<String>, key: &str, default: u64| {
+        let Some(text) = value else { return Ok(default) };
+        text.parse().map_err(|_| {
+            let key = origin.name(key);
+            Error::fatal(format!("client property {key} is {text:?}, which is no whole number"))
+        })
+    };
     let records_max = number(take("max.poll.records"), "max.poll.records", 500)?.max(1);
     let refresh = number(take("metadata.max.age.ms"), "metadata.max.age.ms", 300_000)?;
     let internal_excluded = flag(take("exclude.internal.topics"), true);
     if flag(take("enable.auto.commit"), false) {
-        return Err(Error::fatal(
-            "client property enable.auto.commit is refused: it would commit records that the sink \
-             has not written; remove it",
-        ));
+        return Err(Error::fatal(format!(
+            "client property {} is refused: it would commit records that the sink has not \
+             written; remove it",
+            origin.name("enable.auto.commit")
+        )));
     }
     let reset = take("auto.offset.reset").unwrap_or_default();
     let (reset, policy) = match reset.to_ascii_lowercase().as_str() {
@@ -81,12 +93,12 @@ fn translate(mut layers: BTreeMap<String, String>) -> Result<ConsumerSettings> {
         "none" | "error" => (None, "error"),
         _ => {
             return Err(Error::fatal(format!(
-                "client property auto.offset.reset is {reset:?}; this version has earliest, latest \
-                 and none"
+                "client property {} is {reset:?}; this version has earliest, latest and none",
+                origin.name("auto.offset.reset")
             )));
         }
     };
-    let assignors = assignors(&take("partition.assignment.strategy").unwrap_or_default())?;
+    let assignors = assignors(&take("partition.assignment.strategy").unwrap_or_default(), origin)?;
     for ignored in
         ["auto.commit.interval.ms", "key.deserializer", "value.deserializer", "max.block.ms"]
     {
@@ -117,7 +129,7 @@ fn translate(mut layers: BTreeMap<String, String>) -> Result<ConsumerSettings> {
     // How soon new partitions are seen. librdkafka's limits are a tenth of a second and an hour.
     let age = refresh.clamp(100, 3_600_000);
     layers.entry("topic.metadata.refresh.interval.ms".into()).or_insert_with(|| age.to_string());
-    let Settings { mut client, servers, .. } = build(Kind::Consumer, layers)?;
+    let Settings { mut client, servers, .. } = build(Kind::Consumer, layers, origin)?;
     client.set("enable.auto.commit", "false");
     client.set("enable.auto.offset.store", "false");
     client.set("auto.offset.reset", policy);
@@ -139,7 +151,7 @@ fn translate(mut layers: BTreeMap<String, String>) -> Result<ConsumerSettings> {
 ///
 /// It refuses eager ones beside the cooperative one. A Java consumer with both rebalances eagerly,
 /// by whichever all members have; of such a list the eager ones are kept here.
-fn assignors(given: &str) -> Result<String> {
+fn assignors(given: &str, origin: &Origin<'_>) -> Result<String> {
     let mut names = Vec::new();
     for class in given.split(',').map(str::trim).filter(|class| !class.is_empty()) {
         let simple = class.rsplit('.').next().unwrap_or(class);
@@ -149,9 +161,10 @@ fn assignors(given: &str) -> Result<String> {
             "CooperativeStickyAssignor" | "cooperative-sticky" => "cooperative-sticky",
             _ => {
                 return Err(Error::fatal(format!(
-                    "client property partition.assignment.strategy names {class}, which this \
-                     version does not have; use RangeAssignor, RoundRobinAssignor or \
-                     CooperativeStickyAssignor of org.apache.kafka.clients.consumer"
+                    "client property {} names {class}, which this version does not have; use \
+                     RangeAssignor, RoundRobinAssignor or CooperativeStickyAssignor of \
+                     org.apache.kafka.clients.consumer",
+                    origin.name("partition.assignment.strategy")
                 )));
             }
         });
@@ -163,13 +176,6 @@ fn assignors(given: &str) -> Result<String> {
         names.push("range");
     }
     Ok(names.join(","))
-}
-
-fn number(value: Option<String>, key: &str, default: u64) -> Result<u64> {
-    let Some(text) = value else { return Ok(default) };
-    text.parse().map_err(|_| {
-        Error::fatal(format!("client property {key} is {text:?}, which is no whole number"))
-    })
 }
 
 fn flag(value: Option<String>, default: bool) -> bool {
@@ -250,6 +256,8 @@ mod tests {
 
     #[test]
     fn assignors_in_librdkafkas_names() {
+        let nothing = Props::new();
+        let origin = Origin { worker: &nothing, prefix: "consumer.", connector: None };
         let prefix = "org.apache.kafka.clients.consumer.";
         let range = format!("{prefix}RangeAssignor");
         let both = format!("{prefix}CooperativeStickyAssignor, {range}");
@@ -260,7 +268,7 @@ mod tests {
             (both.as_str(), Ok("range")),
             ("x.StickyAssignor", Err("client property partition.assignment.strategy names x.Sti")),
         ] {
-            match (assignors(given), answer) {
+            match (assignors(given, &origin), answer) {
                 (Ok(names), answer) => assert_eq!(Ok(names.as_str()), answer, "{given}"),
                 (Err(error), Err(answer)) => {
                     assert!(error.to_string().starts_with(answer), "{error}");
@@ -273,12 +281,32 @@ mod tests {
     #[test]
     fn refused() {
         for (key, value, answer) in [
-            ("enable.auto.commit", "true", "client property enable.auto.commit is refused"),
-            ("auto.offset.reset", "by_duration:PT1H", "client property auto.offset.reset is"),
-            ("max.poll.records", "many", "client property max.poll.records is \"many\""),
-            ("session.timeout.ms", "soon", "Kafka client property session.timeout.ms is"),
-            ("group.id", "", "client property group.id is empty"),
-            ("interceptor.classes", "x", "client property interceptor.classes is refused"),
+            (
+                "enable.auto.commit",
+                "true",
+                "client property consumer.override.enable.auto.commit is refused",
+            ),
+            (
+                "auto.offset.reset",
+                "by_duration:PT1H",
+                "client property consumer.override.auto.offset.reset is",
+            ),
+            (
+                "max.poll.records",
+                "many",
+                "client property consumer.override.max.poll.records is \"many\"",
+            ),
+            (
+                "session.timeout.ms",
+                "soon",
+                "client property consumer.override.session.timeout.ms is",
+            ),
+            ("group.id", "", "client property consumer.override.group.id is empty"),
+            (
+                "interceptor.classes",
+                "x",
+                "client property consumer.override.interceptor.classes is refused",
+            ),
         ] {
             let error = of(&[], &[(&format!("consumer.override.{key}"), value)]).err();
             let error = error.unwrap_or_default();

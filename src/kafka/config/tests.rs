@@ -142,18 +142,34 @@ fn only_the_level_of_the_chosen_compression_counts() {
 #[test]
 fn refused_properties() {
     let cases = [
-        ("producer.transactional.id", "x", "client property transactional.id is refused"),
-        ("producer.interceptor.classes", "x", "client property interceptor.classes is refused"),
-        ("producer.partitioner.class", "x", "client property partitioner.class is refused"),
-        ("producer.compression.type", "lzma", "Kafka client property compression.type is"),
-        ("producer.buffer.memory", "big", "client property buffer.memory is \"big\", which is no"),
+        ("producer.transactional.id", "x", "client property producer.transactional.id is refused"),
+        (
+            "producer.interceptor.classes",
+            "x",
+            "client property producer.interceptor.classes is refused",
+        ),
+        (
+            "producer.partitioner.class",
+            "x",
+            "client property producer.partitioner.class is refused",
+        ),
+        (
+            "producer.compression.type",
+            "lzma",
+            "client property producer.compression.type is \"lzma\": ",
+        ),
+        (
+            "producer.buffer.memory",
+            "big",
+            "client property producer.buffer.memory is \"big\", which is no",
+        ),
         (
             "producer.connections.max.idle.ms",
             "0",
-            "client property connections.max.idle.ms is \"0\"",
+            "client property producer.connections.max.idle.ms is \"0\"",
         ),
-        ("producer.security.protocol", "TLS", "client property security.protocol is \"TLS\""),
-        ("producer.security.protocol", "SASL_SSL", "client property sasl.mechanism is GSSAPI"),
+        ("producer.security.protocol", "TLS", "client properties producer.* are refused"),
+        ("producer.security.protocol", "SASL_SSL", "client properties producer.* are refused"),
     ];
     for (key, value, answer) in cases {
         let error = producer(&props(&[(key, value)]), "c", 0, &Props::new()).err();
@@ -162,8 +178,18 @@ fn refused_properties() {
     }
     let lost =
         [("producer.security.protocol", "SSL"), ("producer.ssl.keystore.location", "/k.jks")];
-    let error = producer(&props(&lost), "c", 0, &Props::new()).err().unwrap().to_string();
+    let error = producer(&props(&lost), "c", 0, &Props::new()).err().unwrap().trace();
+    assert!(error.starts_with("client properties producer.* are refused\nCaused by: "), "{error}");
     assert!(error.contains("ssl.keystore.location"), "{error}");
+    // A connector's own key is told as it stands there, and all at once.
+    let own = [("producer.override.linger.ms", "soon"), ("producer.override.retries", "many")];
+    let error = producer(&props(&[]), "c", 0, &props(&own)).err().unwrap().to_string();
+    for line in [
+        "client property producer.override.linger.ms is \"soon\": ",
+        "client property producer.override.retries is \"many\": ",
+    ] {
+        assert!(error.lines().any(|told| told.starts_with(line)), "{error}");
+    }
     let error = producer(&Props::new(), "c", 0, &Props::new()).err().unwrap().to_string();
     assert!(error.starts_with("bootstrap.servers is not set"), "{error}");
 }

@@ -139,17 +139,31 @@ impl ConfigDef {
         &self,
         props: impl IntoIterator<Item = (&'p str, &'p str)>,
     ) -> Result<Config, Vec<String>> {
+        let (config, errors) = self.parse_all(props);
+        if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// The same for who has more to check, so that all that is wrong is said at once. A key whose
+    /// value is wrong has its default here; one that is required has no value then.
+    pub fn parse_all<'p>(
+        &self,
+        props: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> (Config, Vec<String>) {
         let props: BTreeMap<&str, &str> = props.into_iter().collect();
+        let nothing = BTreeMap::new();
         let mut config = BTreeMap::new();
         let mut errors = Vec::new();
         for spec in self.0.iter().flat_map(|group| group.keys) {
-            let (parsed, wrong) = spec.evaluate("", &props);
+            let (mut parsed, wrong) = spec.evaluate("", &props);
+            if !wrong.is_empty() {
+                parsed = spec.evaluate("", &nothing).0;
+            }
             errors.extend(wrong);
             config.extend(parsed.map(|parsed| (spec.name, parsed)));
         }
         let props =
             props.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        if errors.is_empty() { Ok(Config { parsed: config, props }) } else { Err(errors) }
+        (Config { parsed: config, props }, errors)
     }
 
     /// The reference table of a connector's README. A test keeps the README equal to this.
