@@ -2,9 +2,10 @@
 //! this worker, and follows the config topic.
 //!
 //! It is one loop, which never waits for connector code longer than `task.shutdown.graceful.timeout.ms`
-//! and for nothing else but the group. While it joins, everything goes on running and is heard;
-//! what has changed meanwhile is done after the round. Connector code and the writing of
-//! configurations run in tasks of their own.
+//! and for nothing else but the group. Before it joins a round, tasks that are not configured any more
+//! end, and it goes on with all else ([`super::departure`]). While it joins, everything goes on running
+//! and is heard; what has changed meanwhile is done after the round. Connector code and the writing
+//! of configurations run in tasks of their own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +16,9 @@ use tokio::{
 };
 
 use super::{
-    Command, Shared, keys, now_ms,
+    Command, Shared,
+    departure::{self, Departure},
+    keys, now_ms,
     rounds::{RETRIES, Taken},
     stores::Stores,
     work::{Named, Running, Stopped},
@@ -200,7 +203,7 @@ impl Driver {
         self.shared.configs.close(within).await;
     }
 
-    /// Until the next round is due.
+    /// Until it is time to join the next round.
     async fn work(
         &mut self,
         until: Option<Instant>,
@@ -210,16 +213,31 @@ impl Driver {
         let mut look = interval(TOPICS_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stopping = self.shared.stopping.clone();
+        let grace = self.shared.worker.stop_grace;
+        let mut departure: Option<Departure> = None;
+        let mut called = false;
         loop {
             let key_due = self.key_due();
             let restart = self.running.next_restart();
+            let ending = self.running.ending();
+            let due_now = departure.is_some();
+            self.shared.standing.send_if_modified(|standing| {
+                std::mem::replace(&mut standing.due, due_now) != due_now
+            });
             tokio::select! {
                 () = stopping.cancelled() => return Next::End,
-                event = self.member.event() => {
+                event = self.member.event(), if !called => {
+                    called = true;
+                    let unreachable = matches!(event, Event::Unreachable(_));
                     self.called(event).await;
-                    return Next::Join;
+                    if unreachable {
+                        return Next::Join;
+                    }
+                    departure.get_or_insert_with(|| Departure::new(grace));
                 }
-                () = due(until) => return Next::Join,
+                () = due(until), if departure.is_none() => {
+                    departure = Some(Departure::new(grace));
+                }
                 told = changes.recv() => {
                     let Some(told) = told else { return Next::End };
                     let mut join = self.follow(told);
@@ -227,8 +245,17 @@ impl Driver {
                         join |= self.follow(told);
                     }
                     if join {
-                        return Next::Join;
+                        self.running.end_the_gone();
+                        departure.get_or_insert_with(|| Departure::new(grace));
                     }
+                }
+                _turn = departure::ready(&mut departure, ending, &self.shared.writing) => {
+                    // What was written last is known before anybody else has a turn.
+                    while let Ok(told) = changes.try_recv() {
+                        self.follow(told);
+                    }
+                    self.shared.standing.send_modify(|standing| standing.joining = true);
+                    return Next::Join;
                 }
                 Some(named) = self.named.recv() => self.named(named),
                 Some(update) = self.updates.recv() => self.running.note(update),

@@ -38,6 +38,7 @@ use crate::{
     storage::{ConfigStore, OffsetTopic, RestartRequest, Snapshot, Status, StatusStore},
 };
 
+mod departure;
 mod driver;
 mod fencing;
 mod keys;
@@ -70,8 +71,9 @@ struct Shared {
     standing: watch::Sender<Standing>,
     cluster_id: OnceLock<String>,
     loggers: Arc<Loggers>,
-    /// Held by the one request of those that the leader serves whose turn it is.
-    writing: tokio::sync::Mutex<()>,
+    /// Held by the one request of those that the leader serves whose turn it is, and by the driver as
+    /// it joins.
+    writing: Arc<tokio::sync::Mutex<()>>,
     /// The worker is to end.
     stopping: CancellationToken,
     /// It has left the group.
@@ -95,8 +97,10 @@ struct Standing {
     owners: Arc<Owners>,
     /// The offset of the configurations that the last round was about.
     config_offset: i64,
-    /// A round is under way, or due, or its work is being started.
+    /// A round is under way, or its work is being started.
     joining: bool,
+    /// A round is due, and this worker is about to join it.
+    due: bool,
 }
 
 enum Command {
@@ -153,6 +157,7 @@ impl Distributed {
             owners: Arc::default(),
             config_offset: -1,
             joining: true,
+            due: false,
         });
         let shared = Arc::new(Shared {
             worker,
@@ -165,7 +170,7 @@ impl Distributed {
             standing,
             cluster_id: OnceLock::new(),
             loggers,
-            writing: tokio::sync::Mutex::default(),
+            writing: Arc::default(),
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
             failure: OnceLock::new(),
@@ -408,7 +413,7 @@ impl Herder for Distributed {
         only_failed: bool,
     ) -> Answer<ConnectorStatus> {
         self.restartable(name).await?;
-        let _turn = self.shared.lead().await?;
+        let _turn = self.shared.lead_settled().await?;
         let request = RestartRequest { connector: name.to_owned(), include_tasks, only_failed };
         self.shared.configs.put_restart(&request).await.map_err(failed)?;
         let missing = |_| Refusal::new(404, format!("Status for connector {name} not found"));

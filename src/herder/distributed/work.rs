@@ -37,11 +37,11 @@ pub(super) struct Named {
     pub(super) tasks: Result<Vec<RawConfig>>,
 }
 
-/// A task that was to be restarted has stopped.
+/// A task that was to stop, while all else goes on, has stopped.
 pub(super) struct Stopped {
     pub(super) id: TaskId,
-    /// Which restart of it that was.
-    pub(super) start: u64,
+    /// Which of its stops that was.
+    pub(super) stop: u64,
 }
 
 pub(super) type Reply = oneshot::Sender<Answer<()>>;
@@ -86,13 +86,23 @@ enum Phase {
     Runs(TaskHandle),
     /// It could not be started.
     Failed,
-    /// It stops, to start again.
+    /// It stops while all else goes on.
     Stopping {
-        start: u64,
-        restarting: bool,
+        stop: u64,
+        then: Then,
         stopping: JoinHandle<bool>,
         replies: Vec<Reply>,
     },
+}
+
+/// What follows when a task has stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It starts again; `restarting`: its status says so in between.
+    Again { restarting: bool },
+    /// Nothing, as it is not configured any more: it is taken away when the round begins that comes
+    /// of that. `over`: it has stopped.
+    Nothing { over: bool },
 }
 
 impl Drop for Connector {
@@ -154,7 +164,9 @@ impl Running {
     pub(super) fn outdated(&self, snapshot: &Snapshot) -> Work {
         let old = |(id, task): &(&TaskId, &Task)| {
             task.generation != snapshot.generation(&id.connector)
-                || !snapshot.tasks(&id.connector).contains(&(id.task as usize))
+                || is_gone(snapshot, id)
+                // It was not configured for a moment.
+                || matches!(task.phase, Phase::Stopping { then: Then::Nothing { .. }, .. })
         };
         let tasks = self.tasks.iter().filter(old).map(|(id, _)| id.clone()).collect();
         Work { tasks, ..Work::default() }
@@ -377,6 +389,10 @@ impl Running {
         self.tell(name, state, None);
         self.answer(name, &Ok(()));
     }
+}
+
+fn is_gone(snapshot: &Snapshot, id: &TaskId) -> bool {
+    !snapshot.tasks(&id.connector).contains(&(id.task as usize))
 }
 
 fn version(config: &RawConfig) -> Option<&'static str> {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use model::error::{Error, Result};
 
-use super::{Phase, Reply, Running, Stopped, Task, version};
+use super::{Phase, Reply, Running, Stopped, Task, Then, is_gone, version};
 use crate::{
     group::TaskId,
     herder::{
@@ -154,13 +154,23 @@ impl Running {
 
     fn begin_restart(&mut self, id: &TaskId, restarting: bool, reply: Option<Reply>) {
         let Some(task) = self.tasks.get_mut(id) else { return };
-        if let Phase::Stopping { replies, restarting: told, .. } = &mut task.phase {
-            replies.extend(reply);
-            *told |= restarting;
+        if let Phase::Stopping { replies, then, .. } = &mut task.phase {
+            // One that does not start again is none that anybody can wait for.
+            if let Then::Again { restarting: told } = then {
+                replies.extend(reply);
+                *told |= restarting;
+            }
             return;
         }
+        let replies = reply.into_iter().collect();
+        self.begin_stop(id, Then::Again { restarting }, replies);
+    }
+
+    /// Stops a task, within the worker's grace, while all else goes on.
+    fn begin_stop(&mut self, id: &TaskId, then: Then, replies: Vec<Reply>) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
         self.starts += 1;
-        let start = self.starts;
+        let stop = self.starts;
         let grace = self.shared.worker.stop_grace;
         let before = std::mem::replace(&mut task.phase, Phase::Failed);
         let (stopped, id) = (self.stopped.clone(), id.clone());
@@ -170,22 +180,52 @@ impl Running {
                 _ => true,
             };
             // The driver is gone only when the worker ends.
-            drop(stopped.send(Stopped { id, start }));
+            drop(stopped.send(Stopped { id, stop }));
             graceful
         });
-        let replies = reply.into_iter().collect();
-        task.phase = Phase::Stopping { start, restarting, stopping, replies };
+        task.phase = Phase::Stopping { stop, then, stopping, replies };
+    }
+
+    /// Begins to stop the tasks that are not configured any more. The next round takes them away.
+    pub(in crate::herder::distributed) fn end_the_gone(&mut self) {
+        let snapshot = self.shared.configs.snapshot();
+        let gone: Vec<TaskId> =
+            self.tasks.keys().filter(|id| is_gone(&snapshot, id)).cloned().collect();
+        for id in gone {
+            self.restarts.forget(&id);
+            match self.tasks.get_mut(&id).map(|task| &mut task.phase) {
+                Some(Phase::Runs(_)) => {
+                    self.begin_stop(&id, Then::Nothing { over: false }, Vec::new());
+                }
+                Some(Phase::Stopping { then: then @ Then::Again { .. }, replies, .. }) => {
+                    *then = Then::Nothing { over: false };
+                    // Whoever asked for a restart is told that it was overtaken.
+                    replies.clear();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether tasks that are not configured any more have yet to stop.
+    pub(in crate::herder::distributed) fn ending(&self) -> bool {
+        let ends = |task: &Task| {
+            matches!(task.phase, Phase::Stopping { then: Then::Nothing { over: false }, .. })
+        };
+        self.tasks.values().any(ends)
     }
 
     /// Starts a task again that has stopped for it, unless it was taken away meanwhile.
     pub(in crate::herder::distributed) fn stopped(&mut self, stopped: &Stopped) {
-        let Stopped { id, start } = stopped;
-        let this = |task: &Task| matches!(&task.phase, Phase::Stopping { start: this, .. } if this == start);
-        if !self.tasks.get(id).is_some_and(this) {
-            return;
-        }
-        let Some(Phase::Stopping { restarting, replies, .. }) =
-            self.tasks.remove(id).map(|task| task.phase)
+        let Stopped { id, stop } = stopped;
+        let restarting = match self.tasks.get_mut(id).map(|task| &mut task.phase) {
+            Some(Phase::Stopping { stop: this, then, .. }) if this == stop => match then {
+                Then::Again { restarting } => *restarting,
+                Then::Nothing { over } => return *over = true,
+            },
+            _ => return,
+        };
+        let Some(Phase::Stopping { replies, .. }) = self.tasks.remove(id).map(|task| task.phase)
         else {
             return;
         };
