@@ -300,7 +300,7 @@ impl Connector {
         self.halt(&[id]).await;
         self.restarts.started(&id);
         if let Some(config) = self.tasks.get(&id).map(|task| task.config.clone()) {
-            self.start_task(id, config);
+            self.start_task(id, config).await;
         }
     }
 
@@ -333,9 +333,13 @@ impl Connector {
 
     /// Lets the connector watch over itself until it enters another state.
     fn watch(&mut self) {
-        let Ok(props) = self.resolve(&self.config.props()) else { return };
+        let (shared, raw) = (self.shared.clone(), self.config.props());
         let (plugin, queries) = (self.plugin, self.query_sender.clone());
         let watching = self.shared.tasks.threads.drive(async move {
+            let threads = &shared.tasks.threads;
+            let Ok(props) = shared.worker.providers.resolve_aside(threads, &raw).await else {
+                return;
+            };
             let error = plugin.watch(&props).await;
             let fail: Query = Box::new(move |connector| drop(connector.fail(&error)));
             // An actor that is gone has nothing to fail.
@@ -366,7 +370,7 @@ impl Connector {
                         self.stop_tasks().await;
                         self.tasks.clear();
                         for (task, config) in configs.into_iter().enumerate() {
-                            self.start_task(task, config);
+                            self.start_task(task, config).await;
                         }
                     }
                 }
@@ -415,12 +419,11 @@ impl Connector {
         .await
     }
 
-    fn resolve(&self, props: &Props) -> Result<Props> {
-        self.shared.worker.providers.resolve(props).map_err(Error::fatal)
-    }
-
-    fn start_task(&mut self, task: usize, config: Props) {
-        let started = self.resolve(&config).map(|props| {
+    async fn start_task(&mut self, task: usize, config: Props) {
+        let (shared, raw) = (self.shared.clone(), config.clone());
+        let resolve =
+            async move { shared.worker.providers.resolve_aside(&shared.tasks.threads, &raw).await };
+        let started = self.attend(resolve).await.map_err(Error::fatal).map(|props| {
             let spawn = Spawn {
                 connector: self.name.clone(),
                 task,
@@ -507,7 +510,7 @@ impl Connector {
             let stopped = self.tasks.get(&id).filter(|task| task.handle.is_none());
             if let Some(config) = stopped.map(|task| task.config.clone()) {
                 self.restarts.forget(&id);
-                self.start_task(id, config);
+                self.start_task(id, config).await;
             }
         }
         Ok(plan)
@@ -522,7 +525,7 @@ impl Connector {
             return Ok(());
         };
         self.restarts.forget(&id);
-        self.start_task(id, config);
+        self.start_task(id, config).await;
         let failed = self.tasks.get(&id).is_some_and(|task| task.handle.is_none());
         match failed {
             true => Err(Refusal::new(500, format!("Failed to start task: {}-{id}", self.name))),

@@ -23,7 +23,7 @@ pub(super) async fn task_configs(
     plugin: Plugin,
     raw: &Props,
 ) -> Result<Vec<Props>> {
-    let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
+    let props = worker.providers.resolve_aside(threads, raw).await.map_err(Error::fatal)?;
     let tasks_max = validate::tasks_max(&props);
     let asked = props.clone();
     let code = async move {
@@ -79,7 +79,7 @@ pub(super) async fn alter_offsets(
     raw: &Props,
     changes: &[(Object, Option<Object>)],
 ) -> Result<bool> {
-    let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
+    let props = worker.providers.resolve_aside(threads, raw).await.map_err(Error::fatal)?;
     let changes = changes.to_vec();
     let code = async move { source.alter_offsets(&props, &changes).await };
     isolated::run(threads, CONNECTOR_CODE_MAX, code).await.map_err(|fault| {

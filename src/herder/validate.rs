@@ -4,7 +4,7 @@
 //! The answer is put together of four parts, in Connect's order: properties without a definition, the
 //! keys every connector has, the connector's own keys, settings of Kafka clients, keys of converters.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use model::{
     config::{Config, ConfigDef, ConfigInfo, ConfigInfos, KeyInfo, ValueInfo},
@@ -23,6 +23,9 @@ use crate::{
 /// How long a connector may look at its database. As long as a REST request may take.
 const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
 
+/// How long reading key stores may take.
+const FILES_MAX: Duration = Duration::from_secs(30);
+
 /// Checks a configuration. A refusal is for what cannot be checked at all: no class, or an unknown
 /// one.
 pub async fn validate(
@@ -31,7 +34,7 @@ pub async fn validate(
     raw: &RawConfig,
 ) -> Result<ConfigInfos, Refusal> {
     let given = raw.props();
-    let props = worker.providers.resolve(&given).map_err(|wrong| Refusal::new(500, wrong))?;
+    let props = resolved(worker, &tasks.threads, &given).await?;
     let Some(class) = props.get("connector.class") else {
         let text =
             format!("Connector config {} contains no connector type", in_order_of_a_copy(raw));
@@ -74,7 +77,7 @@ pub async fn validate(
     configs.splice(0..0, undefined);
     add_groups(&mut groups, own.groups);
 
-    configs.extend(client_overrides(worker, &*tasks.transport, plugin, &props));
+    configs.extend(client_overrides(worker, tasks, plugin, &props).await?);
     for prefix in ["header.converter", "key.converter", "value.converter"] {
         let converter = converter_infos(prefix, &props);
         add_groups(&mut groups, groups_of(&converter));
@@ -182,9 +185,19 @@ fn invalid(infos: &ConfigInfos) -> Option<Refusal> {
     })
 }
 
+/// `${…}` resolved.
+async fn resolved(worker: &WorkerConfig, threads: &Threads, raw: &Props) -> Result<Props, Refusal> {
+    let resolved = worker.providers.resolve_aside(threads, raw).await;
+    resolved.map_err(|wrong| Refusal::new(500, wrong))
+}
+
 /// The plugin a configuration names.
-pub(super) fn plugin(worker: &WorkerConfig, raw: &RawConfig) -> Result<Plugin, Refusal> {
-    let props = worker.providers.resolve(&raw.props()).map_err(|wrong| Refusal::new(500, wrong))?;
+pub(super) async fn plugin(
+    worker: &WorkerConfig,
+    threads: &Threads,
+    raw: &RawConfig,
+) -> Result<Plugin, Refusal> {
+    let props = resolved(worker, threads, &raw.props()).await?;
     find_plugin(props.get("connector.class").map_or("", String::as_str))
 }
 
@@ -514,13 +527,13 @@ async fn own_infos(
 }
 
 /// The settings of Kafka clients that the connector will use.
-fn client_overrides(
+async fn client_overrides(
     worker: &WorkerConfig,
-    transport: &dyn Transport,
+    tasks: &Tasks,
     plugin: Plugin,
     props: &Props,
-) -> Vec<ConfigInfo> {
-    let refused: BTreeMap<String, String> = transport.refused_settings(props).into_iter().collect();
+) -> Result<Vec<ConfigInfo>, Refusal> {
+    let refused = refused_settings(&tasks.threads, tasks.transport.clone(), props).await?;
     let creates = props.keys().any(|key| key.starts_with("topic.creation."));
     let given = |key: &str| props.get(key).is_some_and(|value| !value.trim().is_empty());
     let dlq = given(base_keys::DLQ_TOPIC_NAME.spec.name);
@@ -554,7 +567,32 @@ fn client_overrides(
             });
         }
     }
-    configs
+    Ok(configs)
+}
+
+/// What is wrong with the settings of Kafka clients. Some of them name files, such as key stores,
+/// which may lie where nobody answers.
+async fn refused_settings(
+    threads: &Threads,
+    transport: Arc<dyn Transport>,
+    props: &Props,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let files: Vec<&str> = (props.keys().map(String::as_str))
+        .filter(|key| key.contains(".override.") && key.ends_with(".location"))
+        .collect();
+    if files.is_empty() {
+        return Ok(transport.refused_settings(props).into_iter().collect());
+    }
+    let given = props.clone();
+    let code = async move { transport.refused_settings(&given).into_iter().collect() };
+    isolated::run(threads, FILES_MAX, code).await.map_err(|fault| {
+        let text = format!(
+            "reading the files that {} name was to show whether a Kafka client can start with them \
+             and {fault}; check that the files can be reached",
+            files.join(", ")
+        );
+        Refusal::new(500, text)
+    })
 }
 
 /// Whether a setting of a Kafka client is a password, by its name.

@@ -21,7 +21,7 @@ use super::{
     keys, now_ms,
     rounds::{RETRIES, Taken},
     stores::Stores,
-    work::{Named, Running, Stopped},
+    work::{Named, Resolved, Running, Stopped},
 };
 use crate::{
     group::{self, Event, Leader, Member, Owners, TaskId, Version, Work},
@@ -65,6 +65,7 @@ pub(super) struct Driver {
     pub(super) named: mpsc::UnboundedReceiver<Named>,
     pub(super) updates: mpsc::UnboundedReceiver<StatusUpdate>,
     stopped: mpsc::UnboundedReceiver<Stopped>,
+    resolved: mpsc::UnboundedReceiver<Resolved>,
     key_written: mpsc::UnboundedReceiver<Result<()>>,
     key_writer: mpsc::UnboundedSender<Result<()>>,
     /// A session key is being written.
@@ -118,11 +119,18 @@ impl Driver {
         let (named_sender, named) = mpsc::unbounded_channel();
         let (updates_sender, updates) = mpsc::unbounded_channel();
         let (stopped_sender, stopped) = mpsc::unbounded_channel();
+        let (resolved_sender, resolved) = mpsc::unbounded_channel();
         let (key_writer, key_written) = mpsc::unbounded_channel();
         Self {
             leader: Leader::new(shared.group.rebalance_delay),
             owners: Arc::default(),
-            running: Running::new(shared.clone(), named_sender, updates_sender, stopped_sender),
+            running: Running::new(
+                shared.clone(),
+                named_sender,
+                updates_sender,
+                stopped_sender,
+                resolved_sender,
+            ),
             stores: Stores::new(shared.clone()),
             shared,
             url,
@@ -134,6 +142,7 @@ impl Driver {
             named,
             updates,
             stopped,
+            resolved,
             key_written,
             key_writer,
             key_writing: false,
@@ -266,6 +275,7 @@ impl Driver {
                     }
                     self.running.stopped(&stopped);
                 }
+                Some(resolved) = self.resolved.recv() => self.running.resolved(resolved),
                 () = due(key_due) => self.write_key(),
                 id = restarts::due(restart) => self.running.restart_failed(&id),
                 Some(written) = self.key_written.recv() => {

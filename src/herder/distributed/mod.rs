@@ -445,8 +445,7 @@ impl Herder for Distributed {
         let config = known(&self.snapshot(), name)?;
         if kind(&config) == "sink" {
             let (worker, tasks) = (&self.shared.worker, &self.shared.tasks);
-            let transport = &*tasks.transport;
-            return super::sink_offsets::list(worker, transport, name, &config.props()).await;
+            return super::sink_offsets::list(worker, tasks, name, &config.props()).await;
         }
         let listed = self.shared.tasks.offsets.list(name).await.map_err(failed)?;
         Ok(super::java_order::source_offsets(name, listed))

@@ -232,7 +232,7 @@ impl Driver {
         }
         for id in &allocation.tasks {
             if !self.running.has_task(id) {
-                self.running.start_task(id);
+                self.running.start_task(id, Vec::new());
             }
         }
         self.running.tell_of_kept();

@@ -37,6 +37,14 @@ pub(super) struct Named {
     pub(super) tasks: Result<Vec<RawConfig>>,
 }
 
+/// The providers have answered what the configuration of a task refers to, or have not.
+pub(super) struct Resolved {
+    id: TaskId,
+    /// Which start of it that was.
+    start: u64,
+    props: Result<Props>,
+}
+
 /// A task that was to stop, while all else goes on, has stopped.
 pub(super) struct Stopped {
     pub(super) id: TaskId,
@@ -56,6 +64,7 @@ pub(super) struct Running {
     named: mpsc::UnboundedSender<Named>,
     updates: mpsc::UnboundedSender<StatusUpdate>,
     stopped: mpsc::UnboundedSender<Stopped>,
+    resolved: mpsc::UnboundedSender<Resolved>,
     /// What the status topic had wrong at the last look.
     doubtful: BTreeSet<Part>,
 }
@@ -83,6 +92,11 @@ struct Task {
 }
 
 enum Phase {
+    /// It starts when the providers have answered what its configuration refers to.
+    Resolving {
+        start: u64,
+        replies: Vec<Reply>,
+    },
     Runs(TaskHandle),
     /// It could not be started.
     Failed,
@@ -119,6 +133,7 @@ impl Running {
         named: mpsc::UnboundedSender<Named>,
         updates: mpsc::UnboundedSender<StatusUpdate>,
         stopped: mpsc::UnboundedSender<Stopped>,
+        resolved: mpsc::UnboundedSender<Resolved>,
     ) -> Self {
         Self {
             shared,
@@ -129,6 +144,7 @@ impl Running {
             named,
             updates,
             stopped,
+            resolved,
             doubtful: BTreeSet::new(),
         }
     }
@@ -280,7 +296,8 @@ impl Running {
             let tasks = asked.map(|tasks| stored(plugin, &raw, tasks));
             // The driver is gone only when the worker ends.
             drop(named.send(Named { connector: name.clone(), start, tasks }));
-            if sound && let Ok(props) = shared.worker.providers.resolve(&raw) {
+            let providers = &shared.worker.providers;
+            if sound && let Ok(props) = providers.resolve_aside(&shared.tasks.threads, &raw).await {
                 let error = plugin.watch(&props).await;
                 drop(named.send(Named { connector: name, start, tasks: Err(error) }));
             }
@@ -330,6 +347,7 @@ impl Running {
                 let graceful = match task.phase {
                     Phase::Runs(handle) => handle.stop(grace).await,
                     Phase::Stopping { stopping, .. } => stopping.await.unwrap_or(false),
+                    Phase::Resolving { .. } => true,
                     Phase::Failed => false,
                 };
                 (id, graceful && task.state != State::Failed)
