@@ -28,7 +28,7 @@ use super::{
     restarts::{Failed, Schedule, due},
     sink_offsets,
     standalone::Shared,
-    task_configs::{alter_offsets, task_configs},
+    task_configs::{alter_offsets, task_configs, watch},
 };
 use crate::{
     metrics::TaskExtra,
@@ -335,12 +335,8 @@ impl Connector {
     fn watch(&mut self) {
         let (shared, raw) = (self.shared.clone(), self.config.props());
         let (plugin, queries) = (self.plugin, self.query_sender.clone());
-        let watching = self.shared.tasks.threads.drive(async move {
-            let threads = &shared.tasks.threads;
-            let Ok(props) = shared.worker.providers.resolve_aside(threads, &raw).await else {
-                return;
-            };
-            let error = plugin.watch(&props).await;
+        let watching = tokio::spawn(async move {
+            let error = watch(&shared.worker, &shared.tasks.threads, plugin, &raw).await;
             let fail: Query = Box::new(move |connector| drop(connector.fail(&error)));
             // An actor that is gone has nothing to fail.
             drop(queries.send(fail).await);

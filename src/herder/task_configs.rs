@@ -1,5 +1,5 @@
-//! What is asked of a connector itself: what tasks it makes of its configuration, and what it says
-//! to new offsets.
+//! What is asked of a connector itself: what tasks it makes of its configuration, whether it has
+//! failed, and what it says to new offsets.
 
 use std::time::Duration;
 
@@ -9,7 +9,10 @@ use model::{
 };
 
 use super::{isolated, validate, worker_config::WorkerConfig};
-use crate::{plugins::Plugin, runtime::Threads};
+use crate::{
+    plugins::Plugin,
+    runtime::threads::{self, Threads},
+};
 
 /// How long connector code may take to name its tasks. As long as a REST request may take.
 const CONNECTOR_CODE_MAX: Duration = Duration::from_secs(90);
@@ -46,6 +49,34 @@ pub(super) async fn task_configs(
         }
     }
     Ok(configs)
+}
+
+/// Lets a connector that runs watch over itself. Returns why it has failed; never, when it does not.
+/// Its code has a thread of its own, if it watches at all.
+pub(super) async fn watch(
+    worker: &WorkerConfig,
+    threads: &Threads,
+    plugin: Plugin,
+    raw: &Props,
+) -> Error {
+    let props = match worker.providers.resolve_aside(threads, raw).await {
+        Ok(props) => props,
+        Err(wrong) => return Error::fatal(wrong),
+    };
+    let code = async move {
+        match plugin.watch(&props) {
+            Some(watch) => Some(watch.await),
+            None => None,
+        }
+    };
+    match threads.run(code).await {
+        Ok(Some(error)) => error,
+        Err(threads::Fault::Panicked(panic)) => {
+            let how = threads::panic_text(panic.as_ref()).unwrap_or_default();
+            Error::fatal(format!("the connector watched over itself and panicked: {how}"))
+        }
+        Ok(None) | Err(threads::Fault::Ended) => std::future::pending().await,
+    }
 }
 
 /// Refuses more tasks than `tasks.max`, or warns of them where `tasks.max.enforce` is off. Asked when

@@ -18,7 +18,11 @@ use tokio::{
 use super::{Shared, plugin_of};
 use crate::{
     group::{TaskId, Work},
-    herder::{Answer, RawConfig, Refusal, Target, restarts::Schedule, task_configs::task_configs},
+    herder::{
+        Answer, RawConfig, Refusal, Target,
+        restarts::Schedule,
+        task_configs::{task_configs, watch},
+    },
     plugins::Plugin,
     runtime::{State, StatusUpdate, TaskHandle},
     storage::{Snapshot, Status},
@@ -287,18 +291,16 @@ impl Running {
         }
         let (shared, named, name) = (self.shared.clone(), self.named.clone(), name.to_owned());
         let key = name.clone();
-        let threads = self.shared.tasks.threads.clone();
-        let naming = threads.drive(async move {
+        let naming = tokio::spawn(async move {
             let raw = config.props();
-            let asked =
-                task_configs(&shared.worker, &shared.tasks.threads, &name, plugin, &raw).await;
+            let (worker, threads) = (&shared.worker, &shared.tasks.threads);
+            let asked = task_configs(worker, threads, &name, plugin, &raw).await;
             let sound = asked.is_ok();
             let tasks = asked.map(|tasks| stored(plugin, &raw, tasks));
             // The driver is gone only when the worker ends.
             drop(named.send(Named { connector: name.clone(), start, tasks }));
-            let providers = &shared.worker.providers;
-            if sound && let Ok(props) = providers.resolve_aside(&shared.tasks.threads, &raw).await {
-                let error = plugin.watch(&props).await;
+            if sound {
+                let error = watch(worker, threads, plugin, &raw).await;
                 drop(named.send(Named { connector: name, start, tasks: Err(error) }));
             }
         });
