@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     Command, Shared,
+    commands::Waiting,
     departure::{self, Departure},
     keys, now_ms,
     rounds::{RETRIES, Taken},
@@ -66,6 +67,7 @@ pub(super) struct Driver {
     pub(super) updates: mpsc::UnboundedReceiver<StatusUpdate>,
     stopped: mpsc::UnboundedReceiver<Stopped>,
     resolved: mpsc::UnboundedReceiver<Resolved>,
+    pub(super) waiting: Vec<Waiting>,
     key_written: mpsc::UnboundedReceiver<Result<()>>,
     key_writer: mpsc::UnboundedSender<Result<()>>,
     /// A session key is being written.
@@ -143,6 +145,7 @@ impl Driver {
             updates,
             stopped,
             resolved,
+            waiting: Vec::new(),
             key_written,
             key_writer,
             key_writing: false,
@@ -225,6 +228,7 @@ impl Driver {
         let grace = self.shared.worker.stop_grace;
         let mut departure: Option<Departure> = None;
         let mut called = false;
+        self.restart_waiting();
         loop {
             let key_due = self.key_due();
             let restart = self.running.next_restart();
@@ -286,6 +290,7 @@ impl Driver {
                     }
                 }
                 _ = look.tick() => {
+                    self.restart_waiting();
                     if self.shared.lease.lasts() {
                         self.running.correct();
                     }
@@ -295,25 +300,7 @@ impl Driver {
                 }
                 command = commands.recv() => match command {
                     None => return Next::End,
-                    // Whoever asked may be gone.
-                    Some(Command::Check { reply }) => reply.send(Ok(())).unwrap_or_default(),
-                    Some(Command::RestartConnector { name, reply }) => {
-                        if self.running.has_connector(&name) {
-                            self.stores.cancel(&name);
-                            self.running.restart_connector(&name, reply);
-                        } else {
-                            let refusal = self.shared.elsewhere(|owners| owners.connector(&name));
-                            reply.send(Err(refusal)).unwrap_or_default();
-                        }
-                    }
-                    Some(Command::RestartTask { id, reply }) => {
-                        if self.running.has_task(&id) {
-                            self.running.restart_task(&id, false, Some(reply));
-                        } else {
-                            let refusal = self.shared.elsewhere(|owners| owners.task(&id));
-                            reply.send(Err(refusal)).unwrap_or_default();
-                        }
-                    }
+                    Some(command) => self.obey(command),
                 },
             }
         }

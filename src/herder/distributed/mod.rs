@@ -38,6 +38,7 @@ use crate::{
     storage::{ConfigStore, OffsetTopic, RestartRequest, Snapshot, Status, StatusStore},
 };
 
+mod commands;
 mod departure;
 mod driver;
 mod fencing;

@@ -64,8 +64,8 @@ impl Shared {
             }
             match timeout_at(deadline, standing.changed()).await {
                 Ok(Ok(())) => {}
-                // REST says of no address that a round is under way.
-                _ => return Err(Refusal::elsewhere("")),
+                // As REST says it of a worker that takes longer still.
+                _ => return Err(self.timed_out()),
             }
         }
     }
@@ -93,6 +93,11 @@ impl Shared {
                 return Ok(turn);
             }
         }
+    }
+
+    fn timed_out(&self) -> Refusal {
+        let stage = self.stages.told().map_or_else(String::new, |stage| format!(". {stage}"));
+        Refusal::new(500, format!("Request timed out{stage}"))
     }
 
     fn leader(&self) -> Answer<()> {
