@@ -33,8 +33,11 @@ enum Provider {
     },
     /// Asked with path and key.
     #[cfg(test)]
-    StandIn(Box<dyn Fn(&str, &str) -> String + Send + Sync>),
+    StandIn(Box<StandIn>),
 }
+
+#[cfg(test)]
+type StandIn = dyn Fn(&str, &str) -> String + Send + Sync;
 
 /// `allowed.paths`: everything when it is not set.
 struct Allowed(Vec<PathBuf>);
