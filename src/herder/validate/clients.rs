@@ -1,6 +1,6 @@
 //! The settings of Kafka clients in a connector's configuration: `producer.override.*` and its like.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use model::{
     config::{ConfigInfo, ValueInfo},
@@ -10,7 +10,7 @@ use model::{
 use crate::{
     herder::{Refusal, base_keys, client_keys, isolated, worker_config::WorkerConfig},
     plugins::Plugin,
-    runtime::{Tasks, Threads, Transport},
+    runtime::{Tasks, Threads},
 };
 
 /// How long reading key stores may take.
@@ -23,7 +23,9 @@ pub(super) async fn client_overrides(
     plugin: Plugin,
     props: &Props,
 ) -> Result<Vec<ConfigInfo>, Refusal> {
-    let refused = refused_settings(&tasks.threads, tasks.transport.clone(), props).await?;
+    let (transport, given) = (tasks.transport.clone(), props.clone());
+    let ask = move || transport.refused_settings(&given);
+    let refused = refused_settings(&tasks.threads, FILES_MAX, props, ask).await?;
     let creates = props.keys().any(|key| key.starts_with("topic.creation."));
     let given = |key: &str| props.get(key).is_some_and(|value| !value.trim().is_empty());
     let dlq = given(base_keys::DLQ_TOPIC_NAME.spec.name);
@@ -60,32 +62,74 @@ pub(super) async fn client_overrides(
     Ok(configs)
 }
 
-/// What is wrong with the settings of Kafka clients. Some of them name files, such as key stores,
-/// which may lie where nobody answers.
+/// What is wrong with the settings of Kafka clients. Some of them, and of the worker's, name files, such
+/// as key stores, which may lie where nobody answers.
 async fn refused_settings(
     threads: &Threads,
-    transport: Arc<dyn Transport>,
+    within: Duration,
     props: &Props,
+    ask: impl FnOnce() -> Vec<(String, String)> + Send + 'static,
 ) -> Result<BTreeMap<String, String>, Refusal> {
-    let files: Vec<&str> = (props.keys().map(String::as_str))
-        .filter(|key| key.contains(".override.") && key.ends_with(".location"))
-        .collect();
-    if files.is_empty() {
-        return Ok(transport.refused_settings(props).into_iter().collect());
+    let overrides: Vec<&str> =
+        props.keys().map(String::as_str).filter(|key| key.contains(".override.")).collect();
+    if overrides.is_empty() {
+        return Ok(BTreeMap::new());
     }
-    let given = props.clone();
-    let code = async move { transport.refused_settings(&given).into_iter().collect() };
-    isolated::run(threads, FILES_MAX, code).await.map_err(|fault| {
-        let text = format!(
-            "reading the files that {} name was to show whether a Kafka client can start with them \
-             and {fault}; check that the files can be reached",
-            files.join(", ")
-        );
-        Refusal::new(500, text)
+    let refused = isolated::run(threads, within, async move { ask() }).await;
+    refused.map(|refused| refused.into_iter().collect()).map_err(|fault| {
+        Refusal::new(
+            500,
+            format!(
+                "a Kafka client was to be tried with {} and the worker's settings, and {fault}; \
+                 check that the files these name, such as key stores, can be reached",
+                overrides.join(", ")
+            ),
+        )
     })
 }
 
 /// Whether a setting of a Kafka client is a password, by its name.
 fn secret(key: &str) -> bool {
     key.contains("password") || key == "sasl.jaas.config" || key == "ssl.keystore.key"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// On a runtime of one thread, which goes on.
+    #[tokio::test]
+    async fn a_key_store_that_hangs_holds_nobody() {
+        let key = "producer.override.ssl.keystore.location";
+        let props: Props = [(key.to_owned(), "/mnt/far/store".to_owned())].into();
+        let threads = Threads::here();
+        let within = Duration::from_secs(1);
+        let (release, released) = mpsc::channel::<()>();
+        let hangs = move || {
+            released.recv().unwrap_or_default();
+            Vec::new()
+        };
+        let late = refused_settings(&threads, within, &props, hangs);
+        let quick = async {
+            let wrong = (key.to_owned(), "no such file".to_owned());
+            let told = vec![wrong.clone()];
+            let refused = refused_settings(&threads, FILES_MAX, &props, move || told).await;
+            (refused.unwrap(), BTreeMap::from([wrong]))
+        };
+        let (late, (refused, told)) = tokio::join!(late, quick);
+        assert_eq!(refused, told);
+        let late = late.unwrap_err();
+        assert_eq!(late.status, 500);
+        assert_eq!(
+            late.message,
+            "a Kafka client was to be tried with producer.override.ssl.keystore.location and the \
+             worker's settings, and did not answer within 1 s; check that the files these name, \
+             such as key stores, can be reached"
+        );
+        drop(release);
+        let none = refused_settings(&threads, within, &Props::new(), || unreachable!()).await;
+        assert_eq!(none.unwrap(), BTreeMap::new(), "nothing is tried without a setting");
+    }
 }
