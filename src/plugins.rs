@@ -5,8 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use model::{
     config::ConfigDef,
-    connector::{Props, SinkConnector, SourceConnector},
-    error::Error,
+    connector::{Props, SinkConnector, SourceConnector, Watch},
 };
 
 /// A kind of connector.
@@ -136,10 +135,10 @@ impl Plugin {
     }
 
     /// See [`SourceConnector::watch`].
-    pub async fn watch(&self, props: &Props) -> Error {
-        match self {
-            Plugin::Source(source) => source.watch(props).await,
-            Plugin::Sink(sink) => sink.watch(props).await,
+    pub fn watch<'w>(&self, props: &'w Props) -> Option<Watch<'w>> {
+        match *self {
+            Plugin::Source(source) => source.watch(props),
+            Plugin::Sink(sink) => sink.watch(props),
         }
     }
 

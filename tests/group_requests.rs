@@ -124,6 +124,48 @@ fn restarts_are_answered_by_whoever_is_asked() {
     group.end();
 }
 
+/// A request that comes right after a resume is about the tasks that come of it.
+#[test]
+fn a_restart_right_after_a_resume() {
+    let name = "group_resumed";
+    let Some(kafka) = servers::kafka(name) else { return };
+    topics::delete(&kafka, name);
+    let home = Home::of_group(name, &kafka, name);
+    let worker = home.start(&[]);
+    let rest = &worker.rest;
+    let config = [
+        ("connector.class", "org.apache.kafka.connect.tools.MockSourceConnector"),
+        ("tasks.max", "1"),
+    ];
+    let config = config.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+    rest.start(name, &config);
+    let ask = |method: &str, path: &str| {
+        let answer = rest.ask(method, &format!("/connectors/{name}/{path}"), None);
+        (answer.status, answer.body)
+    };
+    for _ in 0..10 {
+        rest.stop(name);
+        // Nobody has it, and nobody is about to.
+        let (status, body) = ask("POST", "tasks/0/restart");
+        assert_eq!(status, 409, "{body}");
+        assert!(body.contains("no known leader URL"), "{body}");
+        assert_eq!(ask("PUT", "resume").0, 202);
+        wait_for("the resume in the topic", Duration::from_secs(20), || {
+            let status = rest.status(name)?;
+            (status["connector"]["state"] != "STOPPED").then_some(())
+        });
+        assert_eq!(ask("POST", "tasks/0/restart"), (204, String::new()));
+        rest.wait_running(name);
+        for _ in 0..5 {
+            assert_eq!(ask("PUT", "pause").0, 202);
+            assert_eq!(ask("PUT", "resume").0, 202);
+        }
+        rest.wait_running(name);
+    }
+    assert!(worker.terminate().success(), "the worker's end\n{}", home.log());
+    topics::delete(&kafka, name);
+}
+
 /// The leader's writes take turns, and follow what they are about.
 #[test]
 fn requests_at_the_same_time() {

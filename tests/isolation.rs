@@ -14,6 +14,9 @@ use crate::harness::{rest::Config, servers, topics, wait_for, worker::Home};
 /// Far more than a worker has threads for what is its own.
 const STUCK: usize = 16;
 
+/// For the ends of any number of tasks: the worker's grace, with a margin.
+const ENDS_MAX: Duration = Duration::from_secs(9);
+
 /// For one request, with a margin for a busy machine; the worker's grace is 5 s.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
@@ -116,14 +119,50 @@ fn connectors_that_hang_hold_nobody() {
 
     writeln!(file, "21").expect("a line");
     arrives(22);
-    for name in &stuck {
-        rest.call("DELETE", &format!("/connectors/{name}"), None);
+
+    // One after the other, half of them: nobody waits for an end of those before, and the group is
+    // told of all ends within one grace.
+    let began = Instant::now();
+    let (some, others) = stuck.split_at(STUCK / 2);
+    for name in some {
+        quick("a removal", &|| drop(rest.call("DELETE", &format!("/connectors/{name}"), None)));
     }
-    wait_for("the ends of those that hang", Duration::from_secs(30), || {
-        (rest.call("GET", "/connectors", None).as_array()?.len() == 2).then_some(())
-    });
     writeln!(file, "22").expect("a line");
     arrives(23);
+    let mut noted = source.to_vec();
+    noted.push(("note", "changed while others end"));
+    quick("a change of another connector", &|| {
+        rest.put("isolation-source", &with(&noted, &input));
+    });
+    quick("the worker's health", &|| {
+        let healthy = rest.ask("GET", "/health", None);
+        assert_eq!(healthy.status, 200, "{}", healthy.body);
+    });
+    // No status is left of a connector when the round is over that took its tasks away.
+    let ended = |names: &[String]| {
+        wait_for("the ends of those that hang", Duration::from_secs(60), || {
+            names.iter().all(|name| rest.status(name).is_none()).then_some(())
+        });
+    };
+    ended(some);
+    assert!(began.elapsed() < ENDS_MAX, "{} ends took {:?}", some.len(), began.elapsed());
+    // All at once, the others.
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for name in others {
+            scope.spawn(move || rest.call("DELETE", &format!("/connectors/{name}"), None));
+        }
+    });
+    ended(others);
+    assert!(began.elapsed() < ENDS_MAX, "{} ends took {:?}", others.len(), began.elapsed());
+
+    writeln!(file, "23").expect("a line");
+    arrives(24);
+    wait_for("the changed source", Duration::from_secs(30), || {
+        let tasks = rest.call("GET", "/connectors/isolation-source/tasks", None);
+        (tasks[0]["config"]["note"] == "changed while others end").then_some(())
+    });
+    rest.wait_running("isolation-source");
     let status = rest.status("isolation-source").expect("a status");
     assert_eq!(status["tasks"][0]["state"], json!("RUNNING"), "{status}");
     // Those who wait in a system call are not waited for.

@@ -8,10 +8,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::Arc,
-    time::Duration,
 };
 
-use futures_util::future::join_all;
 use model::{
     connector::{Object, Props},
     error::{Error, Result},
@@ -22,19 +20,19 @@ use tokio::{
 };
 
 use super::{
-    ConnectorInfo, ConnectorStatus, RawConfig, Refusal, StateInfo, Target, TaskId, TaskInfo,
-    TaskStatus,
-    restart_policy::Policy,
-    restarts::{Failed, Schedule, due},
+    ConnectorStatus, RawConfig, Refusal, Target,
+    restarts::{Schedule, due},
     sink_offsets,
     standalone::Shared,
-    task_configs::{alter_offsets, task_configs},
+    task_configs::{alter_offsets, task_configs, watch},
 };
 use crate::{
-    metrics::TaskExtra,
     plugins::Plugin,
-    runtime::{Spawn, State, StatusUpdate, TaskHandle},
+    runtime::{State, StatusUpdate, TaskHandle},
 };
+
+mod shown;
+mod tasks;
 
 type Reply<T> = oneshot::Sender<std::result::Result<T, Refusal>>;
 
@@ -277,44 +275,6 @@ impl Connector {
         }
     }
 
-    fn note(&mut self, update: StatusUpdate) {
-        tracing::info!("[{}|task-{}] {:?}", self.name, update.task, update.state);
-        if let Some(task) = self.tasks.get_mut(&update.task) {
-            task.state = update.state;
-            task.trace = update.trace;
-            match update.state {
-                State::Running => self.restarts.running(&update.task),
-                State::Failed => self.schedule(update.task, update.passing),
-                _ => {}
-            }
-        }
-    }
-
-    /// The task that starts again by itself, and when. What a pause or a stop holds waits for its end.
-    fn next_restart(&self) -> Option<(Duration, usize)> {
-        self.restarts.next(|_| self.target == Target::Running)
-    }
-
-    async fn restart_failed(&mut self, id: usize) {
-        tracing::info!("[{}|task-{id}] starts again (errors.restart.policy)", self.name);
-        self.halt(&[id]).await;
-        self.restarts.started(&id);
-        if let Some(config) = self.tasks.get(&id).map(|task| task.config.clone()) {
-            self.start_task(id, config);
-        }
-    }
-
-    /// A task has failed, or could not even be started.
-    fn schedule(&mut self, id: usize, passing: bool) {
-        let Some(task) = self.tasks.get(&id) else { return };
-        // What is wrong with these keys was said when the configuration was taken.
-        let policy = Policy::read(&self.config.props(), &self.shared.worker.props);
-        let who = format!("{}|task-{id}", self.name);
-        let metrics = task.handle.as_ref().map(|handle| &**handle.metrics());
-        let failed = Failed { who: &who, passing, metrics };
-        self.restarts.failed(&id, policy.unwrap_or(Policy::NEVER), &failed);
-    }
-
     fn enter(&mut self, state: State) {
         tracing::info!("[{}|worker] connector is {state:?}", self.name);
         self.watching.take().inspect(AbortHandle::abort);
@@ -333,10 +293,10 @@ impl Connector {
 
     /// Lets the connector watch over itself until it enters another state.
     fn watch(&mut self) {
-        let Ok(props) = self.resolve(&self.config.props()) else { return };
+        let (shared, raw) = (self.shared.clone(), self.config.props());
         let (plugin, queries) = (self.plugin, self.query_sender.clone());
-        let watching = self.shared.tasks.threads.drive(async move {
-            let error = plugin.watch(&props).await;
+        let watching = tokio::spawn(async move {
+            let error = watch(&shared.worker, &shared.tasks.threads, plugin, &raw).await;
             let fail: Query = Box::new(move |connector| drop(connector.fail(&error)));
             // An actor that is gone has nothing to fail.
             drop(queries.send(fail).await);
@@ -366,7 +326,7 @@ impl Connector {
                         self.stop_tasks().await;
                         self.tasks.clear();
                         for (task, config) in configs.into_iter().enumerate() {
-                            self.start_task(task, config);
+                            self.start_task(task, config).await;
                         }
                     }
                 }
@@ -415,121 +375,6 @@ impl Connector {
         .await
     }
 
-    fn resolve(&self, props: &Props) -> Result<Props> {
-        self.shared.worker.providers.resolve(props).map_err(Error::fatal)
-    }
-
-    fn start_task(&mut self, task: usize, config: Props) {
-        let started = self.resolve(&config).map(|props| {
-            let spawn = Spawn {
-                connector: self.name.clone(),
-                task,
-                props,
-                paused: self.target == Target::Paused,
-                status: self.status_sender.clone(),
-            };
-            match self.plugin {
-                Plugin::Source(source) => self.shared.tasks.start_source(source, spawn),
-                Plugin::Sink(sink) => self.shared.tasks.start_sink(sink, spawn),
-            }
-        });
-        let mut failed = None;
-        let task_state = match started {
-            Ok(handle) => {
-                Task { config, state: State::Unassigned, trace: None, handle: Some(handle) }
-            }
-            Err(error) => {
-                tracing::error!("[{}|task-{task}] not started: {}", self.name, error.trace());
-                self.shared.tasks.metrics.task_started(false);
-                failed = Some(error.passing());
-                Task { config, state: State::Failed, trace: Some(error.trace()), handle: None }
-            }
-        };
-        self.tasks.insert(task, task_state);
-        if let Some(passing) = failed {
-            self.schedule(task, passing);
-        }
-    }
-
-    /// Stops all tasks together, within the worker's grace, and forgets them.
-    async fn stop_tasks(&mut self) {
-        let all: Vec<usize> = self.tasks.keys().copied().collect();
-        self.halt(&all).await;
-        self.tasks.clear();
-        self.restarts.clear();
-    }
-
-    /// Stops some tasks; their statuses stay.
-    async fn halt(&mut self, tasks: &[usize]) {
-        let grace = self.shared.worker.stop_grace;
-        let mut stops = Vec::new();
-        for id in tasks {
-            if let Some(handle) = self.tasks.get_mut(id).and_then(|task| task.handle.take()) {
-                self.topics.extend(handle.topics());
-                stops.push(handle.stop(grace));
-            }
-        }
-        self.attend(join_all(stops)).await;
-        // What these tasks have said is taken in now, so that it is not said of their successors.
-        while let Ok(update) = self.statuses.try_recv() {
-            self.note(update);
-        }
-    }
-
-    async fn restart_plan(
-        &mut self,
-        include_tasks: bool,
-        only_failed: bool,
-    ) -> std::result::Result<ConnectorStatus, Refusal> {
-        let planned = |state: State| !only_failed || state == State::Failed;
-        let connector = planned(self.state);
-        let tasks: Vec<usize> = (self.tasks.iter())
-            .filter(|(_, task)| include_tasks && planned(task.state))
-            .map(|(id, _)| *id)
-            .collect();
-        let mut plan = self.status();
-        let mark = |state: &mut StateInfo| {
-            state.state = State::Restarting;
-            state.trace = None;
-        };
-        if connector {
-            mark(&mut plan.connector);
-        }
-        plan.tasks.iter_mut().filter(|task| tasks.contains(&task.id)).for_each(|task| {
-            mark(&mut task.state);
-        });
-        self.halt(&tasks).await;
-        if connector {
-            self.start().await?;
-        }
-        for id in tasks {
-            // The connector may have made other tasks; those run already.
-            let stopped = self.tasks.get(&id).filter(|task| task.handle.is_none());
-            if let Some(config) = stopped.map(|task| task.config.clone()) {
-                self.restarts.forget(&id);
-                self.start_task(id, config);
-            }
-        }
-        Ok(plan)
-    }
-
-    async fn restart_task(&mut self, id: usize) -> std::result::Result<(), Refusal> {
-        if !self.tasks.contains_key(&id) {
-            return Err(Refusal::new(404, format!("Task {}-{id} not found", self.name)));
-        }
-        self.halt(&[id]).await;
-        let Some(config) = self.tasks.get(&id).map(|task| task.config.clone()) else {
-            return Ok(());
-        };
-        self.restarts.forget(&id);
-        self.start_task(id, config);
-        let failed = self.tasks.get(&id).is_some_and(|task| task.handle.is_none());
-        match failed {
-            true => Err(Refusal::new(500, format!("Failed to start task: {}-{id}", self.name))),
-            false => Ok(()),
-        }
-    }
-
     async fn change_offsets(
         &mut self,
         changes: Option<Vec<(Object, Option<Object>)>>,
@@ -564,77 +409,5 @@ impl Connector {
         };
         let done: Result<bool> = self.attend(work).await;
         done.map_err(|error| Refusal::new(500, error.trace()))
-    }
-
-    // ---- What REST shows ------------------------------------------------------------------------
-
-    pub(super) fn is_sink(&self) -> bool {
-        matches!(self.plugin, Plugin::Sink(_))
-    }
-
-    fn task_id(&self, task: usize) -> TaskId {
-        TaskId { connector: self.name.to_string(), task }
-    }
-
-    pub(super) fn info(&self) -> ConnectorInfo {
-        ConnectorInfo {
-            name: self.name.to_string(),
-            config: self.config.clone(),
-            tasks: self.tasks.keys().map(|task| self.task_id(*task)).collect(),
-            kind: self.plugin.kind(),
-        }
-    }
-
-    pub(super) fn task_infos(&self) -> Vec<TaskInfo> {
-        let info = |(id, task): (&usize, &Task)| {
-            // The user's order first: keys that share a bucket of Java's map keep it.
-            let users = self.config.iter().filter_map(|(key, _)| task.config.get_key_value(key));
-            let given = users.chain(&task.config);
-            let mut config: RawConfig =
-                given.map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
-            config.set("task.class", Some(self.plugin.task_class()));
-            TaskInfo { id: self.task_id(*id), config: config.in_hash_order() }
-        };
-        self.tasks.iter().map(info).collect()
-    }
-
-    pub(super) fn status(&self) -> ConnectorStatus {
-        let info = |state: State, trace: &Option<String>| StateInfo {
-            state,
-            worker_id: self.shared.worker_id.clone(),
-            version: self.plugin.version().into(),
-            trace: trace.clone().filter(|trace| !trace.is_empty()),
-        };
-        ConnectorStatus {
-            name: self.name.to_string(),
-            connector: info(self.state, &self.trace),
-            tasks: (self.tasks.iter())
-                .map(|(id, task)| TaskStatus {
-                    id: *id,
-                    state: info(task.state, &task.trace),
-                    extra: self.extra(*id, task),
-                })
-                .collect(),
-            kind: self.plugin.kind(),
-        }
-    }
-
-    fn extra(&self, id: usize, task: &Task) -> TaskExtra {
-        let own = task.handle.as_ref().map(|handle| handle.metrics().extra());
-        TaskExtra { restart: self.restarts.shown(&id), ..own.unwrap_or_default() }
-    }
-
-    pub(super) fn topics(&self) -> Vec<Arc<str>> {
-        let running = self.tasks.values().filter_map(|task| task.handle.as_ref());
-        let mut topics = self.topics.clone();
-        topics.extend(running.flat_map(TaskHandle::topics));
-        topics.into_iter().collect()
-    }
-
-    pub(super) fn forget_topics(&mut self) {
-        self.topics.clear();
-        for handle in self.tasks.values().filter_map(|task| task.handle.as_ref()) {
-            handle.forget_topics();
-        }
     }
 }

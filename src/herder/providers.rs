@@ -1,25 +1,43 @@
 //! Config providers: `${file:/path:key}`, `${directory:/path:name}`, `${env:NAME}` in worker and
 //! connector configurations, resolved when they are used and stored as written.
+//!
+//! Files may lie where nobody answers. So a running worker resolves on a thread of its own, with a
+//! time limit ([`Providers::resolve_aside`]).
 
 use std::{
     collections::BTreeMap,
     io::Read,
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use model::connector::Props;
 
 use crate::files;
 
-/// The providers that a worker's properties name.
-#[derive(Default)]
-pub struct Providers(BTreeMap<String, Provider>);
+mod aside;
+
+/// The providers that a worker's properties name; clones are the same.
+#[derive(Clone, Default)]
+pub struct Providers(Arc<BTreeMap<String, Provider>>);
 
 enum Provider {
-    File { allowed: Allowed },
-    Directory { allowed: Allowed },
-    Env { allowed: Option<fancy_regex::Regex> },
+    File {
+        allowed: Allowed,
+    },
+    Directory {
+        allowed: Allowed,
+    },
+    Env {
+        allowed: Option<fancy_regex::Regex>,
+    },
+    /// Asked with path and key.
+    #[cfg(test)]
+    StandIn(Box<StandIn>),
 }
+
+#[cfg(test)]
+type StandIn = dyn Fn(&str, &str) -> String + Send + Sync;
 
 /// `allowed.paths`: everything when it is not set.
 struct Allowed(Vec<PathBuf>);
@@ -123,10 +141,11 @@ impl Providers {
                 Err(wrong) => errors.push(wrong),
             }
         }
-        if errors.is_empty() { Ok(Self(providers)) } else { Err(errors.join("\n")) }
+        if errors.is_empty() { Ok(Self(Arc::new(providers))) } else { Err(errors.join("\n")) }
     }
 
-    /// Resolves every value, once: what a provider gives is not looked through again.
+    /// Resolves every value, once: what a provider gives is not looked through again. It may wait for
+    /// a file system as long as that likes.
     pub fn resolve(&self, props: &Props) -> Result<Props, String> {
         let mut errors = Vec::new();
         let mut resolved = Props::new();
@@ -140,6 +159,11 @@ impl Providers {
     }
 
     fn resolve_text(&self, text: &str) -> Result<String, String> {
+        self.resolve_asking(text, &mut |_| {})
+    }
+
+    /// `asking` is told of each reference, without its braces, before the provider is asked.
+    fn resolve_asking(&self, text: &str, asking: &mut dyn FnMut(&str)) -> Result<String, String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(start) = rest.find("${") {
@@ -147,6 +171,7 @@ impl Providers {
             let inner = from.get(2..).and_then(|inner| inner.split_once('}'));
             let Some((inner, after)) = inner else { break };
             out.push_str(before);
+            asking(inner);
             match self.lookup(inner)? {
                 Some(value) => out.push_str(&value),
                 // As Kafka: what cannot be found stays as it is written.
@@ -165,6 +190,8 @@ impl Providers {
             None => Ok(None),
             Some(Provider::File { allowed }) => file(path, key, allowed),
             Some(Provider::Directory { allowed }) => directory(path, key, allowed),
+            #[cfg(test)]
+            Some(Provider::StandIn(ask)) => Ok(Some(ask(path, key))),
             Some(Provider::Env { .. }) if !path.is_empty() => Err(format!(
                 "Path is not supported for EnvVarConfigProvider, invalid value '{path}'"
             )),

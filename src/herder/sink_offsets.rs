@@ -10,23 +10,40 @@ use serde_json::Value;
 
 use super::{Answer, Refusal, isolated, worker_config::WorkerConfig};
 use crate::runtime::{
-    Tasks, Threads, Transport,
+    Tasks, Threads,
     transport::{ChangeError, OffsetChange},
 };
+
+/// How long a Kafka client may take, with the reading of the files that its settings name.
+const CLIENT_MAX: std::time::Duration = std::time::Duration::from_secs(90);
 
 /// What is committed for a connector with this configuration, `${…}` not resolved.
 pub(super) async fn list(
     worker: &WorkerConfig,
-    transport: &dyn Transport,
+    tasks: &Tasks,
     name: &str,
     raw: &Props,
 ) -> Answer<Vec<(Object, Object)>> {
-    let props = worker.providers.resolve(raw).map_err(|wrong| Refusal::new(500, wrong))?;
-    let listed = transport.sink_offsets(name, &props).await.map_err(|error| {
+    let props = resolved(worker, tasks, raw).await?;
+    let listed = committed(tasks, name, &props).await.map_err(|error| {
         tracing::error!("[{name}|worker] {}", error.trace());
         Refusal::new(500, error.to_string())
     })?;
     Ok(listed.into_iter().map(|(place, offset)| shown(&place, offset)).collect())
+}
+
+async fn resolved(worker: &WorkerConfig, tasks: &Tasks, raw: &Props) -> Answer<Props> {
+    let resolved = worker.providers.resolve_aside(&tasks.threads, raw).await;
+    resolved.map_err(|wrong| Refusal::new(500, wrong))
+}
+
+/// The client may have to read key stores, which may lie where nobody answers.
+async fn committed(tasks: &Tasks, name: &str, props: &Props) -> Result<Vec<(TopicPartition, i64)>> {
+    let (transport, connector, props) = (tasks.transport.clone(), name.to_owned(), props.clone());
+    let code = async move { transport.sink_offsets(&connector, &props).await };
+    isolated::run(&tasks.threads, CLIENT_MAX, code).await.map_err(|fault| {
+        Error::retriable(format!("looking up the offsets of sink connector {name} {fault}"))
+    })?
 }
 
 fn shown(place: &TopicPartition, offset: i64) -> (Object, Object) {
@@ -50,17 +67,16 @@ pub(super) async fn change(
     raw: &Props,
     changes: Option<Vec<(Object, Option<Object>)>>,
 ) -> Answer<bool> {
-    let props = worker.providers.resolve(raw).map_err(|wrong| Refusal::new(500, wrong))?;
+    let props = resolved(worker, tasks, raw).await?;
     let failed = |error: Error| {
         tracing::error!("[{name}|worker] {}", error.trace());
         Refusal::new(500, error.to_string())
     };
-    let transport = &*tasks.transport;
     let reset = changes.is_none();
     let offsets = match changes {
         Some(changes) => parse(&changes).map_err(|wrong| Refusal::new(400, wrong))?,
         None => {
-            let listed = transport.sink_offsets(name, &props).await.map_err(|error| {
+            let listed = committed(tasks, name, &props).await.map_err(|error| {
                 let text = format!(
                     "Failed to list offsets prior to resetting offsets for sink connector {name}"
                 );
@@ -75,10 +91,18 @@ pub(super) async fn change(
         let text = format!("Failed to modify offsets for sink connector {name}");
         return Err(failed(Error::fatal(text).caused_by("Invalid negative offset")));
     }
-    let change = if reset { OffsetChange::Reset } else { OffsetChange::Alter(&offsets) };
-    match transport.change_sink_offsets(name, &props, change).await {
-        Ok(()) => Ok(done),
-        Err(ChangeError::InUse(error) | ChangeError::Failed(error)) => Err(failed(error)),
+    let (transport, connector) = (tasks.transport.clone(), name.to_owned());
+    let code = async move {
+        let change = if reset { OffsetChange::Reset } else { OffsetChange::Alter(&offsets) };
+        transport.change_sink_offsets(&connector, &props, change).await
+    };
+    match isolated::run(&tasks.threads, CLIENT_MAX, code).await {
+        Ok(Ok(())) => Ok(done),
+        Ok(Err(ChangeError::InUse(error) | ChangeError::Failed(error))) => Err(failed(error)),
+        Err(fault) => {
+            let text = format!("changing the offsets of sink connector {name} {fault}");
+            Err(failed(Error::retriable(text)))
+        }
     }
 }
 

@@ -104,7 +104,8 @@ impl Herder for Standalone {
         if let Some(refusal) = validate::refusal(&infos) {
             return Err(refusal);
         }
-        let plugin = validate::plugin(&self.shared.worker, &config)?;
+        let plugin =
+            validate::plugin(&self.shared.worker, &self.shared.tasks.threads, &config).await?;
         let existing = {
             let mut list = self.list();
             match list.get(name) {
@@ -230,8 +231,7 @@ impl Herder for Standalone {
         let raw =
             handle.read(name, |connector| connector.is_sink().then(|| connector.config.props()));
         if let Some(raw) = raw.await? {
-            let transport = &*self.shared.tasks.transport;
-            return sink_offsets::list(&self.shared.worker, transport, name, &raw).await;
+            return sink_offsets::list(&self.shared.worker, &self.shared.tasks, name, &raw).await;
         }
         let listed = self.shared.tasks.offsets.list(name).await;
         let listed = listed.map_err(|error| Refusal::new(500, error.trace()))?;

@@ -1,5 +1,5 @@
-//! What is asked of a connector itself: what tasks it makes of its configuration, and what it says
-//! to new offsets.
+//! What is asked of a connector itself: what tasks it makes of its configuration, whether it has
+//! failed, and what it says to new offsets.
 
 use model::{
     connector::{Object, Props, SourceConnector},
@@ -7,7 +7,10 @@ use model::{
 };
 
 use super::{isolated, validate, worker_config::WorkerConfig};
-use crate::{plugins::Plugin, runtime::Threads};
+use crate::{
+    plugins::Plugin,
+    runtime::threads::{self, Threads},
+};
 
 /// Asks the connector for its tasks: it may hang or panic. `raw` has `${…}` as
 /// written, and so has the answer.
@@ -18,7 +21,7 @@ pub(super) async fn task_configs(
     plugin: Plugin,
     raw: &Props,
 ) -> Result<Vec<Props>> {
-    let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
+    let props = worker.providers.resolve_aside(threads, raw).await.map_err(Error::fatal)?;
     let tasks_max = validate::tasks_max(&props);
     let asked = props.clone();
     let code = async move {
@@ -41,6 +44,34 @@ pub(super) async fn task_configs(
         }
     }
     Ok(configs)
+}
+
+/// Lets a connector that runs watch over itself. Returns why it has failed; never, when it does not.
+/// Its code has a thread of its own, if it watches at all.
+pub(super) async fn watch(
+    worker: &WorkerConfig,
+    threads: &Threads,
+    plugin: Plugin,
+    raw: &Props,
+) -> Error {
+    let props = match worker.providers.resolve_aside(threads, raw).await {
+        Ok(props) => props,
+        Err(wrong) => return Error::fatal(wrong),
+    };
+    let code = async move {
+        match plugin.watch(&props) {
+            Some(watch) => Some(watch.await),
+            None => None,
+        }
+    };
+    match threads.run(code).await {
+        Ok(Some(error)) => error,
+        Err(threads::Fault::Panicked(panic)) => {
+            let how = threads::panic_text(panic.as_ref()).unwrap_or_default();
+            Error::fatal(format!("the connector watched over itself and panicked: {how}"))
+        }
+        Ok(None) | Err(threads::Fault::Ended) => std::future::pending().await,
+    }
 }
 
 /// Refuses more tasks than `tasks.max`, or warns of them where `tasks.max.enforce` is off. Asked when
@@ -74,7 +105,7 @@ pub(super) async fn alter_offsets(
     raw: &Props,
     changes: &[(Object, Option<Object>)],
 ) -> Result<bool> {
-    let props = worker.providers.resolve(raw).map_err(Error::fatal)?;
+    let props = worker.providers.resolve_aside(threads, raw).await.map_err(Error::fatal)?;
     let changes = changes.to_vec();
     let code = async move { source.alter_offsets(&props, &changes).await };
     isolated::run(threads, isolated::CONNECTOR_CODE_MAX, code).await.map_err(|fault| {

@@ -4,22 +4,28 @@
 //! The answer is put together of four parts, in Connect's order: properties without a definition, the
 //! keys every connector has, the connector's own keys, settings of Kafka clients, keys of converters.
 
-use std::collections::BTreeMap;
-
 use model::{
-    config::{Config, ConfigDef, ConfigInfo, ConfigInfos, KeyInfo, ValueInfo},
+    config::{Config, ConfigDef, ConfigInfo, ConfigInfos},
     connector::Props,
     java,
 };
 
 use super::{
-    RawConfig, Refusal, aliases, base_keys, client_keys, isolated, versions::Range,
-    worker_config::WorkerConfig,
+    RawConfig, Refusal, aliases, base_keys, isolated, versions::Range, worker_config::WorkerConfig,
 };
 use crate::{
     plugins::{self, Plugin},
-    runtime::{Tasks, Threads, transport::Transport},
+    runtime::{Tasks, Threads},
 };
+
+mod base;
+mod clients;
+mod findings;
+
+pub use base::base_keys_of;
+use base::{base_infos, common_infos, converter_infos, set_version};
+use clients::client_overrides;
+use findings::{add_null_errors, check_group, check_topics, refuse_exactly_once};
 
 /// Checks a configuration. A refusal is for what cannot be checked at all: no class, or an unknown
 /// one.
@@ -29,7 +35,7 @@ pub async fn validate(
     raw: &RawConfig,
 ) -> Result<ConfigInfos, Refusal> {
     let given = raw.props();
-    let props = worker.providers.resolve(&given).map_err(|wrong| Refusal::new(500, wrong))?;
+    let props = resolved(worker, &tasks.threads, &given).await?;
     let Some(class) = props.get("connector.class") else {
         let text =
             format!("Connector config {} contains no connector type", in_order_of_a_copy(raw));
@@ -72,7 +78,7 @@ pub async fn validate(
     configs.splice(0..0, undefined);
     add_groups(&mut groups, own.groups);
 
-    configs.extend(client_overrides(worker, &*tasks.transport, plugin, &props));
+    configs.extend(client_overrides(worker, tasks, plugin, &props).await?);
     for prefix in ["header.converter", "key.converter", "value.converter"] {
         let converter = converter_infos(prefix, &props);
         add_groups(&mut groups, groups_of(&converter));
@@ -173,9 +179,19 @@ fn invalid(infos: &ConfigInfos) -> Option<Refusal> {
     })
 }
 
+/// `${…}` resolved.
+async fn resolved(worker: &WorkerConfig, threads: &Threads, raw: &Props) -> Result<Props, Refusal> {
+    let resolved = worker.providers.resolve_aside(threads, raw).await;
+    resolved.map_err(|wrong| Refusal::new(500, wrong))
+}
+
 /// The plugin a configuration names.
-pub(super) fn plugin(worker: &WorkerConfig, raw: &RawConfig) -> Result<Plugin, Refusal> {
-    let props = worker.providers.resolve(&raw.props()).map_err(|wrong| Refusal::new(500, wrong))?;
+pub(super) async fn plugin(
+    worker: &WorkerConfig,
+    threads: &Threads,
+    raw: &RawConfig,
+) -> Result<Plugin, Refusal> {
+    let props = resolved(worker, threads, &raw.props()).await?;
     find_plugin(props.get("connector.class").map_or("", String::as_str))
 }
 
@@ -209,267 +225,8 @@ fn validate_def(def: &ConfigDef, props: &Props) -> ConfigInfos {
     def.validate("", props.iter().map(|(key, value)| (key.as_str(), value.as_str())))
 }
 
-/// The keys every connector of this kind has, for the list of a plugin's keys.
-pub fn base_keys_of(plugin: Plugin) -> Vec<KeyInfo> {
-    let mut keys = base_keys::COMMON.keys();
-    keys.extend(match plugin {
-        Plugin::Source(_) => base_keys::SOURCE.keys(),
-        Plugin::Sink(_) => base_keys::SINK.keys(),
-    });
-    for key in keys.iter_mut().filter(|key| key.name == "connector.plugin.version") {
-        key.default_value = Some(plugin.version().to_owned());
-    }
-    keys
-}
-
-fn common_infos(plugin: Plugin, props: &Props) -> ConfigInfos {
-    let mut infos = validate_def(&base_keys::COMMON, props);
-    let more = match plugin {
-        Plugin::Source(_) => &base_keys::SOURCE,
-        Plugin::Sink(_) => &base_keys::SINK,
-    };
-    let more = validate_def(more, props);
-    infos.configs.extend(more.configs);
-    add_groups(&mut infos.groups, more.groups);
-    infos
-}
-
-fn base_infos(worker: &WorkerConfig, plugin: Plugin, props: &Props) -> ConfigInfos {
-    let mut infos = common_infos(plugin, props);
-    enrich(worker, plugin, props, &mut infos);
-    infos
-}
-
 fn entry<'a>(infos: &'a mut ConfigInfos, name: &str) -> Option<&'a mut ConfigInfo> {
     infos.configs.iter_mut().find(|config| config.value.name == name)
-}
-
-/// Defaults, versions and recommendations that come from the worker and its plugins.
-fn enrich(worker: &WorkerConfig, plugin: Plugin, props: &Props, infos: &mut ConfigInfos) {
-    set_version(infos, "connector.plugin.version", Some(plugin.version()));
-    for (key, kind) in [
-        ("key.converter", "converter"),
-        ("value.converter", "converter"),
-        ("header.converter", "header_converter"),
-    ] {
-        let default = worker
-            .props
-            .get(key)
-            .map_or("org.apache.kafka.connect.storage.SimpleHeaderConverter", String::as_str);
-        let default = plugins::converter(kind, default).map(|plugin| plugin.class);
-        let given = props.get(key).map(|text| text.trim());
-        let found = given.map(|given| plugins::converter(kind, given));
-        let classes = plugins::converters().iter().filter(|plugin| plugin.kind == kind);
-        if let Some(ConfigInfo { definition, value }) = entry(infos, key) {
-            value.recommended_values = classes.map(|plugin| plugin.class.to_owned()).collect();
-            if let Some(definition) = definition {
-                definition.default_value = default.map(str::to_owned);
-            }
-            // A class of another kind is shown all the same.
-            let other = given.filter(|_| matches!(found, Some(None))).and_then(plugins::any_class);
-            value.value = match &found {
-                Some(found) => found.map(|plugin| plugin.class).or(other),
-                None => default,
-            }
-            .map(str::to_owned);
-            match (given, &found, other) {
-                (Some(_), Some(None), Some(class)) => {
-                    let interface = match kind {
-                        "converter" => "Converter",
-                        _ => "HeaderConverter",
-                    };
-                    value.errors.push(format!(
-                        "Class class {class} does not implement the {interface} interface"
-                    ));
-                }
-                (Some(given), Some(None), None) => value.errors.push(format!(
-                    "Invalid value {given} for configuration {key}: Class {given} could not be \
-                     found."
-                )),
-                _ => {}
-            }
-        }
-        check_converter_version(key, props, &found, default, kind, infos);
-    }
-}
-
-/// The version of a converter, and what is wrong with the one that is asked for.
-fn check_converter_version(
-    key: &str,
-    props: &Props,
-    found: &Option<Option<&'static codec::Plugin>>,
-    default: Option<&'static str>,
-    kind: &str,
-    infos: &mut ConfigInfos,
-) {
-    let version_key = format!("{key}.plugin.version");
-    let wanted = props.get(&version_key).map(String::as_str);
-    let class = match found {
-        Some(found) => *found,
-        None => default.and_then(|default| plugins::converter(kind, default)),
-    };
-    let mut errors = Vec::new();
-    // The worker's own converter is taken as it is.
-    let class_and_version =
-        found.as_ref().and_then(|found| Some((found.as_ref()?.class, found.as_ref()?.version)));
-    let checked = match class_and_version {
-        // A class that is a converter and a header converter has its version twice.
-        Some((class, _)) => missing_version(class, wanted, &plugins::converter_versions(class)),
-        None => wanted.map_or(Ok(None), |wanted| Range::parse(wanted).map(|_| None)),
-    };
-    match checked {
-        Ok(None) => {}
-        Ok(Some(wrong)) => {
-            if let Some(config) = entry(infos, key) {
-                config.value.errors.push(wrong.clone());
-            }
-            errors.push(wrong);
-        }
-        Err(wrong) => errors.push(wrong),
-    }
-    set_version(infos, &version_key, class.map(|plugin| plugin.version));
-    let other = || props.get(key).is_some_and(|name| plugins::any_class(name.trim()).is_some());
-    if let Some(config) = entry(infos, &version_key) {
-        config.value.visible |= other();
-        config.value.errors.extend(errors);
-    }
-}
-
-fn set_version(infos: &mut ConfigInfos, key: &str, version: Option<&str>) {
-    if let Some(ConfigInfo { definition, value }) = entry(infos, key) {
-        value.visible = version.is_some();
-        value.recommended_values = version.map(str::to_owned).into_iter().collect();
-        value.value = value.value.take().or(version.map(str::to_owned));
-        if let Some(definition) = definition {
-            definition.default_value = version.map(str::to_owned);
-        }
-    }
-}
-
-/// JSON null is no value. A connector's own keys are its own affair, as in Connect.
-fn add_null_errors(raw: &RawConfig, infos: &mut ConfigInfos) {
-    for name in raw.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {
-        let error = "Null value can not be supplied as the configuration value.".to_owned();
-        match entry(infos, name) {
-            Some(config) => {
-                config.value.value = None;
-                config.value.errors.retain(|error| !error.starts_with("Missing required"));
-                let wrong = match name {
-                    "tasks.max" => Some("Value must be non-null"),
-                    "transforms" | "predicates" => Some("entry must be non null"),
-                    _ => None,
-                };
-                config.value.errors.extend(
-                    wrong.map(|wrong| {
-                        format!("Invalid value null for configuration {name}: {wrong}")
-                    }),
-                );
-                config.value.errors.push(error);
-                if name.ends_with("converter")
-                    && let Some(version) = entry(infos, &format!("{name}.plugin.version"))
-                {
-                    version.value.visible = false;
-                }
-            }
-            None => infos.configs.push(ConfigInfo {
-                definition: None,
-                value: ValueInfo {
-                    name: name.to_owned(),
-                    value: None,
-                    recommended_values: Vec::new(),
-                    errors: vec![error],
-                    visible: true,
-                },
-            }),
-        }
-    }
-}
-
-fn check_topics(props: &Props, infos: &mut ConfigInfos) {
-    let given = |key: &str| props.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
-    if let Some(dlq) = given(base_keys::DLQ_TOPIC_NAME.spec.name) {
-        check_dlq(dlq, given("topics"), given("topics.regex"), infos);
-    }
-    let wrong = match (given("topics"), given("topics.regex")) {
-        (None, None) => "Must configure one of topics or topics.regex",
-        (Some(_), Some(_)) => {
-            "topics and topics.regex are mutually exclusive options, but both are set."
-        }
-        _ => return,
-    };
-    for key in [base_keys::TOPICS.spec.name, base_keys::TOPICS_REGEX.spec.name] {
-        if let Some(config) = entry(infos, key) {
-            config.value.errors.push(wrong.to_owned());
-        }
-    }
-}
-
-/// A sink that reads what it could not write would go round in circles.
-fn check_dlq(dlq: &str, topics: Option<&str>, regex: Option<&str>, infos: &mut ConfigInfos) {
-    let topics: Vec<&str> = topics.unwrap_or_default().split(',').map(str::trim).collect();
-    if topics.contains(&dlq)
-        && let Some(config) = entry(infos, base_keys::TOPICS.spec.name)
-    {
-        config.value.errors.push(format!(
-            "The DLQ topic '{dlq}' may not be included in the list of topics ('topics=[{}]') \
-             consumed by the connector",
-            topics.join(", ")
-        ));
-    }
-    let matches = |pattern: &&str| {
-        let whole = fancy_regex::Regex::new(&format!("^(?:{})$", model::java::regex(pattern)));
-        whole.is_ok_and(|whole| whole.is_match(dlq).unwrap_or(false))
-    };
-    if let Some(pattern) = regex.filter(matches)
-        && let Some(config) = entry(infos, base_keys::TOPICS_REGEX.spec.name)
-    {
-        config.value.errors.push(format!(
-            "The DLQ topic '{dlq}' may not be matched by the regex for the topics \
-             ('topics.regex={pattern}') consumed by the connector"
-        ));
-    }
-}
-
-/// The group of a sink's consumers may not be that of the workers.
-fn check_group(worker: &WorkerConfig, props: &Props, infos: &mut ConfigInfos) {
-    const OVERRIDE: &str = "consumer.override.group.id";
-    let (Some(group), Some(name)) = (worker.props.get("group.id"), props.get("name")) else {
-        return;
-    };
-    match props.get(OVERRIDE) {
-        // An entry of its own, without a definition, beside the one for the setting.
-        Some(given) if given == group => infos.configs.push(ConfigInfo {
-            definition: None,
-            value: ValueInfo {
-                name: OVERRIDE.to_owned(),
-                value: Some(given.clone()),
-                recommended_values: Vec::new(),
-                errors: vec![format!(
-                    "Consumer group {given} conflicts with Connect worker group {group}"
-                )],
-                visible: true,
-            },
-        }),
-        None if format!("connect-{name}") == *group => {
-            if let Some(config) = entry(infos, "name") {
-                config.value.errors.push(format!(
-                    "Consumer group for sink connector named {name} conflicts with Connect worker \
-                     group {group}"
-                ));
-            }
-        }
-        _ => {}
-    }
-}
-
-fn refuse_exactly_once(props: &Props, infos: &mut ConfigInfos) {
-    let key = base_keys::EXACTLY_ONCE_SUPPORT.spec.name;
-    if props.get(key).is_some_and(|value| value.trim().eq_ignore_ascii_case("required"))
-        && let Some(config) = entry(infos, key)
-    {
-        let wrong = "This worker does not have exactly-once source support enabled.";
-        config.value.errors.push(wrong.to_owned());
-    }
 }
 
 /// The connector's own keys; when each by itself is right, the connector is asked too.
@@ -502,90 +259,6 @@ async fn own_infos(
         Ok(Err(error)) => Err(Refusal::new(500, error.trace())),
         Err(fault) => Err(Refusal::new(500, format!("{class} was to validate and {fault}"))),
     }
-}
-
-/// The settings of Kafka clients that the connector will use.
-fn client_overrides(
-    worker: &WorkerConfig,
-    transport: &dyn Transport,
-    plugin: Plugin,
-    props: &Props,
-) -> Vec<ConfigInfo> {
-    let refused: BTreeMap<String, String> = transport.refused_settings(props).into_iter().collect();
-    let creates = props.keys().any(|key| key.starts_with("topic.creation."));
-    let given = |key: &str| props.get(key).is_some_and(|value| !value.trim().is_empty());
-    let dlq = given(base_keys::DLQ_TOPIC_NAME.spec.name);
-    // A source with an offsets topic of its own reads and makes it, where there is a group.
-    let offsets = given("offsets.storage.topic") && worker.props.contains_key("group.id");
-    let (producer, consumer, admin) =
-        ("producer.override.", "consumer.override.", "admin.override.");
-    let prefixes: &[&str] = match plugin {
-        Plugin::Source(_) if offsets => &[producer, consumer, admin],
-        Plugin::Source(_) if creates => &[producer, admin],
-        Plugin::Source(_) => &[producer],
-        Plugin::Sink(_) if dlq => &[producer, consumer, admin],
-        Plugin::Sink(_) => &[consumer],
-    };
-    let mut configs = Vec::new();
-    for prefix in prefixes {
-        let client = prefix.chars().next().unwrap_or_default();
-        for (name, value) in props {
-            let Some(key) = name.strip_prefix(prefix) else { continue };
-            configs.push(ConfigInfo {
-                definition: client_keys::definition(client, key, name),
-                value: ValueInfo {
-                    name: name.clone(),
-                    value: Some(if secret(key) { "[hidden]".to_owned() } else { value.clone() }),
-                    recommended_values: Vec::new(),
-                    errors: (worker.override_policy.refuses(key).into_iter())
-                        .chain(refused.get(name).cloned())
-                        .collect(),
-                    visible: true,
-                },
-            });
-        }
-    }
-    configs
-}
-
-/// Whether a setting of a Kafka client is a password, by its name.
-fn secret(key: &str) -> bool {
-    key.contains("password") || key == "sasl.jaas.config" || key == "ssl.keystore.key"
-}
-
-/// The keys of a converter that the connector names itself.
-fn converter_infos(prefix: &str, props: &Props) -> Vec<ConfigInfo> {
-    let kind = if prefix == "header.converter" { "header_converter" } else { "converter" };
-    let class = props.get(prefix).map_or("", |class| class.trim());
-    let Some(plugin) = plugins::converter(kind, class) else { return Vec::new() };
-    let wanted = props.get(&format!("{prefix}.plugin.version")).map(String::as_str);
-    if !matches!(
-        missing_version(plugin.class, wanted, &plugins::converter_versions(plugin.class)),
-        Ok(None)
-    ) {
-        return Vec::new();
-    }
-    let under = format!("{prefix}.");
-    let mut options: Props = (props.iter())
-        .filter_map(|(key, value)| Some((key.strip_prefix(&under)?.to_owned(), value.clone())))
-        .collect();
-    let role = prefix.trim_end_matches(".converter");
-    options.entry("converter.type".to_owned()).or_insert_with(|| role.to_owned());
-    let infos = validate_def(plugin.config, &options);
-    let names = infos.configs.iter().map(|config| (config.value.name.clone(), ().into()));
-    let order: Vec<String> =
-        model::java::hash_map(names).into_iter().map(|(name, _)| name).collect();
-    let mut by_name: BTreeMap<String, ConfigInfo> =
-        infos.configs.into_iter().map(|config| (config.value.name.clone(), config)).collect();
-    let prefixed = |name: String| {
-        let mut config = by_name.remove(&name)?;
-        config.value.name = format!("{under}{name}");
-        if let Some(definition) = &mut config.definition {
-            definition.name.clone_from(&config.value.name);
-        }
-        Some(config)
-    };
-    order.into_iter().filter_map(prefixed).collect()
 }
 
 fn groups_of(configs: &[ConfigInfo]) -> Vec<String> {

@@ -9,14 +9,14 @@
 //! after an hour without Kafka so does not say what was true an hour ago.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use model::{connector::Props, error::Result};
 use rdkafka::{error::KafkaError, producer::future_producer::DeliveryFuture};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -32,6 +32,8 @@ pub struct StatusStore {
 struct Inner {
     log: KafkaLog,
     shared: Arc<Mutex<Shared>>,
+    /// The numbers of the writes that have been handed to the client and not come back from it.
+    on_way: watch::Sender<BTreeSet<u64>>,
     runtime: Handle,
     stop: CancellationToken,
 }
@@ -108,7 +110,8 @@ impl StatusStore {
         };
         let log = KafkaLog::open(worker, Which::Statuses, each).await?;
         let (runtime, stop) = (Handle::current(), CancellationToken::new());
-        Ok(Self { inner: Arc::new(Inner { log, shared, runtime, stop }) })
+        let (on_way, _) = watch::channel(BTreeSet::new());
+        Ok(Self { inner: Arc::new(Inner { log, shared, on_way, runtime, stop }) })
     }
 
     pub fn put_connector(&self, name: &str, status: Status) {
@@ -186,9 +189,19 @@ impl StatusStore {
         self.inner.log.read_to_end(within).await
     }
 
-    /// Sends what is on its way: before another worker may speak of the same things.
+    /// Waits for what is on its way: before another worker may speak of the same things. The client's
+    /// own way to wait would look only ten times a second whether all has arrived.
     pub async fn flush(&self, within: Duration) {
-        self.inner.log.flush(within).await;
+        let last = self.shared().last_write;
+        let mut on_way = self.inner.on_way.subscribe();
+        let sent = on_way.wait_for(|on_way| on_way.first().is_none_or(|first| *first > last));
+        if tokio::time::timeout(within, sent).await.is_err() {
+            tracing::warn!(
+                "not all statuses were sent to topic {} within {} ms",
+                self.inner.log.topic(),
+                within.as_millis()
+            );
+        }
     }
 
     /// Sends what is on its way, then stops following the topic.
@@ -221,6 +234,7 @@ impl StatusStore {
         }
         let number = shared.claim(&subject);
         let write = Write { subject, value, number, generation, safe };
+        self.inner.on_way.send_if_modified(|on_way| on_way.insert(number));
         // Handed over under the lock, so that the newest write is the last in the queue.
         let attempt = self.inner.attempt(&write);
         drop(shared);
@@ -236,6 +250,11 @@ impl StatusStore {
 type Attempt = std::result::Result<DeliveryFuture, KafkaError>;
 
 impl Inner {
+    /// The client is done with the first attempt at a write.
+    fn back(&self, write: &Write) {
+        self.on_way.send_if_modified(|on_way| on_way.remove(&write.number));
+    }
+
     fn attempt(&self, write: &Write) -> Attempt {
         self.log.enqueue(write.subject.key().as_bytes(), write.value.as_deref())
     }
@@ -249,9 +268,13 @@ async fn deliver(inner: Arc<Inner>, write: Write, mut attempt: Attempt) {
             Ok(delivery) => match delivery.await {
                 Ok(Err((error, _))) => error,
                 // Arrived, or the client is gone.
-                Ok(Ok(_)) | Err(_) => return lock(&inner.shared).done(&write),
+                Ok(Ok(_)) | Err(_) => {
+                    inner.back(&write);
+                    return lock(&inner.shared).done(&write);
+                }
             },
         };
+        inner.back(&write);
         let key = write.subject.key();
         if error.rdkafka_error_code().is_some_and(lasts) {
             let topic = inner.log.topic();

@@ -10,7 +10,7 @@
 //! These traits are `dyn` and their calls are per batch, so one boxed future serves thousands of
 //! records. Per record there are only plain functions.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -27,6 +27,9 @@ pub use crate::sink_context::{SinkContext, SinkRequests};
 
 /// A connector's configuration as the user wrote it. Sorted by key.
 pub type Props = std::collections::BTreeMap<String, String>;
+
+/// A connector's watch over itself; it ends with why the connector has failed.
+pub type Watch<'w> = Pin<Box<dyn Future<Output = Error> + Send + 'w>>;
 
 /// A kind of source: stateless, listed once in `src/plugins.rs`.
 #[async_trait]
@@ -59,9 +62,10 @@ pub trait SourceConnector: Send + Sync + 'static {
 
     /// Watches over the connector while it runs, beside its tasks. Returns why the connector has
     /// failed (Connect's `ConnectorContext.raiseError`): it is shown FAILED then, and its tasks go
-    /// on. Dropped when the connector is paused, stopped or restarted.
-    async fn watch(&self, _props: &Props) -> Error {
-        std::future::pending().await
+    /// on. Dropped when the connector is paused, stopped or restarted. `None` when there is nothing to
+    /// watch over: a watch has a thread of its own.
+    fn watch<'w>(&'w self, _props: &'w Props) -> Option<Watch<'w>> {
+        None
     }
 
     /// Connect's `alterOffsets`: looks at offsets before they are stored (`None` forgets a
@@ -211,8 +215,8 @@ pub trait SinkConnector: Send + Sync + 'static {
     }
 
     /// See [`SourceConnector::watch`].
-    async fn watch(&self, _props: &Props) -> Error {
-        std::future::pending().await
+    fn watch<'w>(&'w self, _props: &'w Props) -> Option<Watch<'w>> {
+        None
     }
 
     /// Connect's `alterOffsets`: looks at offsets before the consumer group's are changed (`None`

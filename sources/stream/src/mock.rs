@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{
     config::{Config, ConfigDef},
-    connector::{Outbox, Props, SourceConnector, SourceTask, Start},
+    connector::{Outbox, Props, SourceConnector, SourceTask, Start, Watch},
     error::{Error, Result},
 };
 use tokio::time::Instant;
@@ -39,15 +39,17 @@ impl SourceConnector for MockSource {
         Ok(vec![props.clone()])
     }
 
-    async fn watch(&self, props: &Props) -> Error {
-        match delay(props, "connector-failure") {
-            Ok(None) => std::future::pending().await,
-            Ok(Some(delay)) => {
-                tokio::time::sleep(delay).await;
-                on_request(delay, "connector-failure")
+    fn watch<'w>(&'w self, props: &'w Props) -> Option<Watch<'w>> {
+        let delay = delay(props, "connector-failure").transpose()?;
+        Some(Box::pin(async move {
+            match delay {
+                Ok(delay) => {
+                    tokio::time::sleep(delay).await;
+                    on_request(delay, "connector-failure")
+                }
+                Err(error) => error,
             }
-            Err(error) => error,
-        }
+        }))
     }
 
     async fn start(&self, config: Config, _start: Start) -> Result<Box<dyn SourceTask>> {

@@ -2,9 +2,10 @@
 //! this worker, and follows the config topic.
 //!
 //! It is one loop, which never waits for connector code longer than `task.shutdown.graceful.timeout.ms`
-//! and for nothing else but the group. While it joins, everything goes on running and is heard;
-//! what has changed meanwhile is done after the round. Connector code and the writing of
-//! configurations run in tasks of their own.
+//! and for nothing else but the group. Before it joins a round, tasks that are not configured any more
+//! end, and it goes on with all else ([`super::departure`]). While it joins, everything goes on running
+//! and is heard; what has changed meanwhile is done after the round. Connector code and the writing
+//! of configurations run in tasks of their own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +16,13 @@ use tokio::{
 };
 
 use super::{
-    Command, Shared, keys, now_ms,
+    Command, Shared,
+    commands::Waiting,
+    departure::{self, Departure},
+    keys, now_ms,
     rounds::{RETRIES, Taken},
     stores::Stores,
-    work::{Named, Running, Stopped},
+    work::{Named, Resolved, Running, Stopped},
 };
 use crate::{
     group::{self, Event, Leader, Member, Owners, TaskId, Version, Work},
@@ -62,6 +66,8 @@ pub(super) struct Driver {
     pub(super) named: mpsc::UnboundedReceiver<Named>,
     pub(super) updates: mpsc::UnboundedReceiver<StatusUpdate>,
     stopped: mpsc::UnboundedReceiver<Stopped>,
+    resolved: mpsc::UnboundedReceiver<Resolved>,
+    pub(super) waiting: Vec<Waiting>,
     key_written: mpsc::UnboundedReceiver<Result<()>>,
     key_writer: mpsc::UnboundedSender<Result<()>>,
     /// A session key is being written.
@@ -115,11 +121,18 @@ impl Driver {
         let (named_sender, named) = mpsc::unbounded_channel();
         let (updates_sender, updates) = mpsc::unbounded_channel();
         let (stopped_sender, stopped) = mpsc::unbounded_channel();
+        let (resolved_sender, resolved) = mpsc::unbounded_channel();
         let (key_writer, key_written) = mpsc::unbounded_channel();
         Self {
             leader: Leader::new(shared.group.rebalance_delay),
             owners: Arc::default(),
-            running: Running::new(shared.clone(), named_sender, updates_sender, stopped_sender),
+            running: Running::new(
+                shared.clone(),
+                named_sender,
+                updates_sender,
+                stopped_sender,
+                resolved_sender,
+            ),
             stores: Stores::new(shared.clone()),
             shared,
             url,
@@ -131,6 +144,8 @@ impl Driver {
             named,
             updates,
             stopped,
+            resolved,
+            waiting: Vec::new(),
             key_written,
             key_writer,
             key_writing: false,
@@ -200,7 +215,7 @@ impl Driver {
         self.shared.configs.close(within).await;
     }
 
-    /// Until the next round is due.
+    /// Until it is time to join the next round.
     async fn work(
         &mut self,
         until: Option<Instant>,
@@ -210,16 +225,32 @@ impl Driver {
         let mut look = interval(TOPICS_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stopping = self.shared.stopping.clone();
+        let grace = self.shared.worker.stop_grace;
+        let mut departure: Option<Departure> = None;
+        let mut called = false;
+        self.restart_waiting();
         loop {
             let key_due = self.key_due();
             let restart = self.running.next_restart();
+            let ending = self.running.ending();
+            let due_now = departure.is_some();
+            self.shared.standing.send_if_modified(|standing| {
+                std::mem::replace(&mut standing.due, due_now) != due_now
+            });
             tokio::select! {
                 () = stopping.cancelled() => return Next::End,
-                event = self.member.event() => {
+                event = self.member.event(), if !called => {
+                    called = true;
+                    let unreachable = matches!(event, Event::Unreachable(_));
                     self.called(event).await;
-                    return Next::Join;
+                    if unreachable {
+                        return Next::Join;
+                    }
+                    departure.get_or_insert_with(|| Departure::new(grace));
                 }
-                () = due(until) => return Next::Join,
+                () = due(until), if departure.is_none() => {
+                    departure = Some(Departure::new(grace));
+                }
                 told = changes.recv() => {
                     let Some(told) = told else { return Next::End };
                     let mut join = self.follow(told);
@@ -227,8 +258,17 @@ impl Driver {
                         join |= self.follow(told);
                     }
                     if join {
-                        return Next::Join;
+                        self.running.end_the_gone();
+                        departure.get_or_insert_with(|| Departure::new(grace));
                     }
+                }
+                _turn = departure::ready(&mut departure, ending, &self.shared.writing) => {
+                    // What was written last is known before anybody else has a turn.
+                    while let Ok(told) = changes.try_recv() {
+                        self.follow(told);
+                    }
+                    self.shared.standing.send_modify(|standing| standing.joining = true);
+                    return Next::Join;
                 }
                 Some(named) = self.named.recv() => self.named(named),
                 Some(update) = self.updates.recv() => self.running.note(update),
@@ -239,6 +279,7 @@ impl Driver {
                     }
                     self.running.stopped(&stopped);
                 }
+                Some(resolved) = self.resolved.recv() => self.running.resolved(resolved),
                 () = due(key_due) => self.write_key(),
                 id = restarts::due(restart) => self.running.restart_failed(&id),
                 Some(written) = self.key_written.recv() => {
@@ -249,6 +290,7 @@ impl Driver {
                     }
                 }
                 _ = look.tick() => {
+                    self.restart_waiting();
                     if self.shared.lease.lasts() {
                         self.running.correct();
                     }
@@ -258,25 +300,7 @@ impl Driver {
                 }
                 command = commands.recv() => match command {
                     None => return Next::End,
-                    // Whoever asked may be gone.
-                    Some(Command::Check { reply }) => reply.send(Ok(())).unwrap_or_default(),
-                    Some(Command::RestartConnector { name, reply }) => {
-                        if self.running.has_connector(&name) {
-                            self.stores.cancel(&name);
-                            self.running.restart_connector(&name, reply);
-                        } else {
-                            let refusal = self.shared.elsewhere(|owners| owners.connector(&name));
-                            reply.send(Err(refusal)).unwrap_or_default();
-                        }
-                    }
-                    Some(Command::RestartTask { id, reply }) => {
-                        if self.running.has_task(&id) {
-                            self.running.restart_task(&id, false, Some(reply));
-                        } else {
-                            let refusal = self.shared.elsewhere(|owners| owners.task(&id));
-                            reply.send(Err(refusal)).unwrap_or_default();
-                        }
-                    }
+                    Some(command) => self.obey(command),
                 },
             }
         }

@@ -35,9 +35,10 @@ impl Driver {
     /// is to end.
     pub(super) async fn join(&mut self, until: Option<Instant>) -> Option<Result<Round>> {
         self.shared.tasks.metrics.group().rebalancing();
-        self.shared
-            .standing
-            .send_if_modified(|standing| !std::mem::replace(&mut standing.joining, true));
+        self.shared.standing.send_if_modified(|standing| {
+            standing.due = false;
+            !std::mem::replace(&mut standing.joining, true)
+        });
         if self.version == Version::V0 && self.allocation.is_some() {
             // Agreed by the eager protocol: nobody runs anything while the work is shared out.
             self.give_up().await;
@@ -231,7 +232,7 @@ impl Driver {
         }
         for id in &allocation.tasks {
             if !self.running.has_task(id) {
-                self.running.start_task(id);
+                self.running.start_task(id, Vec::new());
             }
         }
         self.running.tell_of_kept();

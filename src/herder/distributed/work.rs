@@ -18,7 +18,11 @@ use tokio::{
 use super::{Shared, plugin_of};
 use crate::{
     group::{TaskId, Work},
-    herder::{Answer, RawConfig, Refusal, Target, restarts::Schedule, task_configs::task_configs},
+    herder::{
+        Answer, RawConfig, Refusal, Target,
+        restarts::Schedule,
+        task_configs::{task_configs, watch},
+    },
     plugins::Plugin,
     runtime::{State, StatusUpdate, TaskHandle},
     storage::{Snapshot, Status},
@@ -37,11 +41,19 @@ pub(super) struct Named {
     pub(super) tasks: Result<Vec<RawConfig>>,
 }
 
-/// A task that was to be restarted has stopped.
+/// The providers have answered what the configuration of a task refers to, or have not.
+pub(super) struct Resolved {
+    id: TaskId,
+    /// Which start of it that was.
+    start: u64,
+    props: Result<Props>,
+}
+
+/// A task that was to stop, while all else goes on, has stopped.
 pub(super) struct Stopped {
     pub(super) id: TaskId,
-    /// Which restart of it that was.
-    pub(super) start: u64,
+    /// Which of its stops that was.
+    pub(super) stop: u64,
 }
 
 pub(super) type Reply = oneshot::Sender<Answer<()>>;
@@ -56,6 +68,7 @@ pub(super) struct Running {
     named: mpsc::UnboundedSender<Named>,
     updates: mpsc::UnboundedSender<StatusUpdate>,
     stopped: mpsc::UnboundedSender<Stopped>,
+    resolved: mpsc::UnboundedSender<Resolved>,
     /// What the status topic had wrong at the last look.
     doubtful: BTreeSet<Part>,
 }
@@ -83,16 +96,31 @@ struct Task {
 }
 
 enum Phase {
+    /// It starts when the providers have answered what its configuration refers to.
+    Resolving {
+        start: u64,
+        replies: Vec<Reply>,
+    },
     Runs(TaskHandle),
     /// It could not be started.
     Failed,
-    /// It stops, to start again.
+    /// It stops while all else goes on.
     Stopping {
-        start: u64,
-        restarting: bool,
+        stop: u64,
+        then: Then,
         stopping: JoinHandle<bool>,
         replies: Vec<Reply>,
     },
+}
+
+/// What follows when a task has stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It starts again; `restarting`: its status says so in between.
+    Again { restarting: bool },
+    /// Nothing, as it is not configured any more: it is taken away when the round begins that comes
+    /// of that. `over`: it has stopped.
+    Nothing { over: bool },
 }
 
 impl Drop for Connector {
@@ -109,6 +137,7 @@ impl Running {
         named: mpsc::UnboundedSender<Named>,
         updates: mpsc::UnboundedSender<StatusUpdate>,
         stopped: mpsc::UnboundedSender<Stopped>,
+        resolved: mpsc::UnboundedSender<Resolved>,
     ) -> Self {
         Self {
             shared,
@@ -119,6 +148,7 @@ impl Running {
             named,
             updates,
             stopped,
+            resolved,
             doubtful: BTreeSet::new(),
         }
     }
@@ -154,7 +184,9 @@ impl Running {
     pub(super) fn outdated(&self, snapshot: &Snapshot) -> Work {
         let old = |(id, task): &(&TaskId, &Task)| {
             task.generation != snapshot.generation(&id.connector)
-                || !snapshot.tasks(&id.connector).contains(&(id.task as usize))
+                || is_gone(snapshot, id)
+                // It was not configured for a moment.
+                || matches!(task.phase, Phase::Stopping { then: Then::Nothing { .. }, .. })
         };
         let tasks = self.tasks.iter().filter(old).map(|(id, _)| id.clone()).collect();
         Work { tasks, ..Work::default() }
@@ -259,17 +291,16 @@ impl Running {
         }
         let (shared, named, name) = (self.shared.clone(), self.named.clone(), name.to_owned());
         let key = name.clone();
-        let threads = self.shared.tasks.threads.clone();
-        let naming = threads.drive(async move {
+        let naming = tokio::spawn(async move {
             let raw = config.props();
-            let asked =
-                task_configs(&shared.worker, &shared.tasks.threads, &name, plugin, &raw).await;
+            let (worker, threads) = (&shared.worker, &shared.tasks.threads);
+            let asked = task_configs(worker, threads, &name, plugin, &raw).await;
             let sound = asked.is_ok();
             let tasks = asked.map(|tasks| stored(plugin, &raw, tasks));
             // The driver is gone only when the worker ends.
             drop(named.send(Named { connector: name.clone(), start, tasks }));
-            if sound && let Ok(props) = shared.worker.providers.resolve(&raw) {
-                let error = plugin.watch(&props).await;
+            if sound {
+                let error = watch(worker, threads, plugin, &raw).await;
                 drop(named.send(Named { connector: name, start, tasks: Err(error) }));
             }
         });
@@ -318,6 +349,7 @@ impl Running {
                 let graceful = match task.phase {
                     Phase::Runs(handle) => handle.stop(grace).await,
                     Phase::Stopping { stopping, .. } => stopping.await.unwrap_or(false),
+                    Phase::Resolving { .. } => true,
                     Phase::Failed => false,
                 };
                 (id, graceful && task.state != State::Failed)
@@ -377,6 +409,10 @@ impl Running {
         self.tell(name, state, None);
         self.answer(name, &Ok(()));
     }
+}
+
+fn is_gone(snapshot: &Snapshot, id: &TaskId) -> bool {
+    !snapshot.tasks(&id.connector).contains(&(id.task as usize))
 }
 
 fn version(config: &RawConfig) -> Option<&'static str> {

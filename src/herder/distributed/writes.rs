@@ -3,9 +3,12 @@
 //! A request looks at what is configured, decides, and writes; were two of them to do so at the same
 //! time, each would decide on what the other is about to change. So they do it one after the other,
 //! as in the JVM's worker, and between the rounds of the group: a request that comes in one waits
-//! for its end. That a round is over, and that it was about the newest configurations, also says
-//! that every worker has stopped the tasks that are not configured any more, which is why offsets may
-//! be changed then.
+//! for its end. Those whose turn comes before the leader joins the next round are all part of that
+//! one round ([`super::departure`]).
+//!
+//! That a round is over, and that it was about the newest configurations, also says that every
+//! worker has stopped the tasks that are not configured any more, which is why offsets are changed
+//! only then.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,6 +33,11 @@ use crate::{
 const TURN_WITHIN: Duration = Duration::from_secs(60);
 
 impl Shared {
+    /// Whether no round is under way: what is written now is part of the next one.
+    fn open(&self) -> bool {
+        !self.standing.borrow().joining
+    }
+
     /// Whether the last round is over and was about the newest configurations.
     fn settled(&self) -> bool {
         let standing = self.standing.borrow();
@@ -39,42 +47,57 @@ impl Shared {
     /// A change of configurations that the group has yet to hear of, while it does not join yet.
     pub(super) fn stale(&self) -> bool {
         let standing = self.standing.borrow();
-        !standing.joining && self.configs.snapshot().round() > standing.config_offset
+        let between = !standing.joining && !standing.due;
+        between && self.configs.snapshot().round() > standing.config_offset
     }
 
     /// Waits for the end of a round that is under way or due.
     pub(super) async fn between_rounds(&self) -> Answer<()> {
-        self.between_rounds_until(Instant::now() + TURN_WITHIN).await
+        self.reach(Self::settled, Instant::now() + TURN_WITHIN).await
     }
 
-    async fn between_rounds_until(&self, deadline: Instant) -> Answer<()> {
+    async fn reach(&self, at: impl Fn(&Self) -> bool, deadline: Instant) -> Answer<()> {
         let mut standing = self.standing.subscribe();
         loop {
-            if self.settled() {
+            if at(self) {
                 return Ok(());
             }
             match timeout_at(deadline, standing.changed()).await {
                 Ok(Ok(())) => {}
-                // REST says of no address that a round is under way.
-                _ => return Err(Refusal::elsewhere("")),
+                // As REST says it of a worker that takes longer still.
+                _ => return Err(self.timed_out()),
             }
         }
     }
 
     /// The turn of a request that is the leader's to serve.
     pub(super) async fn lead(&self) -> Answer<MutexGuard<'_, ()>> {
+        self.turn(Self::open).await
+    }
+
+    /// The same for one that wants the group to have heard of all that was written before.
+    pub(super) async fn lead_settled(&self) -> Answer<MutexGuard<'_, ()>> {
+        self.turn(Self::settled).await
+    }
+
+    async fn turn(&self, at: impl Fn(&Self) -> bool) -> Answer<MutexGuard<'_, ()>> {
         let deadline = Instant::now() + TURN_WITHIN;
         loop {
-            self.between_rounds_until(deadline).await?;
+            self.reach(&at, deadline).await?;
             self.leader()?;
             let Ok(turn) = timeout_at(deadline, self.writing.lock()).await else {
                 return Err(super::busy());
             };
-            if self.settled() {
+            if at(self) {
                 self.leader()?;
                 return Ok(turn);
             }
         }
+    }
+
+    fn timed_out(&self) -> Refusal {
+        let stage = self.stages.told().map_or_else(String::new, |stage| format!(". {stage}"));
+        Refusal::new(500, format!("Request timed out{stage}"))
     }
 
     fn leader(&self) -> Answer<()> {
@@ -154,7 +177,7 @@ pub(super) async fn delete(shared: &Shared, name: &str) -> Answer<()> {
 
 /// First no tasks, then STOPPED: cut off between the two, the connector still is what it can be.
 pub(super) async fn stop(shared: &Shared, name: &str) -> Answer<()> {
-    shared.between_rounds().await?;
+    shared.reach(Shared::open, Instant::now() + TURN_WITHIN).await?;
     let unknown = || Refusal::new(404, format!("Unknown connector {name}"));
     if !shared.configs.snapshot().contains(name) {
         return Err(unknown());
@@ -187,7 +210,7 @@ pub(super) async fn change_offsets(
     changes: Option<Vec<(Object, Option<Object>)>>,
 ) -> Answer<bool> {
     let _turn = loop {
-        let turn = shared.lead().await?;
+        let turn = shared.lead_settled().await?;
         shared.configs.refresh(shared.group.sync_timeout).await.map_err(|error| {
             tracing::error!("{}", error.trace());
             Refusal::new(
@@ -231,7 +254,7 @@ pub(super) async fn change_offsets(
 /// The leader's part of starting tasks with exactly-once support elsewhere: what producers of the
 /// tasks before may still do is put to an end, and that is noted.
 pub(super) async fn fence(shared: &Arc<Shared>, name: &str) -> Answer<()> {
-    let _turn = shared.lead().await?;
+    let _turn = shared.lead_settled().await?;
     let config = known(&shared.configs.snapshot(), name)?;
     if kind(&config) != "source" {
         return Err(Refusal::new(400, format!("Connector {name} is not a source connector")));

@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use model::error::{Error, Result};
+use model::{
+    connector::Props,
+    error::{Error, Result},
+};
 
-use super::{Phase, Reply, Running, Stopped, Task, version};
+use super::{Phase, Reply, Resolved, Running, Stopped, Task, Then, is_gone, version};
 use crate::{
     group::TaskId,
     herder::{
@@ -20,12 +23,66 @@ use crate::{
 };
 
 impl Running {
-    /// `false` when it could not be started; its status says why.
-    pub(in crate::herder::distributed) fn start_task(&mut self, id: &TaskId) -> bool {
+    /// Starts a task, or has its configuration resolved first where that may take a while. When it
+    /// could not be started its status says why; `replies` are told either way.
+    pub(in crate::herder::distributed) fn start_task(&mut self, id: &TaskId, replies: Vec<Reply>) {
+        let snapshot = self.shared.configs.snapshot();
+        let generation = snapshot.generation(&id.connector);
+        let given = snapshot.task(&id.connector, id.task as usize);
+        let given = given.map(|config| config.props()).unwrap_or_default();
+        let providers = self.shared.worker.providers.clone();
+        if !providers.reads_files(&given) {
+            let props = providers.resolve(&given).map_err(Error::fatal);
+            return self.launch(id, generation, props, replies);
+        }
+        self.starts += 1;
+        let start = self.starts;
+        let (threads, resolved) = (self.shared.tasks.threads.clone(), self.resolved.clone());
+        let key = id.clone();
+        // Nothing it does is of use when the task is not wanted any more, and it ends by itself.
+        tokio::spawn(async move {
+            let props = providers.resolve_aside(&threads, &given).await.map_err(Error::fatal);
+            // The driver is gone only when the worker ends.
+            drop(resolved.send(Resolved { id: key, start, props }));
+        });
+        let task = Task {
+            who: id.connector.as_str().into(),
+            generation,
+            membership: None,
+            state: State::Unassigned,
+            phase: Phase::Resolving { start, replies },
+        };
+        self.tasks.insert(id.clone(), task);
+    }
+
+    /// Starts a task whose configuration is resolved now, unless it is not wanted any more.
+    pub(in crate::herder::distributed) fn resolved(&mut self, resolved: Resolved) {
+        let Resolved { id, start, props } = resolved;
+        let this = |task: &Task| matches!(&task.phase, Phase::Resolving { start: this, .. } if *this == start);
+        if !self.tasks.get(&id).is_some_and(this) {
+            return;
+        }
+        let Some(Task { generation, phase: Phase::Resolving { replies, .. }, .. }) =
+            self.tasks.remove(&id)
+        else {
+            return;
+        };
+        if !is_gone(&self.shared.configs.snapshot(), &id) {
+            self.launch(&id, generation, props, replies);
+        }
+    }
+
+    fn launch(
+        &mut self,
+        id: &TaskId,
+        generation: Option<u64>,
+        props: Result<Props>,
+        replies: Vec<Reply>,
+    ) {
         let snapshot = self.shared.configs.snapshot();
         let who: Arc<str> = id.connector.as_str().into();
         let mut membership = None;
-        let (state, phase) = match self.spawn(&snapshot, id, who.clone(), &mut membership) {
+        let (state, phase) = match self.spawn(&snapshot, id, props, who.clone(), &mut membership) {
             Ok(handle) => (State::Unassigned, Phase::Runs(handle)),
             Err(error) => {
                 tracing::error!(
@@ -40,19 +97,26 @@ impl Running {
             }
         };
         let started = matches!(phase, Phase::Runs(_));
-        let generation = snapshot.generation(&id.connector);
         self.tasks.insert(id.clone(), Task { who, generation, membership, state, phase });
         if !started {
             self.shared.tasks.metrics.task_started(false);
             self.schedule(id, false);
         }
-        started
+        let outcome = match started {
+            true => Ok(()),
+            false => Err(Refusal::new(500, format!("Failed to start task: {id}"))),
+        };
+        for reply in replies {
+            // Whoever asked may be gone.
+            reply.send(outcome.clone()).unwrap_or_default();
+        }
     }
 
     fn spawn(
         &self,
         snapshot: &Snapshot,
         id: &TaskId,
+        props: Result<Props>,
         who: Arc<str>,
         membership: &mut Option<u64>,
     ) -> Result<TaskHandle> {
@@ -65,14 +129,13 @@ impl Running {
             snapshot.connector(&id.connector).ok_or_else(|| missing("its connector"))?;
         let plugin = plugin_of(connector)?;
         let task = id.task as usize;
-        let config = snapshot.task(&id.connector, task).ok_or_else(|| missing("it"))?;
+        snapshot.task(&id.connector, task).ok_or_else(|| missing("it"))?;
         if snapshot.target(&id.connector) == Some(Target::Stopped) {
             return Err(Error::fatal(format!(
                 "start task {id}: its connector is stopped; resume it first"
             )));
         }
-        let mut props =
-            self.shared.worker.providers.resolve(&config.props()).map_err(Error::fatal)?;
+        let mut props = props?;
         props.remove("task.class");
         check_count(&id.connector, snapshot.tasks(&id.connector).len(), &connector.props())?;
         // A JVM worker reads them of the connector, whatever its tasks were given.
@@ -154,13 +217,32 @@ impl Running {
 
     fn begin_restart(&mut self, id: &TaskId, restarting: bool, reply: Option<Reply>) {
         let Some(task) = self.tasks.get_mut(id) else { return };
-        if let Phase::Stopping { replies, restarting: told, .. } = &mut task.phase {
-            replies.extend(reply);
-            *told |= restarting;
-            return;
+        match &mut task.phase {
+            Phase::Stopping { replies, then: Then::Again { restarting: told }, .. } => {
+                replies.extend(reply);
+                *told |= restarting;
+                return;
+            }
+            // One that does not start again is none that anybody can wait for.
+            Phase::Stopping { then: Then::Nothing { .. }, .. } => return,
+            Phase::Resolving { replies, .. } => {
+                replies.extend(reply);
+                if restarting {
+                    self.tell_task(id, State::Restarting);
+                }
+                return;
+            }
+            Phase::Runs(_) | Phase::Failed => {}
         }
+        let replies = reply.into_iter().collect();
+        self.begin_stop(id, Then::Again { restarting }, replies);
+    }
+
+    /// Stops a task, within the worker's grace, while all else goes on.
+    fn begin_stop(&mut self, id: &TaskId, then: Then, replies: Vec<Reply>) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
         self.starts += 1;
-        let start = self.starts;
+        let stop = self.starts;
         let grace = self.shared.worker.stop_grace;
         let before = std::mem::replace(&mut task.phase, Phase::Failed);
         let (stopped, id) = (self.stopped.clone(), id.clone());
@@ -170,36 +252,59 @@ impl Running {
                 _ => true,
             };
             // The driver is gone only when the worker ends.
-            drop(stopped.send(Stopped { id, start }));
+            drop(stopped.send(Stopped { id, stop }));
             graceful
         });
-        let replies = reply.into_iter().collect();
-        task.phase = Phase::Stopping { start, restarting, stopping, replies };
+        task.phase = Phase::Stopping { stop, then, stopping, replies };
+    }
+
+    /// Begins to stop the tasks that are not configured any more. The next round takes them away.
+    pub(in crate::herder::distributed) fn end_the_gone(&mut self) {
+        let snapshot = self.shared.configs.snapshot();
+        let gone: Vec<TaskId> =
+            self.tasks.keys().filter(|id| is_gone(&snapshot, id)).cloned().collect();
+        for id in gone {
+            self.restarts.forget(&id);
+            match self.tasks.get_mut(&id).map(|task| &mut task.phase) {
+                Some(Phase::Runs(_)) => {
+                    self.begin_stop(&id, Then::Nothing { over: false }, Vec::new());
+                }
+                Some(Phase::Stopping { then: then @ Then::Again { .. }, replies, .. }) => {
+                    *then = Then::Nothing { over: false };
+                    // Whoever asked for a restart is told that it was overtaken.
+                    replies.clear();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether tasks that are not configured any more have yet to stop.
+    pub(in crate::herder::distributed) fn ending(&self) -> bool {
+        let ends = |task: &Task| {
+            matches!(task.phase, Phase::Stopping { then: Then::Nothing { over: false }, .. })
+        };
+        self.tasks.values().any(ends)
     }
 
     /// Starts a task again that has stopped for it, unless it was taken away meanwhile.
     pub(in crate::herder::distributed) fn stopped(&mut self, stopped: &Stopped) {
-        let Stopped { id, start } = stopped;
-        let this = |task: &Task| matches!(&task.phase, Phase::Stopping { start: this, .. } if this == start);
-        if !self.tasks.get(id).is_some_and(this) {
-            return;
-        }
-        let Some(Phase::Stopping { restarting, replies, .. }) =
-            self.tasks.remove(id).map(|task| task.phase)
+        let Stopped { id, stop } = stopped;
+        let restarting = match self.tasks.get_mut(id).map(|task| &mut task.phase) {
+            Some(Phase::Stopping { stop: this, then, .. }) if this == stop => match then {
+                Then::Again { restarting } => *restarting,
+                Then::Nothing { over } => return *over = true,
+            },
+            _ => return,
+        };
+        let Some(Phase::Stopping { replies, .. }) = self.tasks.remove(id).map(|task| task.phase)
         else {
             return;
         };
         if restarting {
             self.tell_task(id, State::Restarting);
         }
-        let outcome = match self.start_task(id) {
-            true => Ok(()),
-            false => Err(Refusal::new(500, format!("Failed to start task: {id}"))),
-        };
-        for reply in replies {
-            // Whoever asked may be gone.
-            reply.send(outcome.clone()).unwrap_or_default();
-        }
+        self.start_task(id, replies);
     }
 
     /// Passes a task's state on to the status topic.
