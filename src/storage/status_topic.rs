@@ -170,6 +170,16 @@ impl StatusStore {
         self.shared().state.tasks(connector)
     }
 
+    /// Whether something is being told of a connector here that has not arrived yet.
+    pub fn tells_of(&self, name: &str) -> bool {
+        self.shared().writes.contains_key(&Subject::Connector(name.to_owned()))
+    }
+
+    /// The same of a task.
+    pub fn tells_of_task(&self, connector: &str, task: usize) -> bool {
+        self.shared().writes.contains_key(&Subject::Task(connector.to_owned(), task))
+    }
+
     /// The topics a connector uses, sorted.
     pub fn topics(&self, connector: &str) -> Vec<TopicStatus> {
         self.shared().state.topics(connector)

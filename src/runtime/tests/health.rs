@@ -81,8 +81,9 @@ async fn a_stalled_source_over_kafka_is_made_anew() {
 /// them once more would not help.
 #[tokio::test]
 async fn a_source_that_waits_for_a_sink_is_stalled_and_left_alone() {
+    // Long enough for a start on a busy machine.
     let (mut worker, transport) =
-        fake_worker(&[("offset.flush.interval.ms", "5"), ("task.stall.timeout.ms", "50")]);
+        fake_worker(&[("offset.flush.interval.ms", "5"), ("task.stall.timeout.ms", "1000")]);
     transport.hold(true);
     let script = Script::new([Step::Send { records: 1, position: Some(1) }, Step::Stay]);
     let task = worker.source(&script);

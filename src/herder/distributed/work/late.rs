@@ -36,7 +36,8 @@ impl Running {
         self.doubtful = wrong;
     }
 
-    /// What runs here, or is held, and of which the status topic says what is `wrong`.
+    /// What runs here, or is held, and of which the status topic says what is `wrong`, while nothing
+    /// better is on its way.
     fn misrepresented(&self, wrong: impl Fn(&Status, State) -> bool) -> BTreeSet<Part> {
         let runs = |state: State| matches!(state, State::Running | State::Paused | State::Stopped);
         let statuses = &self.shared.statuses;
@@ -47,6 +48,7 @@ impl Running {
             .connectors
             .iter()
             .filter(|(name, known)| is_wrong(statuses.connector(name), known.state))
+            .filter(|(name, _)| !statuses.tells_of(name))
             .map(|(name, _)| Part::Connector(name.clone()));
         let tasks = self
             .tasks
@@ -54,6 +56,7 @@ impl Running {
             .filter(|(id, known)| {
                 matches!(known.phase, Phase::Runs(_))
                     && is_wrong(statuses.task(&id.connector, id.task as usize), known.state)
+                    && !statuses.tells_of_task(&id.connector, id.task as usize)
             })
             .map(|(id, _)| Part::Task(id.clone()));
         connectors.chain(tasks).collect()
