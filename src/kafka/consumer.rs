@@ -202,7 +202,7 @@ impl Consumer for KafkaConsumer {
             tokio::select! {
                 () = inner.context().awake.notified() => {}
                 () = self.topics.look(&inner, &self.who) => self.looked()?,
-                ends = self.ends.look(&inner, &self.began) => self.looked_at_ends(ends).await,
+                ends = self.ends.look(&inner, &self.began) => self.looked_at_ends(ends),
                 () = tokio::time::sleep(ASK_INTERVAL) => {}
             }
         }

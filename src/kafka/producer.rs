@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -27,9 +27,9 @@ use rdkafka::{
 };
 use tokio::time::Instant;
 
-use super::{Complaints, admin::Topics, config};
+use super::{Complaints, admin::Topics, config, silence::TASK_LOOK};
 use crate::{
-    metrics::{ClientKind, ClientMetrics, Metrics},
+    metrics::{ClientKind, ClientMetrics, Metrics, TaskMetrics, Wait},
     runtime::transport::{Chunk, Client, EncodedHeaders, Producer, Ticket},
 };
 
@@ -50,6 +50,8 @@ pub(super) struct KafkaProducer {
     inner: Option<Arc<Inner>>,
     client: ClientConfig,
     metrics: Arc<ClientMetrics>,
+    /// Whose task learns of records that stay.
+    task: Option<Arc<TaskMetrics>>,
     servers: String,
     topic_wait: Duration,
     creation: Topics,
@@ -69,6 +71,7 @@ impl KafkaProducer {
         let who = format!("{}|task-{}", client.connector, client.task);
         let mut producer = Self::over(settings, who, &client.metrics, proven)?;
         producer.creation = Topics::new(worker, client)?;
+        producer.task = client.metrics.find(&client.connector, client.task);
         Ok(producer)
     }
 
@@ -84,6 +87,7 @@ impl KafkaProducer {
             inner: None,
             client: settings.client,
             metrics,
+            task: None,
             servers: settings.servers,
             topic_wait: settings.block_max.min(TOPIC_WAIT),
             creation: Topics::none(),
@@ -107,6 +111,8 @@ impl KafkaProducer {
             who: self.who.clone(),
             complaints: Complaints::default(),
             metrics: self.metrics.clone(),
+            task: self.task.clone(),
+            stay: Mutex::default(),
         };
         let inner: Inner = self.client.create_with_context(reports).map_err(|error| {
             Error::fatal(format!("Kafka producer for {} cannot start", self.servers))
@@ -342,6 +348,40 @@ struct Reports {
     who: String,
     complaints: Complaints,
     metrics: Arc<ClientMetrics>,
+    task: Option<Arc<TaskMetrics>>,
+    stay: Mutex<Stay>,
+}
+
+/// Whether the client has lost hold of a partition, see [`super::silence`].
+#[derive(Default)]
+struct Stay {
+    /// A connection has broken, and not all has been well since.
+    broken: bool,
+    /// Since when a broker is there again.
+    up: Option<Instant>,
+}
+
+impl Stay {
+    /// Takes what statistics tell: whether a broker is there, and for how long the oldest record has
+    /// waited to be stored. Says once that it will not be.
+    fn look(&mut self, up: bool, waited: Duration, now: Instant) -> bool {
+        if !self.broken || !up {
+            self.up = None;
+            return false;
+        }
+        let since = *self.up.get_or_insert(now);
+        if now.duration_since(since) < TASK_LOOK {
+            return false;
+        }
+        *self = Self::default();
+        waited >= TASK_LOOK
+    }
+}
+
+impl Reports {
+    fn stay(&self) -> MutexGuard<'_, Stay> {
+        self.stay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for Reports {
@@ -350,10 +390,24 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        *self.stay() = Stay { broken: true, up: None };
         self.complaints.log(&self.who, &error, reason);
     }
 
     fn stats(&self, statistics: Statistics) {
+        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
+        if let Some(task) = &self.task {
+            let waited = Duration::from_millis(task.health.waited_ms(Wait::Ack));
+            if self.stay().look(up, waited, Instant::now()) {
+                tracing::warn!(
+                    "[{}] records have not been stored for {} s although brokers are there again: \
+                     the Kafka client has lost hold of a partition",
+                    self.who,
+                    waited.as_secs()
+                );
+                task.health.hopeless(Wait::Ack);
+            }
+        }
         self.metrics.update(statistics);
     }
 }
@@ -375,5 +429,30 @@ impl ProducerContext for Reports {
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_stay_after_the_brokers_are_back() {
+        const LONG: Duration = Duration::from_secs(40);
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut stay = Stay::default();
+        // However long it takes: no connection was lost.
+        assert!(!stay.look(true, LONG, at(0)) && !stay.look(true, LONG, at(100)));
+        let broken = || Stay { broken: true, up: None };
+        stay = broken();
+        assert!(!stay.look(false, LONG, at(100)));
+        assert!(!stay.look(true, LONG, at(110)) && !stay.look(true, LONG, at(139)));
+        assert!(stay.look(true, LONG, at(140)), "half a minute after the brokers were back");
+        assert!(!stay.look(true, LONG, at(200)), "told once");
+        stay = broken();
+        assert!(!stay.look(true, LONG, at(200)));
+        assert!(!stay.look(true, Duration::from_secs(1), at(240)), "records are stored");
+        assert!(!stay.look(true, LONG, at(300)), "all has been well since");
     }
 }

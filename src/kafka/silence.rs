@@ -1,16 +1,22 @@
-//! Partitions whose records do not come although they are there.
+//! Clients that have lost hold of a partition.
 //!
-//! librdkafka can lose hold of a partition when its leader comes back from a restart: it waits for an
-//! answer about the leader's epoch that nobody will give any more, and says nothing. The member
-//! stays in its group, the task stays RUNNING, and no record comes. Its statistics do not show it,
-//! since they know the end of a partition from the very fetches that have ended. So whoever reads
-//! asks the brokers for the ends now and then, and begins anew where it is if nothing has moved.
+//! When the leader of a partition goes and comes back, as in each restart of a broker, librdkafka can
+//! come to hold on to no leader, or to the wrong one, for good (its issues 5430 and 5401, its change
+//! 5593). It says nothing. A member stays in its group, a task stays RUNNING, and no record comes, or
+//! goes. Statistics do not show it, since a consumer knows the end of a partition from the very
+//! fetches that have ended. So whoever reads asks the brokers for the ends now and then, by another
+//! way; and whoever writes looks for records that stay while the brokers answer. A client that has
+//! lost hold is replaced by a new one.
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// How often the ends are looked up. A partition that has not moved from one look to the next,
-/// with records there at both, is lost hold of.
+/// How often the ends of the worker's own topics are looked up. A partition that has not moved from
+/// one look to the next, with records there at both, is lost hold of.
 pub(crate) const LOOK: Duration = Duration::from_secs(10);
+
+/// The same for a task, whose records may be large and come slowly, and how long records that were
+/// sent stay unanswered.
+pub(crate) const TASK_LOOK: Duration = Duration::from_secs(30);
 
 /// What the looks have found, by partition.
 pub(crate) struct Silence<P> {

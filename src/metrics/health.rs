@@ -34,6 +34,10 @@ pub enum Wait {
 impl Wait {
     const ALL: [Wait; 5] = [Wait::Start, Wait::Send, Wait::Ack, Wait::Sink, Wait::Poll];
 
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     fn text(self) -> &'static str {
         match self {
             Wait::Start => "the task has not come to run",
@@ -50,6 +54,8 @@ impl Wait {
 pub struct Health {
     limit_ms: AtomicU64,
     waits: [AtomicU64; 5],
+    /// One bit for each wait that is known not to end by itself.
+    hopeless: AtomicU32,
     /// The source's own.
     pub progress: Progress,
     /// Held by its user, so nothing is expected of it.
@@ -93,8 +99,24 @@ impl Health {
         let _earlier = self.waits[what as usize].compare_exchange(0, since, Relaxed, Relaxed);
     }
 
+    /// The wait will not end by itself: the task is stalled before its limit. Without a limit it is
+    /// not.
+    pub fn hopeless(&self, what: Wait) {
+        self.wait(what);
+        self.hopeless.fetch_or(what.bit(), Relaxed);
+    }
+
+    /// How long the wait has lasted by now, in milliseconds.
+    pub fn waited_ms(&self, what: Wait) -> u64 {
+        match self.waits[what as usize].load(Relaxed) {
+            0 => 0,
+            since => clock_ms().saturating_sub(since),
+        }
+    }
+
     /// The wait has ended; that is progress.
     pub fn over(&self, what: Wait) {
+        self.hopeless.fetch_and(!what.bit(), Relaxed);
         let wait = &self.waits[what as usize];
         if wait.load(Relaxed) != 0 {
             wait.store(0, Relaxed);
@@ -103,7 +125,10 @@ impl Health {
 
     /// The wait goes on for something newer: since `since`, or for nothing any more.
     pub fn renew(&self, what: Wait, since: Option<u64>) {
-        self.waits[what as usize].store(since.unwrap_or(0), Relaxed);
+        let since = since.unwrap_or(0);
+        if self.waits[what as usize].swap(since, Relaxed) != since {
+            self.hopeless.fetch_and(!what.bit(), Relaxed);
+        }
     }
 
     /// Something has arrived where it was to go, so the next rebuild is the first again.
@@ -142,10 +167,13 @@ impl Health {
         let waits = Wait::ALL.map(|what| (self.waits[what as usize].load(Relaxed), Some(what)));
         let own = (self.progress.waiting_since().unwrap_or(0), None);
         let all = waits.into_iter().chain([own]);
-        let (since, what) = all.filter(|(since, _)| *since != 0).min_by_key(|wait| wait.0)?;
+        let hopeless = self.hopeless.load(Relaxed);
+        let lost = |what: Option<Wait>| what.is_some_and(|what| hopeless & what.bit() != 0);
+        let oldest = |wait: &(u64, Option<Wait>)| (!lost(wait.1), wait.0);
+        let (since, what) = all.filter(|(since, _)| *since != 0).min_by_key(oldest)?;
         let ms = now.saturating_sub(since);
         let reason = what.map_or("the source's system does not answer", Wait::text);
-        (ms >= limit).then_some(Stall { what, ms, reason })
+        (ms >= limit || lost(what)).then_some(Stall { what, ms, reason })
     }
 
     /// Whether a task that is stalled is to be made anew now; it counts as done.
@@ -205,6 +233,25 @@ mod tests {
         assert_eq!(health.stall_at(11_600), None);
         health.renew(Wait::Ack, None);
         assert_eq!(health.stall_at(90_000), None);
+    }
+
+    /// What is known not to end is a stall at once, until it ends or is about something newer.
+    #[test]
+    fn a_hopeless_wait_has_no_limit() {
+        let health = health();
+        health.wait_since(Wait::Sink, 10_000);
+        health.wait_since(Wait::Ack, 10_200);
+        health.hopeless(Wait::Ack);
+        let stall = health.stall_at(10_300).unwrap();
+        assert_eq!((stall.ms, stall.reason), (100, Wait::Ack.text()));
+        health.renew(Wait::Ack, Some(10_200));
+        assert!(health.stall_at(10_300).is_some(), "the same records");
+        health.renew(Wait::Ack, Some(10_250));
+        assert_eq!(health.stall_at(10_300), None);
+        health.hopeless(Wait::Ack);
+        health.over(Wait::Ack);
+        health.wait_since(Wait::Ack, 10_300);
+        assert_eq!(health.stall_at(10_400), None);
     }
 
     #[test]

@@ -31,10 +31,11 @@ use model::{
 };
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
+    config::ClientConfig,
     consumer::{Consumer as _, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::BorrowedMessage,
-    producer::{FutureProducer, FutureRecord, Producer as _, future_producer::DeliveryFuture},
+    producer::future_producer::DeliveryFuture,
 };
 use tokio::{
     sync::watch,
@@ -44,7 +45,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use super::internal::Which;
-use super::{internal::Internal, reader::Reader};
+use super::{internal::Internal, reader::Reader, writer::Writer};
 use crate::kafka::{
     Context, own_topic,
     silence::{self, Place, Silence},
@@ -53,7 +54,7 @@ use crate::kafka::{
 /// A topic that is read whole and then followed.
 pub struct KafkaLog {
     reader: Reader,
-    producer: FutureProducer<Context>,
+    writer: Arc<Writer>,
     /// The next offset of each partition, once the record before it has been handled.
     positions: watch::Receiver<Vec<i64>>,
     follower: Mutex<Option<JoinHandle<()>>>,
@@ -117,11 +118,12 @@ impl KafkaLog {
         // It has a thread of its own, which is not needed any more.
         drop(admin);
 
-        let consumer: StreamConsumer<Context> =
-            clients.consumer.create_with_context(who()).map_err(refused)?;
+        let by = clients.consumer.clone();
         let asker: StreamConsumer<Context> =
             clients.consumer.remove("group.id").create_with_context(who()).map_err(refused)?;
-        let producer = clients.producer.create_with_context(who()).map_err(refused)?;
+        let who = format!("worker|{}", which.suffix());
+        let writer = Writer::new(&internal.name, who.clone(), clients.producer).map_err(refused)?;
+        let writer = Arc::new(writer);
         let reader = Reader {
             topic: internal.name.clone(),
             servers: servers.clone(),
@@ -133,20 +135,15 @@ impl KafkaLog {
         let deadline = Instant::now() + START_WAIT;
         let starts = reader.bounds(count, Offset::Beginning, deadline).await?;
         let ends = reader.bounds(count, Offset::End, deadline).await?;
-        let mut assignment = TopicPartitionList::with_capacity(count);
-        for (partition, start) in (0..).zip(&starts) {
-            assignment
-                .add_partition_offset(&reader.topic, partition, Offset::Offset(*start))
-                .map_err(refused)?;
-        }
-        consumer.assign(&assignment).map_err(refused)?;
+        let following = Following { reader: reader.clone(), writer: writer.clone(), by, who };
+        let consumer = following.open(&starts).map_err(refused)?;
 
         let (moved, positions) = watch::channel(starts);
         let stop = CancellationToken::new();
-        let follower = tokio::spawn(follow(reader.clone(), consumer, each, moved, stop.clone()));
+        let follower = tokio::spawn(follow(following, consumer, each, moved, stop.clone()));
         let log = Self {
             reader,
-            producer,
+            writer,
             positions,
             follower: Mutex::new(Some(follower)),
             _stop_at_end: stop.clone().drop_guard(),
@@ -242,20 +239,12 @@ impl KafkaLog {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> std::result::Result<DeliveryFuture, KafkaError> {
-        let mut record: FutureRecord<'_, [u8], [u8]> =
-            FutureRecord::to(&self.reader.topic).key(key);
-        if let Some(value) = value {
-            record = record.payload(value);
-        }
-        self.producer.send_result(record).map_err(|(error, _)| error)
+        self.writer.enqueue(key, value)
     }
 
     /// Waits until what has been handed to the client is sent, at most for the time given.
     pub async fn flush(&self, within: Duration) {
-        let producer = self.producer.clone();
-        // librdkafka blocks its caller.
-        let flushed = spawn_blocking(move || producer.flush(within)).await;
-        if !matches!(flushed, Ok(Ok(()))) {
+        if !self.writer.flush(within).await {
             tracing::warn!(
                 "not all records for topic {} were sent within {} ms",
                 self.reader.topic,
@@ -360,31 +349,98 @@ fn behind(positions: &[i64], ends: &[i64]) -> Option<(usize, i64, i64)> {
     pairs.map(|(partition, (at, end))| (partition, *at, *end)).find(|(_, at, end)| at < end)
 }
 
+/// What following a topic takes.
+struct Following {
+    reader: Reader,
+    writer: Arc<Writer>,
+    by: ClientConfig,
+    who: String,
+}
+
+impl Following {
+    /// A client that reads all partitions from these offsets on.
+    fn open(&self, from: &[i64]) -> std::result::Result<Arc<StreamConsumer<Context>>, KafkaError> {
+        let mut assignment = TopicPartitionList::with_capacity(from.len());
+        for (partition, from) in (0..).zip(from) {
+            assignment.add_partition_offset(
+                &self.reader.topic,
+                partition,
+                Offset::Offset(*from),
+            )?;
+        }
+        let consumer: StreamConsumer<Context> =
+            self.by.create_with_context(Context::new(self.who.clone()))?;
+        consumer.assign(&assignment)?;
+        Ok(Arc::new(consumer))
+    }
+
+    /// After a while, the ends of the partitions, if the brokers tell them.
+    fn look(&self, count: usize) -> BoxFuture<'static, Option<Vec<i64>>> {
+        let reader = self.reader.clone();
+        Box::pin(async move {
+            sleep(silence::LOOK).await;
+            reader.ends(count).await
+        })
+    }
+
+    /// The client has lost hold of a partition: another one, if it has.
+    fn anew(
+        &self,
+        positions: &[i64],
+        ends: &[i64],
+        silence: &mut Silence<usize>,
+    ) -> Option<Arc<StreamConsumer<Context>>> {
+        let places = positions.iter().zip(ends).map(|(at, end)| Place { at: *at, end: *end });
+        let silent = silence.look(places.enumerate());
+        let (partition, Place { at, end }) = silent.first()?;
+        tracing::warn!(
+            "topic {}: nothing comes of partition {partition}, which is read up to offset {at} of \
+             {end}; a new Kafka client is opened",
+            self.reader.topic
+        );
+        silence.forget();
+        let opened = self.open(positions);
+        if let Err(error) = &opened {
+            tracing::error!("topic {}: the client cannot be opened: {error}", self.reader.topic);
+        }
+        opened.ok()
+    }
+}
+
 /// Hands every record to `each` until it is stopped.
 async fn follow(
-    reader: Reader,
-    consumer: StreamConsumer<Context>,
+    following: Following,
+    mut consumer: Arc<StreamConsumer<Context>>,
     mut each: impl FnMut(Record<'_>) + Send,
     moved: watch::Sender<Vec<i64>>,
     stop: CancellationToken,
 ) {
+    let reader = &following.reader;
+    let count = moved.borrow().len();
     let mut turn = 0;
     let mut silence = Silence::default();
-    let mut look = look(&reader, moved.borrow().len());
+    let mut look = following.look(count);
     loop {
+        let current = consumer.clone();
         let received = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             ends = &mut look => {
-                let count = moved.borrow().len();
-                match ends {
-                    Some(ends) => begin_anew(&reader, &consumer, &moved, &mut silence, &ends),
-                    None => silence.forget(),
+                look = following.look(count);
+                let Some(ends) = ends else {
+                    silence.forget();
+                    following.writer.forget();
+                    continue;
+                };
+                following.writer.look();
+                let positions = moved.borrow().clone();
+                if let Some(next) = following.anew(&positions, &ends, &mut silence) {
+                    let old = std::mem::replace(&mut consumer, next);
+                    drop(spawn_blocking(move || drop((old, current))));
                 }
-                look = self::look(&reader, count);
                 continue;
             }
-            received = consumer.recv() => received,
+            received = current.recv() => received,
             // Errors, which its context has logged.
             _ = reader.asker.recv() => continue,
         };
@@ -394,7 +450,7 @@ async fn follow(
                 advance(&moved, message.partition(), message.offset() + 1);
             }
             Err(KafkaError::PartitionEOF(partition)) => {
-                if let Some(at) = reached(&consumer, &reader.topic, partition) {
+                if let Some(at) = reached(&current, &reader.topic, partition) {
                     advance(&moved, partition, at);
                 }
             }
@@ -408,51 +464,6 @@ async fn follow(
     }
     // Letting the consumer go takes a round trip; the runtime does not wait for it.
     drop(spawn_blocking(move || drop(consumer)));
-}
-
-/// After a while, the ends of the partitions, if the brokers tell them.
-fn look(reader: &Reader, count: usize) -> BoxFuture<'static, Option<Vec<i64>>> {
-    let reader = reader.clone();
-    Box::pin(async move {
-        sleep(silence::LOOK).await;
-        reader.ends(count).await
-    })
-}
-
-/// Reads on where it stands, if records are there and none has come.
-fn begin_anew(
-    reader: &Reader,
-    consumer: &StreamConsumer<Context>,
-    moved: &watch::Sender<Vec<i64>>,
-    silence: &mut Silence<usize>,
-    ends: &[i64],
-) {
-    let positions = moved.borrow().clone();
-    let places = positions.iter().zip(ends).map(|(at, end)| Place { at: *at, end: *end });
-    let silent = silence.look(places.enumerate());
-    if silent.is_empty() {
-        return;
-    }
-    for (partition, Place { at, end }) in silent {
-        tracing::warn!(
-            "topic {}: nothing comes of partition {partition}, which is read up to offset {at} of \
-             {end}; it is read from there anew",
-            reader.topic
-        );
-    }
-    silence.forget();
-    let mut assignment = TopicPartitionList::with_capacity(positions.len());
-    let listed = (0..).zip(&positions).try_for_each(|(partition, at)| {
-        assignment.add_partition_offset(&reader.topic, partition, Offset::Offset(*at))
-    });
-    let assigned = listed.and_then(|()| {
-        // To be assigned what it has already would change nothing.
-        consumer.unassign()?;
-        consumer.assign(&assignment)
-    });
-    if let Err(error) = assigned {
-        tracing::error!("topic {} cannot be read anew: {error}", reader.topic);
-    }
 }
 
 fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {

@@ -26,6 +26,7 @@ pub mod status_state;
 pub mod status_topic;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use config_state::{Change, RestartRequest, SessionKey, Snapshot, Told};
 pub use config_topic::ConfigStore;

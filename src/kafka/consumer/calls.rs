@@ -19,7 +19,7 @@ use rdkafka::{
 use tokio::sync::Notify;
 
 use super::super::{Context, log};
-use crate::metrics::{ClientMetrics, TaskMetrics};
+use crate::metrics::{ClientMetrics, TaskMetrics, Wait};
 
 /// A change of the partitions that a member has. librdkafka waits until it is answered.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl Calls {
     pub(super) fn silent(&self, silent: bool) {
         self.silent.store(silent, Ordering::Relaxed);
         if let Some(task) = self.task.as_ref().filter(|_| silent) {
-            task.lag(1);
+            task.health.hopeless(Wait::Poll);
         }
     }
 
@@ -142,7 +142,9 @@ impl ClientContext for Calls {
         }
         if let (Some(task), Some(lag)) = (&self.task, self.metrics.lag()) {
             // The end of a partition that nothing comes of is not known to them.
-            task.lag(lag.max(u64::from(self.silent.load(Ordering::Relaxed))));
+            if !self.silent.load(Ordering::Relaxed) {
+                task.lag(lag);
+            }
         }
     }
 

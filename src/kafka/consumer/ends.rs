@@ -7,10 +7,7 @@ use rdkafka::{Offset, consumer::Consumer as _};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Inner, KafkaConsumer, QUESTION, later, positions::list};
-use crate::{
-    kafka::silence::{LOOK, Place, Silence},
-    runtime::transport::Consumer as _,
-};
+use crate::kafka::silence::{Place, Silence, TASK_LOOK};
 
 /// The looks at the ends of a member's partitions.
 pub(super) struct Ends {
@@ -21,7 +18,7 @@ pub(super) struct Ends {
 
 impl Ends {
     pub(super) fn new() -> Self {
-        Self { due: later(LOOK), asking: None, silence: Silence::default() }
+        Self { due: later(TASK_LOOK), asking: None, silence: Silence::default() }
     }
 
     /// The partitions have changed.
@@ -34,7 +31,7 @@ impl Ends {
     pub(super) async fn look(&mut self, inner: &Arc<Inner>, began: &Offsets) -> Option<Offsets> {
         if self.asking.is_none() {
             tokio::time::sleep_until(self.due.into()).await;
-            self.due = later(LOOK);
+            self.due = later(TASK_LOOK);
             if began.is_empty() {
                 return None;
             }
@@ -47,7 +44,7 @@ impl Ends {
             None => return None,
         };
         self.asking = None;
-        self.due = later(LOOK);
+        self.due = later(TASK_LOOK);
         asked.ok().flatten()
     }
 }
@@ -69,8 +66,8 @@ fn ends(inner: &Inner, partitions: &Offsets) -> Option<Offsets> {
 }
 
 impl KafkaConsumer {
-    /// Follows a look at the ends: of what is silent, reads on anew from where it stands.
-    pub(super) async fn looked_at_ends(&mut self, ends: Option<Offsets>) {
+    /// Follows a look at the ends: a task that something is silent for is to be made anew.
+    pub(super) fn looked_at_ends(&mut self, ends: Option<Offsets>) {
         let Some(ends) = ends else {
             self.ends.forget();
             return;
@@ -98,14 +95,10 @@ impl KafkaConsumer {
         for (TopicPartition { topic, partition }, Place { at, end }) in &silent {
             tracing::warn!(
                 "[{}] nothing comes of {topic}-{partition}, which is read up to offset {at} of \
-                 {end}; it is read from there anew",
+                 {end}: the Kafka client has lost hold of it",
                 self.who
             );
         }
         self.inner().context().silent(true);
-        let anew = silent.into_iter().map(|(place, Place { at, .. })| (place, at)).collect();
-        if let Err(error) = self.seek(&anew).await {
-            tracing::warn!("[{}] reading anew failed: {}", self.who, error.trace());
-        }
     }
 }
