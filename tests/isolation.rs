@@ -14,8 +14,9 @@ use crate::harness::{rest::Config, servers, topics, wait_for, worker::Home};
 /// Far more than a worker has threads for what is its own.
 const STUCK: usize = 16;
 
-/// For the ends of any number of tasks: the worker's grace, with a margin.
-const ENDS_MAX: Duration = Duration::from_secs(9);
+/// For the ends of any number of tasks: three times the worker's grace. One after the other they take
+/// sixteen times as long.
+const ENDS_MAX: Duration = Duration::from_secs(15);
 
 /// For one request, with a margin for a busy machine; the worker's grace is 5 s.
 const ANSWER_MAX: Duration = Duration::from_secs(2);

@@ -75,6 +75,11 @@ pub trait Herder: Send + Sync {
 
     async fn info(&self, name: &str) -> Answer<ConnectorInfo>;
 
+    /// The same for a list of all, which is given at any time.
+    async fn listed(&self, name: &str) -> Answer<ConnectorInfo> {
+        self.info(name).await
+    }
+
     async fn config(&self, name: &str) -> Answer<RawConfig>;
 
     async fn tasks(&self, name: &str) -> Answer<Vec<TaskInfo>>;

@@ -56,7 +56,11 @@ pub(super) async fn watch(
 ) -> Error {
     let props = match worker.providers.resolve_aside(threads, raw).await {
         Ok(props) => props,
-        Err(wrong) => return Error::fatal(wrong),
+        // It runs all the same, by what was resolved as it started.
+        Err(wrong) => {
+            tracing::warn!("the connector cannot watch over itself: {wrong}");
+            return std::future::pending().await;
+        }
     };
     let code = async move {
         match plugin.watch(&props) {

@@ -61,7 +61,7 @@ use self::{
     positions::{list, refused},
     topics::Topics,
 };
-use super::config;
+use super::{config, silence::TASK_LOOK};
 use crate::metrics::ClientKind;
 use crate::runtime::{
     subscription::Subscription,
@@ -78,6 +78,9 @@ const QUESTION: Duration = Duration::from_secs(10);
 /// The pauses between such questions.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a consumer that closes waits for questions that are being asked.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 type Inner = BaseConsumer<Calls>;
 
@@ -132,7 +135,7 @@ impl KafkaConsumer {
             after_loss: None,
             taken: BTreeSet::new(),
             began: Offsets::new(),
-            ends: Ends::new(),
+            ends: Ends::new(TASK_LOOK),
             paused: BTreeSet::new(),
             failed: None,
             names: HashMap::new(),
@@ -202,7 +205,7 @@ impl Consumer for KafkaConsumer {
             tokio::select! {
                 () = inner.context().awake.notified() => {}
                 () = self.topics.look(&inner, &self.who) => self.looked()?,
-                ends = self.ends.look(&inner, &self.began) => self.looked_at_ends(ends),
+                ends = self.ends.look(&inner, &self.began) => self.looked_at_ends(&ends),
                 () = tokio::time::sleep(ASK_INTERVAL) => {}
             }
         }
@@ -320,6 +323,14 @@ impl Consumer for KafkaConsumer {
     async fn close(mut self: Box<Self>) {
         if let Some(inner) = self.inner.take() {
             let open = self.open.take().or(self.after_loss.take());
+            // The group is left when the last user of the client is gone.
+            let questions = async {
+                if let Some(asking) = self.ends.question() {
+                    drop(asking.await);
+                }
+                self.topics.answered().await;
+            };
+            let _late = tokio::time::timeout(ANSWER_WAIT, questions).await;
             let left = spawn_blocking(move || leave(inner, open)).await;
             if let Err(error) = left {
                 tracing::warn!("[{}] leaving group {} failed: {error}", self.who, self.group);

@@ -4,10 +4,12 @@
 //! `buffer.memory`; when it is full, [`KafkaProducer::send`] waits. A delivery report only counts
 //! down the record's ticket, so nothing is kept per record on our side.
 
+mod reports;
+
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,19 +19,18 @@ use model::{
     error::{Error, Kind, Result},
 };
 use rdkafka::{
-    ClientContext, Message,
-    config::{ClientConfig, RDKafkaLogLevel},
+    config::ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
-    producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
-    statistics::Statistics,
+    producer::{BaseRecord, Producer as _, ThreadedProducer},
     types::RDKafkaRespErr,
 };
 use tokio::time::Instant;
 
-use super::{Complaints, admin::Topics, config, silence::TASK_LOOK};
+use self::reports::{Reports, lost};
+use super::{admin::Topics, config};
 use crate::{
-    metrics::{ClientKind, ClientMetrics, Metrics, TaskMetrics, Wait},
+    metrics::{ClientKind, ClientMetrics, Metrics, TaskMetrics},
     runtime::transport::{Chunk, Client, EncodedHeaders, Producer, Ticket},
 };
 
@@ -107,13 +108,7 @@ impl KafkaProducer {
         if let Some(inner) = &self.inner {
             return Ok(inner.clone());
         }
-        let reports = Reports {
-            who: self.who.clone(),
-            complaints: Complaints::default(),
-            metrics: self.metrics.clone(),
-            task: self.task.clone(),
-            stay: Mutex::default(),
-        };
+        let reports = Reports::new(self.who.clone(), self.metrics.clone(), self.task.clone());
         let inner: Inner = self.client.create_with_context(reports).map_err(|error| {
             Error::fatal(format!("Kafka producer for {} cannot start", self.servers))
                 .caused_by(error)
@@ -323,136 +318,5 @@ impl Drop for KafkaProducer {
             // Dropping waits for the polling thread, which an async worker thread must not.
             std::thread::spawn(move || drop(inner));
         }
-    }
-}
-
-/// Why a record was not stored, with the sizes of its key and value in bytes.
-fn lost(topic: &str, [key, value]: [usize; 2], error: KafkaError) -> Error {
-    let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
-    let advice = match too_large {
-        true => {
-            "; raise the connector's producer.override.max.request.size, and the topic's \
-             max.message.bytes where the broker refuses it"
-        }
-        false => "",
-    };
-    Error::fatal(format!(
-        "store a record in topic {topic} (key {key} bytes, value {value} bytes){advice}"
-    ))
-    // As text: the error's own cause says the same once more.
-    .caused_by(error.to_string())
-}
-
-/// Receives the delivery reports, on the producer's polling thread.
-struct Reports {
-    who: String,
-    complaints: Complaints,
-    metrics: Arc<ClientMetrics>,
-    task: Option<Arc<TaskMetrics>>,
-    stay: Mutex<Stay>,
-}
-
-/// Whether the client has lost hold of a partition, see [`super::silence`].
-#[derive(Default)]
-struct Stay {
-    /// A connection has broken, and not all has been well since.
-    broken: bool,
-    /// Since when a broker is there again.
-    up: Option<Instant>,
-}
-
-impl Stay {
-    /// Takes what statistics tell: whether a broker is there, and for how long the oldest record has
-    /// waited to be stored. Says once that it will not be.
-    fn look(&mut self, up: bool, waited: Duration, now: Instant) -> bool {
-        if !self.broken || !up {
-            self.up = None;
-            return false;
-        }
-        let since = *self.up.get_or_insert(now);
-        if now.duration_since(since) < TASK_LOOK {
-            return false;
-        }
-        *self = Self::default();
-        waited >= TASK_LOOK
-    }
-}
-
-impl Reports {
-    fn stay(&self) -> MutexGuard<'_, Stay> {
-        self.stay.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::log(&self.who, level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        *self.stay() = Stay { broken: true, up: None };
-        self.complaints.log(&self.who, &error, reason);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
-        if let Some(task) = &self.task {
-            let waited = Duration::from_millis(task.health.waited_ms(Wait::Ack));
-            if self.stay().look(up, waited, Instant::now()) {
-                tracing::warn!(
-                    "[{}] records have not been stored for {} s although brokers are there again: \
-                     the Kafka client has lost hold of a partition",
-                    self.who,
-                    waited.as_secs()
-                );
-                task.health.hopeless(Wait::Ack);
-            }
-        }
-        self.metrics.update(statistics);
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = Arc<Ticket>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
-        match result {
-            Ok(_) => ticket.done(1),
-            Err((error, message)) => match error.rdkafka_error_code() {
-                // Given up because the task closes: not stored, and nobody's fault.
-                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
-                _ => {
-                    let topic = message.topic();
-                    let size =
-                        [message.key(), message.payload()].map(|part| part.map_or(0, <[u8]>::len));
-                    ticket.failed(topic, lost(topic, size, error.clone()));
-                }
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_that_stay_after_the_brokers_are_back() {
-        const LONG: Duration = Duration::from_secs(40);
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut stay = Stay::default();
-        // However long it takes: no connection was lost.
-        assert!(!stay.look(true, LONG, at(0)) && !stay.look(true, LONG, at(100)));
-        let broken = || Stay { broken: true, up: None };
-        stay = broken();
-        assert!(!stay.look(false, LONG, at(100)));
-        assert!(!stay.look(true, LONG, at(110)) && !stay.look(true, LONG, at(139)));
-        assert!(stay.look(true, LONG, at(140)), "half a minute after the brokers were back");
-        assert!(!stay.look(true, LONG, at(200)), "told once");
-        stay = broken();
-        assert!(!stay.look(true, LONG, at(200)));
-        assert!(!stay.look(true, Duration::from_secs(1), at(240)), "records are stored");
-        assert!(!stay.look(true, LONG, at(300)), "all has been well since");
     }
 }

@@ -10,12 +10,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// How often the ends of the worker's own topics are looked up. A partition that has not moved from
-/// one look to the next, with records there at both, is lost hold of.
+/// How often a client of the worker's own topics is compared with the brokers. A partition that has
+/// not moved from one look to the next, with records there at both, is lost hold of; so is one whose
+/// record was not stored within this time and a request's.
 pub(crate) const LOOK: Duration = Duration::from_secs(10);
 
-/// The same for a task, whose records may be large and come slowly, and how long records that were
-/// sent stay unanswered.
+/// How often a sink's client is, whose records may be large and come slowly; and how long a source's
+/// records wait to be stored, after brokers have gone and for as long as they are there again.
 pub(crate) const TASK_LOOK: Duration = Duration::from_secs(30);
 
 /// What the looks have found, by partition.

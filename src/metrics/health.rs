@@ -73,6 +73,9 @@ pub struct Stall {
     /// `None` is an answer of the source's system.
     #[serde(skip)]
     pub what: Option<Wait>,
+    /// It will not end by itself, however long the limit.
+    #[serde(skip)]
+    pub hopeless: bool,
     /// For how long it has waited.
     #[serde(rename = "for_ms")]
     pub ms: u64,
@@ -173,7 +176,8 @@ impl Health {
         let (since, what) = all.filter(|(since, _)| *since != 0).min_by_key(oldest)?;
         let ms = now.saturating_sub(since);
         let reason = what.map_or("the source's system does not answer", Wait::text);
-        (ms >= limit || lost(what)).then_some(Stall { what, ms, reason })
+        let hopeless = lost(what);
+        (ms >= limit || hopeless).then_some(Stall { what, hopeless, ms, reason })
     }
 
     /// Whether a task that is stalled is to be made anew now; it counts as done.

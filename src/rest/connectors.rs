@@ -78,11 +78,11 @@ async fn list(api: &Api, call: &Call<'_>) -> Outcome {
     for name in names {
         let mut one = Map::new();
         if expand.contains(&"info") {
-            let Ok(info) = api.herder.info(&name).await else { continue };
+            let Some(info) = there(api.herder.listed(&name).await)? else { continue };
             one.insert("info".to_owned(), to_value(&info)?);
         }
         if expand.contains(&"status") {
-            let Ok(status) = api.herder.status(&name).await else { continue };
+            let Some(status) = there(api.herder.status(&name).await)? else { continue };
             one.insert("status".to_owned(), to_value(&status)?);
         }
         for other in expand.iter().filter(|other| !["info", "status"].contains(other)) {
@@ -91,6 +91,15 @@ async fn list(api: &Api, call: &Call<'_>) -> Outcome {
         all.insert(name, one.into());
     }
     Ok(Answer::ok(&all))
+}
+
+/// A connector that has gone meanwhile is left out of a list.
+fn there<T>(answer: crate::herder::Answer<T>) -> Result<Option<T>, Answer> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(refusal) if refusal.status == 404 => Ok(None),
+        Err(refusal) => Err(refusal.into()),
+    }
 }
 
 fn to_value(value: &impl Serialize) -> Result<Value, Answer> {

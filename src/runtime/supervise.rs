@@ -285,12 +285,15 @@ impl Watcher {
         };
         if !std::mem::replace(&mut self.stalled, true) {
             health.count_stall();
-            tracing::warn!(
-                "[{}] makes no progress: {} for {} s (task.stall.timeout.ms)",
-                self.who,
-                stall.reason,
-                stall.ms / 1_000
-            );
+            match stall.hopeless {
+                true => tracing::warn!("[{}] makes no progress: {}", self.who, stall.reason),
+                false => tracing::warn!(
+                    "[{}] makes no progress: {} for {} s (task.stall.timeout.ms)",
+                    self.who,
+                    stall.reason,
+                    stall.ms / 1_000
+                ),
+            }
         }
         let helps = self.over_kafka || !matches!(stall.what, Some(Wait::Ack | Wait::Send));
         let due = helps && health.rebuild_due();

@@ -7,7 +7,7 @@
 //! it; whoever waits in [`KafkaLog::read_to_end`] asks the brokers for the ends of the partitions
 //! and waits for the positions to pass them, and so sees what every record before that has changed.
 //!
-//! Now and then it looks for records that are there and do not come, see [`silence`].
+//! Now and then it looks for records that are there and do not come, see [`crate::kafka::silence`].
 //!
 //! The last thing in a partition may be the mark of a transaction's end, which is no record. The
 //! client tells when it has reached a partition's end, and its own position has passed the mark then.
@@ -16,7 +16,7 @@
 //!
 //! Records are acknowledged by all replicas and keep their order: one request in flight, no
 //! idempotence, as in Kafka Connect. When a write is not acknowledged in time the caller is told, but
-//! the record may still arrive later.
+//! the record may still arrive later; so it may when its client was replaced.
 
 use std::{
     fmt,
@@ -24,32 +24,30 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
 use model::{
     connector::Props,
     error::{Error, Result},
 };
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
-    config::ClientConfig,
+    Offset,
     consumer::{Consumer as _, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode as Code},
-    message::BorrowedMessage,
-    producer::future_producer::DeliveryFuture,
 };
 use tokio::{
     sync::watch,
-    task::{JoinHandle, spawn_blocking},
+    task::JoinHandle,
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use super::internal::Which;
-use super::{internal::Internal, reader::Reader, writer::Writer};
-use crate::kafka::{
-    Context, own_topic,
-    silence::{self, Place, Silence},
+use super::{
+    follower::{Following, follow},
+    internal::Internal,
+    reader::Reader,
+    writer::{Delivery, Writer},
 };
+use crate::kafka::{Context, own_topic, silence};
 
 /// A topic that is read whole and then followed.
 pub struct KafkaLog {
@@ -85,10 +83,6 @@ const STALL: Duration = Duration::from_secs(30);
 /// How long a full queue is given to drain.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// After so many records the follower lets others run: reading a long topic would keep one of the
-/// runtime's threads to itself.
-const TURN: usize = 256;
-
 impl KafkaLog {
     /// Creates the topic or checks it, reads it to its end, and goes on following it. `each` is
     /// called with every record, in the order of its partition, on the runtime: it may not block.
@@ -118,7 +112,7 @@ impl KafkaLog {
         // It has a thread of its own, which is not needed any more.
         drop(admin);
 
-        let by = clients.consumer.clone();
+        let config = clients.consumer.clone();
         let asker: StreamConsumer<Context> =
             clients.consumer.remove("group.id").create_with_context(who()).map_err(refused)?;
         let who = format!("worker|{}", which.suffix());
@@ -135,7 +129,13 @@ impl KafkaLog {
         let deadline = Instant::now() + START_WAIT;
         let starts = reader.bounds(count, Offset::Beginning, deadline).await?;
         let ends = reader.bounds(count, Offset::End, deadline).await?;
-        let following = Following { reader: reader.clone(), writer: writer.clone(), by, who };
+        let following = Following {
+            reader: reader.clone(),
+            writer: writer.clone(),
+            config,
+            who,
+            look: silence::LOOK,
+        };
         let consumer = following.open(&starts).map_err(refused)?;
 
         let (moved, positions) = watch::channel(starts);
@@ -213,9 +213,10 @@ impl KafkaLog {
         }
         for delivery in deliveries {
             match timeout_at(deadline, delivery).await {
-                Ok(Ok(Ok(_))) => {}
-                Ok(Ok(Err((error, _)))) => return Err(self.unwritten(error)),
-                Ok(Err(_)) => return Err(self.stopped()),
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => return Err(self.unwritten(error)),
+                Ok(Err(_)) if self.stop.is_cancelled() => return Err(self.stopped()),
+                Ok(Err(_)) => return Err(self.unwritten(KafkaError::Canceled)),
                 Err(_) => {
                     let error = Error::retriable(format!(
                         "Kafka {} did not acknowledge a record for topic {} within {} ms",
@@ -238,7 +239,7 @@ impl KafkaLog {
         &self,
         key: &[u8],
         value: Option<&[u8]>,
-    ) -> std::result::Result<DeliveryFuture, KafkaError> {
+    ) -> std::result::Result<Delivery, KafkaError> {
         self.writer.enqueue(key, value)
     }
 
@@ -347,154 +348,6 @@ pub(super) fn lasts(code: Code) -> bool {
 fn behind(positions: &[i64], ends: &[i64]) -> Option<(usize, i64, i64)> {
     let pairs = positions.iter().zip(ends).enumerate();
     pairs.map(|(partition, (at, end))| (partition, *at, *end)).find(|(_, at, end)| at < end)
-}
-
-/// What following a topic takes.
-struct Following {
-    reader: Reader,
-    writer: Arc<Writer>,
-    by: ClientConfig,
-    who: String,
-}
-
-impl Following {
-    /// A client that reads all partitions from these offsets on.
-    fn open(&self, from: &[i64]) -> std::result::Result<Arc<StreamConsumer<Context>>, KafkaError> {
-        let mut assignment = TopicPartitionList::with_capacity(from.len());
-        for (partition, from) in (0..).zip(from) {
-            assignment.add_partition_offset(
-                &self.reader.topic,
-                partition,
-                Offset::Offset(*from),
-            )?;
-        }
-        let consumer: StreamConsumer<Context> =
-            self.by.create_with_context(Context::new(self.who.clone()))?;
-        consumer.assign(&assignment)?;
-        Ok(Arc::new(consumer))
-    }
-
-    /// After a while, the ends of the partitions, if the brokers tell them.
-    fn look(&self, count: usize) -> BoxFuture<'static, Option<Vec<i64>>> {
-        let reader = self.reader.clone();
-        Box::pin(async move {
-            sleep(silence::LOOK).await;
-            reader.ends(count).await
-        })
-    }
-
-    /// The client has lost hold of a partition: another one, if it has.
-    fn anew(
-        &self,
-        positions: &[i64],
-        ends: &[i64],
-        silence: &mut Silence<usize>,
-    ) -> Option<Arc<StreamConsumer<Context>>> {
-        let places = positions.iter().zip(ends).map(|(at, end)| Place { at: *at, end: *end });
-        let silent = silence.look(places.enumerate());
-        let (partition, Place { at, end }) = silent.first()?;
-        tracing::warn!(
-            "topic {}: nothing comes of partition {partition}, which is read up to offset {at} of \
-             {end}; a new Kafka client is opened",
-            self.reader.topic
-        );
-        silence.forget();
-        let opened = self.open(positions);
-        if let Err(error) = &opened {
-            tracing::error!("topic {}: the client cannot be opened: {error}", self.reader.topic);
-        }
-        opened.ok()
-    }
-}
-
-/// Hands every record to `each` until it is stopped.
-async fn follow(
-    following: Following,
-    mut consumer: Arc<StreamConsumer<Context>>,
-    mut each: impl FnMut(Record<'_>) + Send,
-    moved: watch::Sender<Vec<i64>>,
-    stop: CancellationToken,
-) {
-    let reader = &following.reader;
-    let count = moved.borrow().len();
-    let mut turn = 0;
-    let mut silence = Silence::default();
-    let mut look = following.look(count);
-    loop {
-        let current = consumer.clone();
-        let received = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            ends = &mut look => {
-                look = following.look(count);
-                let Some(ends) = ends else {
-                    silence.forget();
-                    following.writer.forget();
-                    continue;
-                };
-                following.writer.look();
-                let positions = moved.borrow().clone();
-                if let Some(next) = following.anew(&positions, &ends, &mut silence) {
-                    let old = std::mem::replace(&mut consumer, next);
-                    drop(spawn_blocking(move || drop((old, current))));
-                }
-                continue;
-            }
-            received = current.recv() => received,
-            // Errors, which its context has logged.
-            _ = reader.asker.recv() => continue,
-        };
-        match received {
-            Ok(message) => {
-                each(record(&message));
-                advance(&moved, message.partition(), message.offset() + 1);
-            }
-            Err(KafkaError::PartitionEOF(partition)) => {
-                if let Some(at) = reached(&current, &reader.topic, partition) {
-                    advance(&moved, partition, at);
-                }
-            }
-            // The client reports lost connections by itself and goes on after any error.
-            Err(error) => tracing::debug!("reading topic {}: {error}", reader.topic),
-        }
-        turn = (turn + 1) % TURN;
-        if turn == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-    // Letting the consumer go takes a round trip; the runtime does not wait for it.
-    drop(spawn_blocking(move || drop(consumer)));
-}
-
-fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {
-    Record {
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-        key: message.key(),
-        value: message.payload(),
-    }
-}
-
-/// The client's own position in a partition, which counts what is no record too.
-fn reached(consumer: &StreamConsumer<Context>, topic: &str, partition: i32) -> Option<i64> {
-    match consumer.position().ok()?.find_partition(topic, partition)?.offset() {
-        Offset::Offset(offset) => Some(offset),
-        _ => None,
-    }
-}
-
-fn advance(moved: &watch::Sender<Vec<i64>>, partition: i32, to: i64) {
-    moved.send_if_modified(|positions| {
-        let place = usize::try_from(partition).ok().and_then(|place| positions.get_mut(place));
-        match place {
-            Some(at) if *at != to => {
-                *at = to;
-                true
-            }
-            _ => false,
-        }
-    });
 }
 
 impl fmt::Debug for KafkaLog {

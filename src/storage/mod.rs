@@ -15,6 +15,7 @@
 
 pub mod config_state;
 pub mod config_topic;
+mod follower;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod internal;

@@ -1,7 +1,7 @@
 //! Questions about a topic to its brokers: how many partitions it has, and from where to where they
 //! reach. Each is asked again until there is an answer or the time is up.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use model::error::{Error, Result};
 use rdkafka::{
@@ -25,6 +25,9 @@ const QUESTION: Duration = Duration::from_secs(5);
 /// The pauses between the questions.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// What the brokers tell of a partition, or why they do not.
+type Told = std::result::Result<i64, String>;
 
 /// Asks the brokers about the topic.
 #[derive(Clone)]
@@ -73,12 +76,18 @@ impl Reader {
         self.ask(deadline, &what, ask).await
     }
 
-    /// The offsets after the last records, asked for once.
-    pub(super) async fn ends(&self, count: usize) -> Option<Vec<i64>> {
+    /// Where the partitions begin and end, asked for once. `None` is a partition of which nobody
+    /// tells.
+    pub(super) async fn extents(&self, count: usize) -> Vec<Option<Range<i64>>> {
         let reader = self.clone();
         // librdkafka blocks its caller.
-        let asked = spawn_blocking(move || reader.bounds_now(count, Offset::End, QUESTION)).await;
-        asked.ok()?.ok()
+        let asked = spawn_blocking(move || {
+            let starts = reader.each(count, Offset::Beginning, QUESTION)?;
+            Ok::<_, String>((starts, reader.each(count, Offset::End, QUESTION)?))
+        });
+        let Ok(Ok((starts, ends))) = asked.await else { return vec![None; count] };
+        let extent = |(start, end): (Told, Told)| Some(start.ok()?..end.ok()?);
+        starts.into_iter().zip(ends).map(extent).collect()
     }
 
     /// Blocks.
@@ -88,6 +97,16 @@ impl Reader {
         bound: Offset,
         within: Duration,
     ) -> std::result::Result<Vec<i64>, String> {
+        self.each(count, bound, within)?.into_iter().collect()
+    }
+
+    /// What the brokers tell of each partition; blocks.
+    fn each(
+        &self,
+        count: usize,
+        bound: Offset,
+        within: Duration,
+    ) -> std::result::Result<Vec<Told>, String> {
         let mut asked = TopicPartitionList::with_capacity(count);
         for partition in (0..).take(count) {
             asked
@@ -96,18 +115,17 @@ impl Reader {
         }
         let answer = self.asker.offsets_for_times(asked, within);
         let answer = answer.map_err(|error| error.to_string())?;
-        let mut offsets = vec![None; count];
+        let mut offsets = vec![Err("the brokers told of some partitions only".to_owned()); count];
         for element in answer.elements_for_topic(&self.topic) {
-            element.error().map_err(|error| error.to_string())?;
             let place = usize::try_from(element.partition()).ok();
-            if let (Some(place), Offset::Offset(offset)) = (place, element.offset())
-                && let Some(place) = offsets.get_mut(place)
-            {
-                *place = Some(offset);
+            let Some(place) = place.and_then(|place| offsets.get_mut(place)) else { continue };
+            match (element.error(), element.offset()) {
+                (Err(error), _) => *place = Err(error.to_string()),
+                (Ok(()), Offset::Offset(offset)) => *place = Ok(offset),
+                (Ok(()), _) => {}
             }
         }
-        let missing = || "the brokers told of some partitions only".to_owned();
-        offsets.into_iter().collect::<Option<Vec<i64>>>().ok_or_else(missing)
+        Ok(offsets)
     }
 
     /// Asks until there is an answer or the time is up.

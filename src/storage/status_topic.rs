@@ -15,13 +15,14 @@ use std::{
 };
 
 use model::{connector::Props, error::Result};
-use rdkafka::{error::KafkaError, producer::future_producer::DeliveryFuture};
+use rdkafka::error::KafkaError;
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     log::{KafkaLog, Record, Which, lasts},
     status_state::{Status, StatusState, Subject, TopicStatus},
+    writer::Delivery,
 };
 
 /// The status topic.
@@ -77,6 +78,15 @@ impl Shared {
         newest
             && write.generation.is_none_or(|generation| generation == self.generation)
             && write.safe.as_ref().is_none_or(|status| self.state.safe(&write.subject, status))
+    }
+
+    /// Whether to make the write again; if not, nothing of it is on its way any more.
+    fn again(&mut self, write: &Write) -> bool {
+        let wanted = self.wanted(write);
+        if !wanted {
+            self.done(write);
+        }
+        wanted
     }
 
     fn done(&mut self, write: &Write) {
@@ -257,7 +267,7 @@ impl StatusStore {
     }
 }
 
-type Attempt = std::result::Result<DeliveryFuture, KafkaError>;
+type Attempt = std::result::Result<Delivery, KafkaError>;
 
 impl Inner {
     /// The client is done with the first attempt at a write.
@@ -276,9 +286,9 @@ async fn deliver(inner: Arc<Inner>, write: Write, mut attempt: Attempt) {
         let error = match attempt {
             Err(error) => error,
             Ok(delivery) => match delivery.await {
-                Ok(Err((error, _))) => error,
+                Ok(Err(error)) => error,
                 // Arrived, or the client is gone.
-                Ok(Ok(_)) | Err(_) => {
+                Ok(Ok(())) | Err(_) => {
                     inner.back(&write);
                     return lock(&inner.shared).done(&write);
                 }
@@ -296,8 +306,8 @@ async fn deliver(inner: Arc<Inner>, write: Write, mut attempt: Attempt) {
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(PAUSE_MAX);
-        let shared = lock(&inner.shared);
-        if !shared.wanted(&write) {
+        let mut shared = lock(&inner.shared);
+        if !shared.again(&write) {
             tracing::debug!("status {key} was not written ({error}) and is outdated now");
             return;
         }
@@ -366,5 +376,10 @@ mod tests {
         let only = write(&mut shared, &subject, &mine, false);
         shared.done(&only);
         assert!(shared.writes.is_empty());
+        // What is outdated is not taken for something on its way.
+        let outdated = write(&mut shared, &subject, &mine, false);
+        assert!(shared.again(&outdated) && !shared.writes.is_empty());
+        shared.generation = 3;
+        assert!(!shared.again(&outdated) && shared.writes.is_empty());
     }
 }

@@ -110,6 +110,10 @@ impl Peer {
         self.process.is_none()
     }
 
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.place, Place::Own(_))
+    }
+
     pub(super) fn is_frozen(&self) -> bool {
         self.frozen
     }

@@ -39,6 +39,16 @@ impl Departure {
         Self { ends_until, turns_within: TURNS_WITHIN, turn: None }
     }
 
+    /// Whether there is time for tasks to end.
+    pub(super) fn waits(&self) -> bool {
+        Instant::now() < self.ends_until
+    }
+
+    /// There are tasks to end after all: they do first, and then comes another turn.
+    pub(super) fn wait_again(&mut self) {
+        self.turn = None;
+    }
+
     async fn ready(
         &mut self,
         ending: bool,
@@ -56,7 +66,8 @@ impl Departure {
 
 /// Returns when it is time to join; never, while no round is due. Nobody else writes as long as what
 /// is returned is kept, except for one who has been writing for very long. Cancel-safe; to be asked
-/// anew when `ending`, whether tasks are ending, has changed.
+/// anew when `ending`, whether tasks are ending, has changed. Tasks that begin to end when a turn is
+/// waited for already are not waited for here: see [`Departure::wait_again`].
 pub(super) async fn ready(
     departure: &mut Option<Departure>,
     ending: bool,
@@ -113,6 +124,18 @@ mod tests {
         assert!(turn.is_some() && third.as_mut().now_or_never().is_none());
         drop(turn);
         third.await;
+    }
+
+    #[tokio::test]
+    async fn tasks_that_a_write_ends_are_waited_for_too() {
+        let writing = Arc::default();
+        let mut patient = departure(Duration::from_secs(600), SHORT);
+        drop(patient.ready(false, &writing).await.expect("a turn"));
+        assert!(patient.waits());
+        patient.wait_again();
+        assert!(patient.ready(true, &writing).now_or_never().is_none(), "they are ending");
+        assert!(patient.ready(false, &writing).await.is_some());
+        assert!(!departure(Duration::ZERO, SHORT).waits());
     }
 
     #[tokio::test]

@@ -65,8 +65,8 @@ pub(super) struct Driver {
     pub(super) retries: u32,
     pub(super) named: mpsc::UnboundedReceiver<Named>,
     pub(super) updates: mpsc::UnboundedReceiver<StatusUpdate>,
-    stopped: mpsc::UnboundedReceiver<Stopped>,
-    resolved: mpsc::UnboundedReceiver<Resolved>,
+    pub(super) stopped: mpsc::UnboundedReceiver<Stopped>,
+    pub(super) resolved: mpsc::UnboundedReceiver<Resolved>,
     pub(super) waiting: Vec<Waiting>,
     key_written: mpsc::UnboundedReceiver<Result<()>>,
     key_writer: mpsc::UnboundedSender<Result<()>>,
@@ -262,23 +262,26 @@ impl Driver {
                         departure.get_or_insert_with(|| Departure::new(grace));
                     }
                 }
-                _turn = departure::ready(&mut departure, ending, &self.shared.writing) => {
+                turn = departure::ready(&mut departure, ending, &self.shared.writing) => {
                     // What was written last is known before anybody else has a turn.
                     while let Ok(told) = changes.try_recv() {
                         self.follow(told);
+                    }
+                    self.running.end_the_gone();
+                    if self.running.ending()
+                        && let Some(departure) = departure.as_mut().filter(|it| it.waits())
+                    {
+                        // It has tasks to end, which everything else goes on beside.
+                        drop(turn);
+                        departure.wait_again();
+                        continue;
                     }
                     self.shared.standing.send_modify(|standing| standing.joining = true);
                     return Next::Join;
                 }
                 Some(named) = self.named.recv() => self.named(named),
                 Some(update) = self.updates.recv() => self.running.note(update),
-                Some(stopped) = self.stopped.recv() => {
-                    // What it said last comes before what is said of the next one.
-                    while let Ok(update) = self.updates.try_recv() {
-                        self.running.note(update);
-                    }
-                    self.running.stopped(&stopped);
-                }
+                Some(stopped) = self.stopped.recv() => self.ended(&stopped),
                 Some(resolved) = self.resolved.recv() => self.running.resolved(resolved),
                 () = due(key_due) => self.write_key(),
                 id = restarts::due(restart) => self.running.restart_failed(&id),
@@ -316,8 +319,18 @@ impl Driver {
                 () = sleep_until(until) => return,
                 Some(update) = self.updates.recv() => self.running.note(update),
                 Some(named) = self.named.recv() => self.named(named),
+                Some(stopped) = self.stopped.recv() => self.ended(&stopped),
+                Some(resolved) = self.resolved.recv() => self.running.resolved(resolved),
             }
         }
+    }
+
+    pub(super) fn ended(&mut self, stopped: &Stopped) {
+        // What it said last comes before what is said of the next one.
+        while let Ok(update) = self.updates.try_recv() {
+            self.running.note(update);
+        }
+        self.running.stopped(stopped);
     }
 
     fn named(&mut self, named: Named) {

@@ -61,6 +61,12 @@ impl Herder for Distributed {
         Ok(info_of(&snapshot, name, &config))
     }
 
+    async fn listed(&self, name: &str) -> Answer<ConnectorInfo> {
+        let snapshot = self.snapshot();
+        let config = known(&snapshot, name)?;
+        Ok(info_of(&snapshot, name, &config))
+    }
+
     async fn config(&self, name: &str) -> Answer<RawConfig> {
         Ok(known(&*self.fresh()?, name)?.as_ref().clone())
     }

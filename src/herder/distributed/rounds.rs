@@ -76,6 +76,14 @@ impl Driver {
                     () = due(until), if until.is_some() => break None,
                     () = stopping.cancelled(), if until.is_none() => break None,
                     Some(update) = self.updates.recv() => self.running.note(update),
+                    // Tasks that are to run again, or for the first time, do not wait for the others.
+                    Some(stopped) = self.stopped.recv() => {
+                        while let Ok(update) = self.updates.try_recv() {
+                            self.running.note(update);
+                        }
+                        self.running.stopped(&stopped);
+                    }
+                    Some(resolved) = self.resolved.recv() => self.running.resolved(resolved),
                     Some(named) = self.named.recv() => {
                         if let Some((name, tasks)) = self.running.named(named) {
                             self.stores.want(&name, tasks);

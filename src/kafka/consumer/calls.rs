@@ -78,6 +78,11 @@ impl Calls {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
     /// Whether a change waits to be taken.
     pub(super) fn waiting(&self) -> bool {
         !self.changes().is_empty()

@@ -72,10 +72,19 @@ impl Topics {
         }
     }
 
+    /// Waits for the answer to a question that is being asked, which keeps the client open.
+    pub(super) async fn answered(&mut self) {
+        if let Some(looking) = self.looking.take() {
+            drop(looking.await);
+        }
+    }
+
     /// When to look again for what is missing: ever more rarely.
     fn again(&mut self) -> Instant {
         let due = later(self.pause);
-        self.pause = (self.pause * 2).min(MISSING_PAUSE_MAX);
+        // All topics are looked at for one that was deleted, which may be for good.
+        let max = if self.missed { self.refresh } else { MISSING_PAUSE_MAX };
+        self.pause = (self.pause * 2).min(max.max(MISSING_PAUSE));
         due
     }
 
