@@ -131,6 +131,10 @@ fn a_task_that_fails_leaves_the_others_alone() {
     let home = Home::new("errors-tasks", "");
     let worker = home.start(&[]);
     worker.rest.start("good", &postgres_source(&database, "errors_good", &[]));
+    wait_for("the good one to hold its slot", Duration::from_secs(30), || {
+        let streams = |line: &str| line.contains("[good|task-0] streaming from");
+        home.log().lines().any(streams).then_some(())
+    });
     // A sink, so that the good one's records have somewhere to go.
     let file = home.directory.join("out").display().to_string();
     let sink = [

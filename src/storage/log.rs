@@ -80,6 +80,10 @@ const START_WAIT: Duration = Duration::from_secs(15 * 60);
 /// How long reading stands still before the log says so.
 const STALL: Duration = Duration::from_secs(30);
 
+/// How long a status may wait for a broker. Another worker has spoken of the same thing after a
+/// session's end at the earliest, `session.timeout.ms`.
+const STATUS_WITHIN_MS: &str = "5000";
+
 /// How long a full queue is given to drain.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -95,8 +99,9 @@ impl KafkaLog {
         let mut clients = own_topic(worker, which.suffix())?;
         let servers = clients.servers;
         if which == Which::Statuses {
-            // A status that did not arrive is tried again by the store, unless it is outdated then.
-            clients.producer.set("retries", "0").set("delivery.timeout.ms", "120000");
+            // A status that did not arrive is tried again by the store, unless it is outdated then;
+            // what waits here would arrive late, after a successor's word.
+            clients.producer.set("retries", "0").set("delivery.timeout.ms", STATUS_WITHIN_MS);
         }
         let who = || Context::new(format!("worker|{}", which.suffix()));
         let refused = |error: KafkaError| {

@@ -110,6 +110,9 @@ struct Write {
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How long the topic may take to be read before a last word is tried again.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
 impl StatusStore {
     /// Creates or checks the topic and reads it to its end.
     pub async fn open(worker: &Props) -> Result<Self> {
@@ -301,11 +304,20 @@ async fn deliver(inner: Arc<Inner>, write: Write, mut attempt: Attempt) {
             tracing::error!("failed to write status {key} to topic {topic}: {error}");
             return lock(&inner.shared).done(&write);
         }
-        tokio::select! {
+        let ready = async {
+            tokio::time::sleep(pause).await;
+            // A last word is said only if nobody has spoken meanwhile, so it is read first what was.
+            write.safe.is_none() || inner.log.read_to_end(READ_WITHIN).await.is_ok()
+        };
+        let ready = tokio::select! {
             () = inner.stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+            ready = ready => ready,
+        };
         pause = (pause * 2).min(PAUSE_MAX);
+        if !ready {
+            attempt = Err(error);
+            continue;
+        }
         let mut shared = lock(&inner.shared);
         if !shared.again(&write) {
             tracing::debug!("status {key} was not written ({error}) and is outdated now");
