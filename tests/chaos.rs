@@ -19,7 +19,7 @@ mod load;
 mod work;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     sync::Arc,
     time::{Duration, Instant},
@@ -170,6 +170,8 @@ impl Scene {
         let count = if self.random.chance(25) { 2 } else { 1 };
         let mut events = Vec::new();
         let mut joined = 0;
+        // Work of a worker that ends has to move, even if the worker is back at once.
+        let mut left = BTreeSet::new();
         for _ in 0..count {
             let (place, event) = self.choose();
             eprintln!("{}: {event:?} of {}", self.prefix, self.cluster.peers[place].id());
@@ -184,12 +186,16 @@ impl Scene {
                 Event::Start => self.cluster.start(place),
             }
             joined += usize::from(matches!(event, Event::Thaw | Event::Mend | Event::Start));
+            if matches!(event, Event::Kill | Event::Terminate | Event::Freeze | Event::Cut) {
+                left.insert(self.cluster.peers[place].id().to_owned());
+            }
             events.push(event);
         }
         let (after, took) = self.cluster.settle(&format!("{events:?}"));
         let live = self.cluster.live();
         let moved = after.iter().filter(|(part, worker)| before.get(*part) != Some(worker)).count();
-        let orphans = before.values().filter(|worker| !live.contains(worker)).count();
+        let orphan = |worker: &&String| !live.contains(worker) || left.contains(*worker);
+        let orphans = before.values().filter(orphan).count();
         let started = self.cluster.started();
         eprintln!(
             "{}: {events:?}: settled in {:.1} s, {moved} moved, {orphans} had to, {started} \
