@@ -10,7 +10,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,6 +36,8 @@ pub struct StatusStore {
 struct Inner {
     log: KafkaLog,
     shared: Arc<Mutex<Shared>>,
+    /// The group is out of reach, and others may have the work.
+    cut_off: AtomicBool,
     /// The numbers of the writes that have been handed to the client and not come back from it.
     on_way: watch::Sender<BTreeSet<u64>>,
     runtime: Handle,
@@ -124,7 +129,16 @@ impl StatusStore {
         let log = KafkaLog::open(worker, Which::Statuses, each).await?;
         let (runtime, stop) = (Handle::current(), CancellationToken::new());
         let (on_way, _) = watch::channel(BTreeSet::new());
-        Ok(Self { inner: Arc::new(Inner { log, shared, on_way, runtime, stop }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                log,
+                shared,
+                cut_off: AtomicBool::new(false),
+                on_way,
+                runtime,
+                stop,
+            }),
+        })
     }
 
     pub fn put_connector(&self, name: &str, status: Status) {
@@ -207,6 +221,13 @@ impl StatusStore {
         self.shared().state.connectors()
     }
 
+    /// Whether the group is out of reach. A last word is then not sent before the topic has been read:
+    /// on its way through a broken network it could arrive after a successor's word, even if this
+    /// worker is no more.
+    pub fn cut_off(&self, cut_off: bool) {
+        self.inner.cut_off.store(cut_off, Ordering::SeqCst);
+    }
+
     /// Reads the topic to its end.
     pub async fn refresh(&self, within: Duration) -> Result<()> {
         self.inner.log.read_to_end(within).await
@@ -259,7 +280,10 @@ impl StatusStore {
         let write = Write { subject, value, number, generation, safe };
         self.inner.on_way.send_if_modified(|on_way| on_way.insert(number));
         // Handed over under the lock, so that the newest write is the last in the queue.
-        let attempt = self.inner.attempt(&write);
+        let attempt = match write.safe {
+            Some(_) if self.inner.cut_off.load(Ordering::SeqCst) => Err(KafkaError::Canceled),
+            _ => self.inner.attempt(&write),
+        };
         drop(shared);
         // Ends with the write, with the store, or when the write is outdated.
         drop(self.inner.runtime.spawn(deliver(self.inner.clone(), write, attempt)));

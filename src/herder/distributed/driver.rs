@@ -174,7 +174,10 @@ impl Driver {
             self.shared.stages.end();
             let Some(joined) = joined else { break };
             let round = match joined {
-                Ok(round) => round,
+                Ok(round) => {
+                    self.shared.statuses.cut_off(false);
+                    round
+                }
                 Err(error) if error.kind() == Kind::Fatal => {
                     // As the JVM's worker: others would wait in vain for this one to be right.
                     self.shared.failure.get_or_init(|| error.trace());
@@ -183,6 +186,7 @@ impl Driver {
                 }
                 Err(error) => {
                     tracing::error!("not in the group: {}; trying again", error.trace());
+                    self.shared.statuses.cut_off(true);
                     self.give_up().await;
                     self.idle(PAUSE).await;
                     continue;
@@ -348,6 +352,7 @@ impl Driver {
             }
             Event::Unreachable(why) => {
                 tracing::error!("the group's coordinator is gone, all work stops: {why}");
+                self.shared.statuses.cut_off(true);
                 self.give_up().await;
             }
         }
