@@ -104,7 +104,8 @@ impl Rest {
 
     /// Deletes connector and offsets, where they are.
     pub(crate) fn forget(&self, name: &str) {
-        if self.status(name).is_some() {
+        // A status may outlive its connector for a moment.
+        if self.ask("GET", &format!("/connectors/{name}"), None).status == 200 {
             self.stop(name);
             self.call("DELETE", &format!("/connectors/{name}/offsets"), None);
             self.call("DELETE", &format!("/connectors/{name}"), None);
