@@ -6,7 +6,8 @@
 //! A status is handed to the client and its writer goes on. When it does not arrive, it is tried
 //! again, unless it is outdated by then: the same thing has got a newer status, it is gone, the group
 //! has moved on to another generation, or another worker has spoken since. A worker that comes back
-//! after an hour without Kafka so does not say what was true an hour ago.
+//! after an hour without Kafka so does not say what was true an hour ago. The last words of one that is
+//! cut off are sent only after the topic has been read, see [`StatusStore::cut_off`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},

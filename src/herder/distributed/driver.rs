@@ -110,6 +110,18 @@ pub(super) fn settings(
     })
 }
 
+/// A task has stopped. What it said last comes before what is said of the next one.
+pub(super) fn note_end(
+    running: &mut Running,
+    updates: &mut mpsc::UnboundedReceiver<StatusUpdate>,
+    stopped: &Stopped,
+) {
+    while let Ok(update) = updates.try_recv() {
+        running.note(update);
+    }
+    running.stopped(stopped);
+}
+
 /// Why the loop goes round.
 enum Next {
     Join,
@@ -329,12 +341,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn ended(&mut self, stopped: &Stopped) {
-        // What it said last comes before what is said of the next one.
-        while let Ok(update) = self.updates.try_recv() {
-            self.running.note(update);
-        }
-        self.running.stopped(stopped);
+    fn ended(&mut self, stopped: &Stopped) {
+        note_end(&mut self.running, &mut self.updates, stopped);
     }
 
     fn named(&mut self, named: Named) {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     READ_WITHIN, Shared,
-    driver::{Driver, FLUSH_WITHIN, due},
+    driver::{Driver, FLUSH_WITHIN, due, note_end},
 };
 use crate::{
     group::{
@@ -78,10 +78,7 @@ impl Driver {
                     Some(update) = self.updates.recv() => self.running.note(update),
                     // Tasks that are to run again, or for the first time, do not wait for the others.
                     Some(stopped) = self.stopped.recv() => {
-                        while let Ok(update) = self.updates.try_recv() {
-                            self.running.note(update);
-                        }
-                        self.running.stopped(&stopped);
+                        note_end(&mut self.running, &mut self.updates, &stopped);
                     }
                     Some(resolved) = self.resolved.recv() => self.running.resolved(resolved),
                     Some(named) = self.named.recv() => {
