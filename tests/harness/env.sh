@@ -48,7 +48,14 @@ port() {
   printf '%s\n' "$port" | tee "$file"
 }
 
-running() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
+# alive PID: a process that has ended but that nobody has asked about yet (a zombie) is not.
+alive() {
+  local stat
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
+  [[ ${stat##*) } != [ZX]* ]]
+}
+
+running() { [ -s "$1" ] && alive "$(cat "$1")"; }
 
 # stop_process PIDFILE NAME: ends it, by force after 30 seconds.
 stop_process() {
@@ -57,7 +64,7 @@ stop_process() {
   pid=$(cat "$file")
   kill "$pid"
   for ((tries = 0; tries < 300; tries++)); do
-    kill -0 "$pid" 2>/dev/null || { rm -f "$file"; say "$name: stopped"; return 0; }
+    alive "$pid" || { rm -f "$file"; say "$name: stopped"; return 0; }
     sleep 0.1
   done
   kill -9 "$pid"
