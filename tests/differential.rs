@@ -304,7 +304,7 @@ macro_rules! cases {
     };
 }
 
-cases! { ddl dml identity keys names resume savepoints types }
+cases! { ddl dml identity keys names names_adjusted resume savepoints types }
 
 /// Statements of chance over three tables, in transactions of 1 to 20, some rolled back.
 #[test]

@@ -6,7 +6,11 @@
 
 use model::value::Value;
 
-use crate::cells::{Decode, Phase, Scratch, number};
+use crate::cells::{
+    Decode, Phase, Scratch,
+    moment::{DateForm, TimeForm, TimestampForm},
+    number,
+};
 
 /// The default for a schema; `None` when the column has none or it is of no use there.
 pub(crate) fn default_value(expression: &str, type_name: &str, decode: &Decode) -> Option<Value> {
@@ -16,6 +20,11 @@ pub(crate) fn default_value(expression: &str, type_name: &str, decode: &Decode) 
     }
     let text =
         if computed(expression, type_name) { placeholder.to_owned() } else { literal(expression) };
+    if let "date" | "time" | "timestamp" | "timestamptz" = type_name
+        && let Some(end) = end_of_time(&text, decode)
+    {
+        return end;
+    }
     match decode {
         Decode::DecimalText { scale, .. } => {
             let decimal = number::parse(&text).ok()?;
@@ -37,6 +46,34 @@ pub(crate) fn default_value(expression: &str, type_name: &str, decode: &Decode) 
         _ => {}
     }
     decoded(decode, &text)
+}
+
+/// Defaults go through other classes than values: the ends of time and 24:00 are the last that Java
+/// has, which only some forms have room for. `None` for an ordinary default.
+fn end_of_time(text: &str, decode: &Decode) -> Option<Option<Value>> {
+    // `LocalDate.MAX.toEpochDay()`, of which Debezium keeps 32 bits.
+    const LAST_DAY_CUT: i64 = 169_560_311;
+    const LAST_MICRO: i64 = 86_399_999_999;
+    let iso = |text: &str| Some(Value::Text(text.into()));
+    Some(match (text, decode) {
+        ("infinity", Decode::Date(DateForm::Days)) => Some(Value::Int(LAST_DAY_CUT)),
+        ("infinity", Decode::Date(DateForm::Iso)) => iso("+999999999-12-31Z"),
+        ("infinity", Decode::Timestamp(TimestampForm::Micros)) => {
+            Some(Value::Int(i64::MAX.wrapping_add(999_999)))
+        }
+        ("infinity", Decode::Timestamp(TimestampForm::Iso)) => {
+            iso("+999999999-12-31T23:59:59.999999999Z")
+        }
+        ("infinity" | "-infinity", _) => None,
+        ("24:00:00", Decode::Time(form)) => match form {
+            TimeForm::Millis | TimeForm::Connect => Some(Value::Int(LAST_MICRO / 1_000)),
+            TimeForm::Micros => Some(Value::Int(LAST_MICRO)),
+            TimeForm::Nanos => Some(Value::Int(LAST_MICRO * 1_000 + 999)),
+            TimeForm::Iso => iso("23:59:59.999999999Z"),
+            TimeForm::Structured(..) => None,
+        },
+        _ => return None,
+    })
 }
 
 fn decoded(decode: &Decode, text: &str) -> Option<Value> {
@@ -71,6 +108,7 @@ fn placeholder(type_name: &str, decode: &Decode) -> Option<&'static str> {
             if !matches!(
                 type_name,
                 "citext"
+                    | "name"
                     | "inet"
                     | "cidr"
                     | "macaddr"
@@ -125,7 +163,7 @@ mod tests {
     use relational::modes::BinaryMode;
 
     use super::*;
-    use crate::cells::moment::{DateForm, IntervalForm, TimestampForm, ZonedForm};
+    use crate::cells::moment::{IntervalForm, ZonedForm};
 
     /// Expressions as `pg_get_expr` prints them, answers recorded from Debezium 3.7.
     #[test]

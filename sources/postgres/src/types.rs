@@ -123,6 +123,10 @@ pub(crate) fn map(types: &Types, oid: u32, typmod: i32, settings: &Settings) -> 
     }
 }
 
+pub(crate) fn is_domain(types: &Types, oid: u32) -> bool {
+    matches!(types.get(&oid), Some(TypeInfo { kind: TypeKind::Domain { .. }, .. }))
+}
+
 /// A type without a mapping, when such types are sent as what the server prints for them.
 fn unknown(settings: &Settings) -> Option<Mapped> {
     let decode = Decode::Unknown(settings.binaries);
@@ -360,23 +364,19 @@ fn map_geometric(name: &str) -> Option<Mapped> {
             of(
                 &schema,
                 Decode::Lseg(schema.clone()),
-                geometric::parse_lseg(&schema, "[(0,0),(0,0)]").ok(),
+                geometric::parse_lseg(&schema, "[(0,0),(1,0)]").ok(),
             )
         }
         "path" => {
             let schema = geometry();
-            of(
-                &schema,
-                Decode::Path(schema.clone()),
-                geometric::parse_path(&schema, "((0,0))").ok(),
-            )
+            of(&schema, Decode::Path(schema.clone()), Some(geometric::path_fallback(&schema)))
         }
         "polygon" => {
             let schema = geometry();
             of(
                 &schema,
                 Decode::Polygon(schema.clone()),
-                geometric::parse_polygon(&schema, "((0,0))").ok(),
+                geometric::parse_polygon(&schema, "((0,0),(1,0),(0,1))").ok(),
             )
         }
         "line" => {

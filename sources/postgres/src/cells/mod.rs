@@ -159,6 +159,12 @@ pub(crate) enum Decode {
     },
     SparseVector(Arc<Schema>),
     Array(Box<Decode>),
+    /// A `timestamp` in an array, which goes through `java.sql.Timestamp`.
+    JulianTimestamp(TimestampForm),
+    /// A `timestamptz` in an array.
+    SqlZonedTimestamp(ZonedForm),
+    /// An element that makes its array null, as Debezium can not convert it.
+    Never,
     /// A type whose schema Debezium has and whose values it leaves null (`bit[]`).
     AlwaysNull,
 }
@@ -191,6 +197,12 @@ impl Decode {
             }
             Decode::Timestamp(TimestampForm::Structured(_, precision)) => {
                 Decode::Timestamp(TimestampForm::Structured(schema, precision))
+            }
+            Decode::JulianTimestamp(TimestampForm::Structured(_, precision)) => {
+                Decode::JulianTimestamp(TimestampForm::Structured(schema, precision))
+            }
+            Decode::SqlZonedTimestamp(ZonedForm::Structured(_, precision)) => {
+                Decode::SqlZonedTimestamp(ZonedForm::Structured(schema, precision))
             }
             Decode::ZonedTimestamp(ZonedForm::Structured(_, precision)) => {
                 Decode::ZonedTimestamp(ZonedForm::Structured(schema, precision))

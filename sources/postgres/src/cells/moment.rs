@@ -13,8 +13,8 @@ use relational::semantic;
 use super::{
     BadValue, Cell, Phase, Scratch, bad,
     temporal::{
-        Finite, Interval, MICROS_PER_DAY, Stamp, civil_from_days, write_date, write_seconds,
-        write_time_as_needed, write_zoned_time, write_zoned_timestamp,
+        Finite, Interval, MICROS_PER_DAY, Stamp, civil_from_days, sql_days, write_date,
+        write_seconds, write_time_as_needed, write_zoned_time, write_zoned_timestamp,
     },
 };
 
@@ -195,6 +195,10 @@ impl DateForm {
         phase: Phase,
         scratch: &'a mut Scratch,
     ) -> Cell<'a> {
+        let date = match (date, phase) {
+            (Finite::Value(days), Phase::Snapshot) => Finite::Value(sql_days(days)),
+            (date, _) => date,
+        };
         let pick = |(snapshot, stream): (i64, i64)| match phase {
             Phase::Snapshot => snapshot,
             Phase::Stream => stream,

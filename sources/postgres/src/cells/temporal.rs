@@ -35,6 +35,33 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// 1582-10-15, the first day of the Gregorian calendar in Java's `GregorianCalendar`.
+const GREGORIAN_FROM: i64 = -141_427;
+
+/// The day on which the Julian calendar had the date that this day has in the Gregorian one; days of
+/// the Gregorian calendar stay.
+pub(crate) fn julian_days(days: i64) -> i64 {
+    if days >= GREGORIAN_FROM {
+        return days;
+    }
+    let (year, month, day) = civil_from_days(days);
+    let early = i64::from(month <= 2);
+    let years = year + 4_800 - early;
+    let months = month + 12 * early - 3;
+    // The Julian day number, less that of 1970-01-01.
+    day + (153 * months + 2) / 5 + 365 * years + years.div_euclid(4) - 32_083 - 2_440_588
+}
+
+/// The day that `java.sql.Date` makes of one: it has no years before the first, and the ten days that
+/// the Gregorian calendar left out come after it.
+pub(crate) fn sql_days(days: i64) -> i64 {
+    match civil_from_days(days) {
+        (year @ ..=0, month, day) => days_from_civil(1 - year, month, day),
+        _ if (GREGORIAN_FROM - 10..GREGORIAN_FROM).contains(&days) => days + 10,
+        _ => days,
+    }
+}
+
 /// A text cut from the left.
 struct Cursor<'a>(&'a [u8]);
 
@@ -355,6 +382,12 @@ mod tests {
             assert_eq!(days_from_civil(year, month, day), days);
         }
         assert_eq!(days_from_civil(2000, 1, 1), POSTGRES_EPOCH_DAYS);
+        assert_eq!(days_from_civil(1582, 10, 15), GREGORIAN_FROM);
+        // Recorded from Debezium 3.7: dates in snapshots, timestamps in arrays.
+        for (days, sql) in [(-735_160, -703_383), (-141_432, -141_422), (-2_440_550, 1_001_860)] {
+            assert_eq!(sql_days(days), sql);
+        }
+        assert_eq!(julian_days(days_from_civil(1, 1, 1)) * 86_400, -62_135_769_600);
         assert_eq!(parse_date("0044-03-15 BC"), Ok(Finite::Value(-735_160)));
     }
 

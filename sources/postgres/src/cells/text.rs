@@ -14,9 +14,13 @@ use super::{
     geometric::{
         parse_box, parse_circle, parse_line, parse_lseg, parse_path, parse_point, parse_polygon,
     },
+    moment::ZonedForm,
     number,
     spatial::{parse_ewkb, parse_sparse_vector, parse_vector},
-    temporal::{parse_date, parse_interval, parse_time, parse_timestamp, parse_zoned_time},
+    temporal::{
+        Finite, Stamp, julian_days, parse_date, parse_interval, parse_time, parse_timestamp,
+        parse_zoned_time,
+    },
 };
 
 impl Decode {
@@ -93,7 +97,10 @@ impl Decode {
             Decode::DecimalDouble { .. } => Cell::Float64(text.parse().or(bad("a number"))?),
             Decode::Date(form) => form.cell(parse_date(text)?, phase, scratch),
             Decode::Time(form) => form.cell(parse_time(text)?, scratch)?,
-            Decode::TimeCut(form) => form.cell(parse_time(text)? / 1_000 * 1_000, scratch)?,
+            Decode::TimeCut(form) => {
+                let millis = parse_time(text)? / 1_000 % 86_400_000;
+                form.cell(millis * 1_000, scratch)?
+            }
             Decode::ZonedTime(form) => form.cell(parse_zoned_time(text)?, scratch),
             Decode::Timestamp(form) => form.cell(parse_timestamp(text)?, scratch)?,
             Decode::ZonedTimestamp(form) => form.cell(parse_timestamp(text)?, scratch),
@@ -107,7 +114,9 @@ impl Decode {
                 write_hstore_json(text, &mut scratch.text)?;
                 Cell::Text(&scratch.text)
             }
+            Decode::BitBool if text.is_empty() => return bad("a bit"),
             Decode::BitBool => Cell::Bool(text.starts_with('1')),
+            Decode::Never => return bad("a type that Debezium converts in arrays"),
             Decode::Bits => {
                 scratch.bytes.clear();
                 read_bits(text, &mut scratch.bytes)?;
@@ -120,7 +129,12 @@ impl Decode {
             Decode::Polygon(schema) => Cell::Nested(parse_polygon(schema, text)?),
             Decode::Line(schema) => Cell::Nested(parse_line(schema, text)?),
             Decode::Circle { circle, point } => Cell::Nested(parse_circle(circle, point, text)?),
-            Decode::Array(element) => Cell::Nested(read_array(element, text, phase, scratch)?),
+            Decode::Array(element) => Cell::Nested(read_array(element, text, scratch)?),
+            Decode::JulianTimestamp(form) => form.cell(julian(parse_timestamp(text)?), scratch)?,
+            Decode::SqlZonedTimestamp(form) => match (form, parse_timestamp(text)?) {
+                (ZonedForm::Iso(_), Finite::NegativeInfinity) => Cell::Text(SQL_NEGATIVE_INFINITY),
+                (form, timestamp) => form.cell(timestamp, scratch),
+            },
             Decode::AlwaysNull => Cell::Null,
         })
     }
@@ -228,14 +242,23 @@ fn read_quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// `{a,"b c",NULL}`; more than one dimension is not mapped by Debezium either.
-fn read_array(
-    element: &Decode,
-    text: &str,
-    phase: Phase,
-    scratch: &mut Scratch,
-) -> Result<Value, BadValue> {
+/// What Debezium makes of the end of time that went through `java.sql.Timestamp`, whose early years
+/// have no sign.
+const SQL_NEGATIVE_INFINITY: &str = "+292269055-12-02T23:00:00.000000Z";
+
+/// Days before 1582-10-15 are taken for days of the Julian calendar, as `java.sql.Timestamp` does.
+fn julian(timestamp: Finite<Stamp>) -> Finite<Stamp> {
+    match timestamp {
+        Finite::Value(stamp) => Finite::Value(Stamp { days: julian_days(stamp.days), ..stamp }),
+        end => end,
+    }
+}
+
+/// `{a,"b c",NULL}`
+fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Value, BadValue> {
     const EXPECTED: &str = "an array of one dimension";
+    // The JDBC driver reads arrays, in streams too.
+    let phase = Phase::Snapshot;
     // Bounds other than 1 are printed as `[2:3]={…}`.
     let text = match text.starts_with('[') {
         true => text.split_once('=').map_or(text, |(_, items)| items),
@@ -246,6 +269,21 @@ fn read_array(
     let mut items = Vec::new();
     while !rest.is_empty() {
         let after = match rest.as_bytes().first() {
+            // Of a second dimension Debezium makes one null for each row.
+            Some(b'{') if matches!(element, Decode::Int) => {
+                let mut depth = 0usize;
+                let end = rest.bytes().position(|byte| {
+                    depth = match byte {
+                        b'{' => depth + 1,
+                        b'}' => depth - 1,
+                        _ => depth,
+                    };
+                    depth == 0
+                });
+                let Some(end) = end else { return bad(EXPECTED) };
+                items.push(Value::Null);
+                &rest[end + 1..]
+            }
             Some(b'{') => return bad(EXPECTED),
             Some(b'"') => {
                 let Some((item, after)) = read_quoted(rest) else { return bad(EXPECTED) };

@@ -69,7 +69,10 @@ impl Column {
         let not_null = found.is_some_and(|column| column.not_null);
         let expression = found.and_then(|column| column.default.as_deref());
         let default = expression.and_then(|expression| {
-            default_value(expression, type_name(types, type_oid), &mapped.decode)
+            let type_name = types.get(&type_oid).map_or("", |info| &info.name);
+            // Debezium reads no defaults of domains.
+            let domain = types::is_domain(types, type_oid);
+            if domain { None } else { default_value(expression, type_name, &mapped.decode) }
         });
         let missing = match (not_null, &default) {
             (false, _) => Value::Null,
@@ -235,16 +238,5 @@ fn changed_value(change: &Change, value: &Value, decode: &Decode) -> Value {
             Value::Text(length.map_or(hash.as_str(), |length| truncated(&hash, length)).into())
         }
         (_, value) => value.clone(),
-    }
-}
-
-/// The name that defaults are read by: a domain counts as its base type.
-fn type_name(types: &Types, oid: u32) -> &str {
-    match types.get(&oid) {
-        Some(types::TypeInfo { kind: types::TypeKind::Domain { base, .. }, .. }) => {
-            type_name(types, *base)
-        }
-        Some(info) => &info.name,
-        None => "",
     }
 }

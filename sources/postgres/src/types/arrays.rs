@@ -19,8 +19,7 @@ pub(super) fn map_array(
     settings: &Settings,
 ) -> Option<Mapped> {
     let info = types.get(&element)?;
-    const UNSUPPORTED: [&str; 10] =
-        ["money", "name", "interval", "xml", "point", "char", "line", "lseg", "path", "polygon"];
+    const UNSUPPORTED: [&str; 6] = ["money", "name", "interval", "xml", "point", "refcursor"];
     if UNSUPPORTED.contains(&info.name.as_str()) || info.array_of.is_some() {
         return None;
     }
@@ -55,8 +54,20 @@ pub(super) fn map_array(
         _ => Value::Null,
     };
     let decode = match mapped.decode {
-        // Boxes and circles in arrays are null in Debezium 3.7.
-        Decode::Box(_) | Decode::Circle { .. } => Decode::AlwaysNull,
+        // Arrays of these are null in Debezium 3.7, unless they are empty.
+        Decode::Box(_)
+        | Decode::Circle { .. }
+        | Decode::Line(_)
+        | Decode::Lseg(_)
+        | Decode::Path(_)
+        | Decode::Polygon(_)
+        | Decode::SparseVector(_) => Decode::Array(Box::new(Decode::Never)),
+        Decode::Timestamp(form) => {
+            Decode::Array(Box::new(Decode::JulianTimestamp(form).bound_to(&element_schema)))
+        }
+        Decode::ZonedTimestamp(form) => {
+            Decode::Array(Box::new(Decode::SqlZonedTimestamp(form).bound_to(&element_schema)))
+        }
         // In arrays they go through `java.sql.Time`, which ends at milliseconds.
         Decode::Time(form) => {
             Decode::Array(Box::new(Decode::TimeCut(form).bound_to(&element_schema)))

@@ -37,8 +37,7 @@ pub(crate) fn reported(
         "int2" if serial => "smallserial",
         name => name,
     };
-    let domain =
-        matches!(types.get(&oid), Some(info) if matches!(info.kind, TypeKind::Domain { .. }));
+    let domain = super::is_domain(types, oid);
     let base = element(types, oid);
     let declared = typmod != -1;
     let (length, scale) = if let "vector" | "halfvec" | "sparsevec" = name {
@@ -154,5 +153,99 @@ fn display_size(name: &str, typmod: i32) -> i32 {
         "interval" => 49,
         "numeric" => 131_089,
         _ => UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TypeInfo;
+
+    /// Parameters `__debezium.source.column.*` recorded from Debezium 3.7, as length/scale.
+    #[test]
+    fn recorded() {
+        let base =
+            |name: &str| TypeInfo { name: name.to_owned(), kind: TypeKind::Base, array_of: None };
+        let mut types = Types::new();
+        let cases = [
+            ("int2", -1, "5/0", "5/0"),
+            ("int4", -1, "10/0", "10/0"),
+            ("int8", -1, "19/0", "19/0"),
+            ("oid", -1, "10/0", "10/0"),
+            ("float4", -1, "8/8", "8/8"),
+            ("float8", -1, "17/17", "17/17"),
+            ("numeric", -1, "0/-", "131089/0"),
+            ("numeric", (5 << 16) + 4, "5/0", "5/0"),
+            ("numeric", ((5 << 16) | 2) + 4, "5/2", "5/2"),
+            ("numeric", ((3 << 16) | (-2 & 0x7ff)) + 4, "3/2046", "3/2046"),
+            ("money", -1, "2147483647/0", "2147483647/0"),
+            ("bool", -1, "1/0", "1/0"),
+            ("bpchar", 11, "7/0", "7/0"),
+            ("char", -1, "1/0", "1/0"),
+            ("varchar", 15, "11/0", "11/0"),
+            ("varchar", -1, "2147483647/0", "2147483647/0"),
+            ("name", -1, "2147483647/0", "2147483647/0"),
+            ("date", -1, "13/0", "13/0"),
+            ("time", -1, "15/6", "15/6"),
+            ("time", 0, "8/0", "8/0"),
+            ("time", 3, "12/3", "12/3"),
+            ("timetz", -1, "21/6", "21/6"),
+            ("timestamp", 0, "22/0", "22/0"),
+            ("timestamp", 3, "26/3", "26/3"),
+            ("timestamptz", -1, "35/6", "35/6"),
+            ("interval", -1, "49/6", "49/6"),
+            ("bit", 9, "9/0", "9/0"),
+            ("varbit", -1, "2147483647/0", "2147483647/0"),
+            ("varbit", 12, "12/0", "12/0"),
+        ];
+        for (oid, (name, ..)) in (1..).zip(&cases) {
+            types.insert(oid, base(name));
+        }
+        let shown = |oid, typmod, default, phase| {
+            let Reported { length, scale, .. } = reported(&types, oid, typmod, default, phase);
+            let number = |number: Option<i32>| number.map_or("-".to_owned(), |n| n.to_string());
+            format!("{}/{}", number(length), number(scale))
+        };
+        for (oid, (name, typmod, snapshot, stream)) in (1..).zip(cases) {
+            assert_eq!(shown(oid, typmod, None, Phase::Snapshot), snapshot, "{name} {typmod}");
+            assert_eq!(shown(oid, typmod, None, Phase::Stream), stream, "{name} {typmod}");
+        }
+    }
+
+    /// The same for domains, arrays and serial columns.
+    #[test]
+    fn recorded_of_made_types() {
+        let info = |name: &str, kind, array_of| TypeInfo { name: name.to_owned(), kind, array_of };
+        let types = Types::from([
+            (1, info("varchar", TypeKind::Base, None)),
+            (2, info("numeric", TypeKind::Base, None)),
+            (3, info("int4", TypeKind::Base, None)),
+            (11, info("note", TypeKind::Domain { base: 1, typmod: 24 }, None)),
+            (12, info("price", TypeKind::Domain { base: 2, typmod: ((8 << 16) | 2) + 4 }, None)),
+            (13, info("shares", TypeKind::Domain { base: 2, typmod: -1 }, None)),
+            (14, info("_numeric", TypeKind::Base, Some(2))),
+            (15, info("_varchar", TypeKind::Base, Some(1))),
+        ]);
+        let serial = Some("nextval('n_ser_seq'::regclass)");
+        for (oid, typmod, default, name, length, scale, characters) in [
+            (11, -1, None, "note", 20, 0, true),
+            (12, -1, None, "price", 8, 2, false),
+            (13, -1, None, "shares", 131_089, 0, false),
+            (14, -1, None, "_numeric", 131_089, 0, false),
+            (14, ((5 << 16) | 2) + 4, None, "_numeric", 5, 2, false),
+            (15, 10, None, "_varchar", 6, 0, false),
+            (3, -1, serial, "serial", 10, 0, false),
+        ] {
+            for phase in [Phase::Snapshot, Phase::Stream] {
+                let found = reported(&types, oid, typmod, default, phase);
+                let wanted = Reported {
+                    type_name: name.to_owned(),
+                    length: Some(length),
+                    scale: Some(scale),
+                    characters,
+                };
+                assert_eq!(found, wanted, "{phase:?}");
+            }
+        }
     }
 }
