@@ -8,7 +8,8 @@
 //! | `-- stream` | while both stream |
 //! | `-- away` | while both are stopped; they resume after it |
 //!
-//! `-- config: key=value` adds to both configurations; `-- expect: N records` is how many records
+//! `-- config: key=value` adds to both configurations; `-- under: name key=value; key=value` plays the
+//! whole case with these too, once for each such line; `-- expect: N records` is how many records
 //! there must be, so that a case cannot pass by producing nothing. After each step a marker row is
 //! written, and both sides are read up to it. Then every record must be the same **as bytes**: its
 //! partition, key, value and headers, less the two prefixes and what
@@ -41,23 +42,35 @@ enum Step {
     Away,
 }
 
+/// Keys of a configuration with their values.
+type Pairs = Vec<(String, String)>;
+
 struct Case {
-    config: Vec<(String, String)>,
+    config: Pairs,
+    /// Further configurations that the case is played with, by name.
+    under: Vec<(String, Pairs)>,
     records: Option<usize>,
     steps: Vec<(Step, String)>,
 }
 
 fn parse(text: &str) -> Case {
-    let mut case = Case { config: Vec::new(), records: None, steps: Vec::new() };
+    let mut case = Case { config: Vec::new(), under: Vec::new(), records: None, steps: Vec::new() };
+    let pair = |text: &str| -> (String, String) {
+        let (key, value) = text.split_once('=').expect("key=value");
+        (key.into(), value.into())
+    };
     for line in text.lines() {
         let step = match line.trim_end() {
             "-- snapshot" => Step::Snapshot,
             "-- stream" => Step::Stream,
             "-- away" => Step::Away,
             line => {
-                if let Some(pair) = line.strip_prefix("-- config: ") {
-                    let (key, value) = pair.split_once('=').expect("-- config: key=value");
-                    case.config.push((key.into(), value.into()));
+                if let Some(text) = line.strip_prefix("-- config: ") {
+                    case.config.push(pair(text));
+                } else if let Some(text) = line.strip_prefix("-- under: ") {
+                    let (name, pairs) = text.split_once(' ').unwrap_or((text, ""));
+                    let pairs = pairs.split("; ").filter(|text| !text.is_empty()).map(pair);
+                    case.under.push((name.into(), pairs.collect()));
                 } else if let Some(count) = line.strip_prefix("-- expect: ") {
                     let count = count.strip_suffix(" records").expect("-- expect: N records");
                     case.records = Some(count.parse().expect("a number of records"));
@@ -157,12 +170,23 @@ fn around(peer: &str, ours: &str) -> String {
 }
 
 fn compare(name: &str, text: &str) {
+    let mut case = parse(text);
+    if case.under.is_empty() {
+        return play(name, &case);
+    }
+    let shared = case.config.clone();
+    for (under, pairs) in std::mem::take(&mut case.under) {
+        case.config = shared.iter().chain(&pairs).cloned().collect();
+        play(&format!("{name}_{under}"), &case);
+    }
+}
+
+fn play(name: &str, case: &Case) {
     let (Some(postgres), Some(kafka), Some(connect)) =
         (servers::postgres(name), servers::kafka(name), servers::connect(name))
     else {
         return;
     };
-    let case = parse(text);
     let peer = Rest { url: connect };
     // To try the method and the masks, the peer can be compared with itself.
     let itself = std::env::var_os("RIVERRUN_TEST_PEER_TWICE").is_some();
@@ -280,7 +304,7 @@ macro_rules! cases {
     };
 }
 
-cases! { ddl dml identity keys names resume savepoints types }
+cases! { ddl dml identity keys names names_adjusted resume savepoints types }
 
 /// Statements of chance over three tables, in transactions of 1 to 20, some rolled back.
 #[test]

@@ -37,7 +37,7 @@ pub(crate) async fn types(session: &Session) -> Result<Types> {
                CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END,
                (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
                   FROM pg_enum e WHERE e.enumtypid = t.oid)
-          FROM pg_type t WHERE t.typtype <> 'c' OR t.typcategory = 'A'";
+          FROM pg_type t";
     let rows = session.query("read types", QUERY, &[]).await?;
     let mut types = HashMap::with_capacity(rows.len());
     for row in rows {

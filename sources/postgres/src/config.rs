@@ -41,13 +41,15 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::TOPIC_PREFIX.spec,
             &common::TOPIC_NAMING_STRATEGY.spec.unsupported(),
             &common::TOMBSTONES_ON_DELETE.spec,
-            &common::BINARY_HANDLING_MODE.spec.unsupported(),
-            &common::SCHEMA_NAME_ADJUSTMENT_MODE.spec.unsupported(),
-            &common::FIELD_NAME_ADJUSTMENT_MODE.spec.unsupported(),
+            &common::BINARY_HANDLING_MODE.spec,
+            &common::SCHEMA_NAME_ADJUSTMENT_MODE.spec,
+            &common::FIELD_NAME_ADJUSTMENT_MODE.spec,
             &common::EVENT_CONVERTING_FAILURE_HANDLING_MODE.spec.unsupported(),
-            &common::DECIMAL_HANDLING_MODE.spec.unsupported(),
-            &common::TIME_PRECISION_MODE.spec.unsupported(),
-            &common::INCLUDE_SCHEMA_COMMENTS.spec.unsupported(),
+            &common::DECIMAL_HANDLING_MODE.spec,
+            &common::TIME_PRECISION_MODE.spec,
+            &common::INCLUDE_SCHEMA_COMMENTS.spec.with_doc(
+                "Put comments into schemas. As Debezium's connector for PostgreSQL reads no comments, it has no effect.",
+            ),
             &HSTORE_HANDLING_MODE.spec,
             &INTERVAL_HANDLING_MODE.spec,
             &MESSAGE_PREFIX_INCLUDE_LIST.spec,
@@ -76,11 +78,11 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::NOTIFICATION_HTTP_ALLOW_PRIVATE_NETWORKS.spec.unsupported(),
             &common::TRANSACTION_METADATA_FACTORY.spec.unsupported(),
             &common::MESSAGE_KEY_COLUMNS.spec,
-            &common::COLUMN_MASK_HASH_WITH_SALT.spec.unsupported(),
-            &common::COLUMN_MASK_WITH_D_CHARS.spec.unsupported(),
-            &common::COLUMN_TRUNCATE_TO_D_CHARS.spec.unsupported(),
-            &common::COLUMN_PROPAGATE_SOURCE_TYPE.spec.unsupported(),
-            &common::DATATYPE_PROPAGATE_SOURCE_TYPE.spec.unsupported(),
+            &common::COLUMN_MASK_HASH_WITH_SALT.spec,
+            &common::COLUMN_MASK_WITH_D_CHARS.spec,
+            &common::COLUMN_TRUNCATE_TO_D_CHARS.spec,
+            &common::COLUMN_PROPAGATE_SOURCE_TYPE.spec,
+            &common::DATATYPE_PROPAGATE_SOURCE_TYPE.spec,
             &common::MEMORY_MANAGEMENT_SCHEMAS_CLASS.spec.unsupported(),
             &common::MEMORY_MANAGEMENT_TABLES_CLASS.spec.unsupported(),
             &SCHEMA_REFRESH_MODE.spec,
@@ -226,7 +228,6 @@ pub static HSTORE_HANDLING_MODE: Key<String> = Key::string("hstore.handling.mode
     .width(Mid)
     .display("HStore Handling")
     .doc("Form of hstore columns: json or map.")
-    .unsupported()
     .one_of(&["json", "map"]);
 pub static INTERVAL_HANDLING_MODE: Key<String> = Key::string("interval.handling.mode")
     .default("numeric")
@@ -234,7 +235,6 @@ pub static INTERVAL_HANDLING_MODE: Key<String> = Key::string("interval.handling.
     .width(Mid)
     .display("Interval Handling")
     .doc("Form of interval columns: numeric (microseconds) or string (ISO 8601).")
-    .unsupported()
     .one_of(&["string", "numeric"]);
 pub static MESSAGE_PREFIX_INCLUDE_LIST: Key<Vec<String>> = Key::list("message.prefix.include.list")
     .default_null()
@@ -284,7 +284,6 @@ pub static INCLUDE_UNKNOWN_DATATYPES: Key<bool> = Key::boolean("include.unknown.
     .width(Short)
     .display("Include unknown datatypes")
     .doc("Send columns of types without a mapping as bytes instead of leaving them out.")
-    .unsupported()
     .check(Field(boolean));
 pub static SNAPSHOT_ISOLATION_MODE: Key<String> = Key::string("snapshot.isolation.mode")
     .default("serializable")

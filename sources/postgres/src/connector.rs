@@ -97,14 +97,13 @@ struct Hidden {
     reported_under: &'static str,
 }
 
-const HIDDEN: [Hidden; 9] = {
+const HIDDEN: [Hidden; 8] = {
     const fn hidden(name: &'static str, default: &'static str, under: &'static str) -> Hidden {
         Hidden { name, default, reported_under: under }
     }
     [
         hidden("offset.mismatch.strategy", "no_validation", "slot.name"),
         hidden("slot.seek.to.known.offset.on.start", "false", "slot.name"),
-        hidden("money.fraction.digits", "2", "decimal.handling.mode"),
         hidden("read.only", "false", "signal.data.collection"),
         hidden("queue.provider.type", "memory", "max.queue.size"),
         hidden("topic.transaction", "transaction", "topic.prefix"),
@@ -115,10 +114,7 @@ const HIDDEN: [Hidden; 9] = {
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
-const PATTERNS: [(&str, &str); 7] = [
-    ("column.mask.hash.", "column.mask.hash.([^.]+).with.salt.(.+)"),
-    ("column.mask.with.", "column.mask.with.(d+).chars"),
-    ("column.truncate.to.", "column.truncate.to.(d+).chars"),
+const PATTERNS: [(&str, &str); 4] = [
     ("snapshot.select.statement.overrides.", "snapshot.select.statement.overrides"),
     ("snapshot.max.threads.multiplier.", "snapshot.max.threads.multiplier"),
     ("signal.kafka.", "signal.enabled.channels"),

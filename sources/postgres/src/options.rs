@@ -14,11 +14,14 @@ use model::{
     value::Value,
 };
 use relational::{
+    adjustment::Adjustment,
     config as common,
     emitter::Emitter,
     filters::{Filter, Patterns},
     heartbeat::Heartbeat,
     keys::KeyColumns,
+    mappers::ColumnMappers,
+    modes::{BinaryMode, DecimalMode, TemporalMode},
     table::TableId,
 };
 
@@ -29,7 +32,7 @@ use crate::{
     position::Position,
     source_info::{self, Writer},
     tables::Capture,
-    types,
+    types::{self, Placeholder},
     wire::{Settings, Ssl, SslMode},
 };
 
@@ -84,7 +87,6 @@ impl Options {
         }
         let prefix: Arc<str> = config.get(&common::TOPIC_PREFIX).into();
         let delimiter = config.prop("topic.delimiter").unwrap_or(".").to_owned();
-        let placeholder: Arc<str> = config.get(&common::UNAVAILABLE_VALUE_PLACEHOLDER).into();
         let capture = Capture {
             prefix: prefix.clone(),
             delimiter: delimiter.clone(),
@@ -96,7 +98,10 @@ impl Options {
                 Some(text) => KeyColumns::parse(&text).map_err(invalid)?,
                 None => KeyColumns::default(),
             },
-            types: types::Settings { placeholder },
+            mappers: ColumnMappers::read(props(config)).map_err(invalid)?,
+            schema_names: Adjustment::parse(&config.get(&common::SCHEMA_NAME_ADJUSTMENT_MODE)),
+            field_names: field_names(config),
+            types: type_settings(config).map_err(invalid)?,
             source: Arc::new(source_info::schema()),
         };
         let skipped = skipped(&config.get(&common::SKIPPED_OPERATIONS));
@@ -220,6 +225,45 @@ pub(crate) fn settings(config: &Config) -> Settings {
         tcp_keepalive: config.get(&common::DATABASE_TCP_KEEP_ALIVE),
         connect_timeout: Duration::from_millis(timeout.unsigned_abs()),
     }
+}
+
+fn props(config: &Config) -> impl Iterator<Item = (&str, &str)> + Clone {
+    config.props().iter().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+fn type_settings(config: &Config) -> std::result::Result<types::Settings, String> {
+    let is = |key: &model::config::Key<String>, word: &str| {
+        config.get(key).trim().eq_ignore_ascii_case(word)
+    };
+    Ok(types::Settings {
+        placeholder: Placeholder::parse(&config.get(&common::UNAVAILABLE_VALUE_PLACEHOLDER))?,
+        decimals: DecimalMode::parse(&config.get(&common::DECIMAL_HANDLING_MODE)),
+        times: TemporalMode::parse(&config.get(&common::TIME_PRECISION_MODE)),
+        binaries: BinaryMode::parse(&config.get(&common::BINARY_HANDLING_MODE)),
+        hstore_as_map: is(&config::HSTORE_HANDLING_MODE, "map"),
+        interval_as_text: is(&config::INTERVAL_HANDLING_MODE, "string"),
+        // Debezium reads this key and lists it nowhere; what is no number counts as the default.
+        money_scale: config
+            .prop("money.fraction.digits")
+            .and_then(|digits| digits.trim().parse::<i16>().ok())
+            .unwrap_or(2)
+            .into(),
+        unknown: config.get(&config::INCLUDE_UNKNOWN_DATATYPES),
+    })
+}
+
+/// The names of fields are adjusted without being told when a converter of the connector is one of
+/// those of Avro.
+fn field_names(config: &Config) -> Adjustment {
+    const AVRO: [&str; 2] = [
+        "io.confluent.connect.avro.AvroConverter",
+        "io.apicurio.registry.utils.converter.AvroConverter",
+    ];
+    let adjustment = Adjustment::parse(&config.get(&common::FIELD_NAME_ADJUSTMENT_MODE));
+    let avro = ["key.converter", "value.converter"]
+        .iter()
+        .any(|key| config.prop(key).is_some_and(|class| AVRO.contains(&class.trim())));
+    if adjustment == Adjustment::None && avro { Adjustment::Avro } else { adjustment }
 }
 
 /// The source partition, `{"server": topic.prefix}`.

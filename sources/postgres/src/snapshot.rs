@@ -190,7 +190,7 @@ async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Resul
     for (id, index) in plan.tables.iter().zip(0..) {
         let first_table = index == 0;
         let Some(found) = catalog::table(session, id).await? else { continue };
-        let table = Arc::new(Table::of_catalog(id, &found, &types, &options.capture));
+        let table = Arc::new(Table::of_catalog(id, &found, &types, &options.capture)?);
         if table.columns.iter().flatten().next().is_none() {
             tracing::warn!("table {id} has no column that can be captured; its rows are left out");
             continue;
