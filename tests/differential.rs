@@ -280,7 +280,7 @@ macro_rules! cases {
     };
 }
 
-cases! { ddl dml identity keys names resume savepoints types }
+cases! { ddl dml identity keys messages names resume savepoints transactions types }
 
 /// Statements of chance over three tables, in transactions of 1 to 20, some rolled back.
 #[test]

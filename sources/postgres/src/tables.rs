@@ -12,7 +12,7 @@ use model::{
 use relational::{
     filters::Filter,
     keys::KeyColumns,
-    names,
+    names::Naming,
     table::{TableId, TableShape},
 };
 
@@ -27,14 +27,14 @@ use crate::{
 
 /// What does not change while a task runs.
 pub(crate) struct Capture {
-    pub(crate) prefix: Arc<str>,
-    pub(crate) delimiter: String,
+    pub(crate) naming: Naming,
     pub(crate) schemas: Filter,
     pub(crate) tables: Filter,
     pub(crate) columns: Filter,
     pub(crate) builtin_ignored: bool,
     pub(crate) keys: KeyColumns,
     pub(crate) types: types::Settings,
+    pub(crate) bad_values: BadValues,
     pub(crate) source: Arc<Schema>,
 }
 
@@ -44,6 +44,16 @@ impl Capture {
             && self.schemas.accepts(&table.namespace)
             && self.tables.accepts(&table.to_string())
     }
+}
+
+/// `event.converting.failure.handling.mode`: what becomes of a value that can't be converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadValues {
+    /// It is left null, and the log says so.
+    Warn,
+    /// It is left null.
+    Skip,
+    Fail,
 }
 
 /// A column of a captured table.
@@ -63,8 +73,11 @@ pub(crate) struct Column {
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) id: TableId,
+    /// The id as text, by which events are counted.
+    pub(crate) text: Arc<str>,
     /// In the order of the row as it comes; `None` for columns that are left out.
     pub(crate) columns: Vec<Option<Column>>,
+    bad_values: BadValues,
     pub(crate) schema: Arc<TableSchema>,
 }
 
@@ -161,7 +174,13 @@ impl Table {
             }));
         }
         let schema = Arc::new(table_schema(id, &columns, found, capture));
-        Self { id: id.clone(), columns, schema }
+        Self {
+            id: id.clone(),
+            text: id.to_string().into(),
+            columns,
+            bad_values: capture.bad_values,
+            schema,
+        }
     }
 }
 
@@ -189,9 +208,8 @@ fn table_schema(
         let position = |name: &String| names.clone().position(|column| column == name);
         key.iter().filter_map(position).filter_map(|index| u16::try_from(index).ok()).collect()
     });
-    let topic = names::data_topic(&capture.prefix, &capture.delimiter, &[&id.namespace, &id.name]);
     TableShape {
-        topic: topic.into(),
+        topic: capture.naming.data(id).into(),
         columns: captured
             .iter()
             .map(|column| (column.name.clone(), column.schema.clone()))
@@ -210,21 +228,29 @@ impl Column {
     fn push_decoded(
         &self,
         decoded: Result<Cell<'_>, BadValue>,
-        table: &TableId,
+        table: &Table,
         rows: &mut RowsBuilder,
-    ) {
+    ) -> Result<()> {
         match decoded {
             Ok(Cell::Null) => self.push_missing(rows),
             Ok(cell) => cell.push(rows),
             Err(error) => {
-                // `event.converting.failure.handling.mode=warn`, the default.
-                tracing::warn!(
-                    "table {table}: value of column {} could not be converted, left null: {error}",
-                    self.name
-                );
+                let (id, name) = (&table.id, &self.name);
+                let text = format!("table {id}: value of column {name} could not be converted");
+                match table.bad_values {
+                    BadValues::Warn => tracing::warn!("{text}, left null: {error}"),
+                    BadValues::Skip => tracing::debug!("{text}, left null: {error}"),
+                    BadValues::Fail => {
+                        rows.abandon();
+                        return Err(Error::fatal(format!(
+                            "{text}: {error}; event.converting.failure.handling.mode=warn leaves such values null"
+                        )));
+                    }
+                }
                 self.push_missing(rows);
             }
         }
+        Ok(())
     }
 }
 
@@ -233,7 +259,8 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// When the row has another number of columns than its relation, which the protocol rules out.
+    /// When the row has another number of columns than its relation, which the protocol rules out, and
+    /// when a value can't be converted and that is to fail.
     pub(crate) fn push_tuple(
         &self,
         tuple: pgoutput::Tuple<'_>,
@@ -265,12 +292,12 @@ impl Table {
                         Ok(text) => column.decode.text(text, Phase::Stream, scratch),
                         Err(_) => Err(BadValue { expected: "text in UTF-8" }),
                     };
-                    column.push_decoded(decoded, &self.id, rows);
+                    column.push_decoded(decoded, self, rows)?;
                 }
                 Some(pgoutput::Cell::Binary(_)) => {
                     // Never asked for: START_REPLICATION leaves `binary` off.
                     let decoded = Err(BadValue { expected: "a value in text form" });
-                    column.push_decoded(decoded, &self.id, rows);
+                    column.push_decoded(decoded, self, rows)?;
                 }
             }
             captured += 1;
@@ -284,22 +311,26 @@ impl Table {
         fields: impl Iterator<Item = Option<&'a [u8]>>,
         scratch: &mut Scratch,
         rows: &mut RowsBuilder,
-    ) -> Slot {
+    ) -> Result<Slot> {
         let mut fields = fields;
         for column in self.columns.iter().flatten() {
             match fields.next().flatten() {
                 None => column.push_missing(rows),
                 Some(field) => {
-                    column.push_decoded(column.decode.copied(field, scratch), &self.id, rows);
+                    column.push_decoded(column.decode.copied(field, scratch), self, rows)?;
                 }
             }
         }
-        rows.end()
+        Ok(rows.end())
     }
 
     /// The select list of a COPY: captured columns, cast where they are not read in their own form.
-    pub(crate) fn select_list(&self) -> String {
+    /// A column that the source of the rows does not have is null.
+    pub(crate) fn select_list(&self, has: impl Fn(&str) -> bool) -> String {
         let columns = self.columns.iter().flatten().map(|column| {
+            if !has(&column.name) {
+                return "NULL".to_owned();
+            }
             let name = catalog::quote(&column.name);
             match column.cast {
                 "" => name,

@@ -15,3 +15,4 @@ pub mod keys;
 pub mod names;
 pub mod semantic;
 pub mod table;
+pub mod transaction;
