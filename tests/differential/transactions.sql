@@ -2,7 +2,7 @@
 -- config: provide.transaction.metadata=true
 -- config: topic.transaction=tx
 -- config: table.exclude.list=public.hidden
--- expect: 71 records
+-- expect: 59 records
 -- snapshot
 CREATE SCHEMA inv;
 CREATE TABLE a (id int PRIMARY KEY, v int);
