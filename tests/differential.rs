@@ -304,7 +304,7 @@ macro_rules! cases {
     };
 }
 
-cases! { ddl dml identity keys names names_adjusted resume savepoints types }
+cases! { ddl dml identity keys messages names names_adjusted resume savepoints transactions types }
 
 /// Statements of chance over three tables, in transactions of 1 to 20, some rolled back.
 #[test]

@@ -1,8 +1,8 @@
 //! The configuration as the task uses it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use ::snapshot::Mode;
+use ::snapshot::{Flags, Mode};
 use model::{
     change::{BatchBuilder, Op},
     config::Config,
@@ -22,16 +22,21 @@ use relational::{
     keys::KeyColumns,
     mappers::ColumnMappers,
     modes::{BinaryMode, DecimalMode, TemporalMode},
+    names::{Naming, Strategy},
     table::TableId,
+    transaction::Boundaries,
 };
 
 use crate::{
     catalog::{Autocreate, Publication},
-    config,
+    checks, config,
     figures::Figures,
+    messages::Messages,
+    mismatch,
     position::Position,
+    replica_identity::ReplicaIdentities,
     source_info::{self, Writer},
-    tables::Capture,
+    tables::{BadValues, Capture},
     types::{self, Placeholder},
     wire::{Settings, Ssl, SslMode},
 };
@@ -49,6 +54,12 @@ pub(crate) struct Options {
     pub(crate) snapshot_delay: Duration,
     pub(crate) streaming_delay: Duration,
     snapshot_tables: Option<Patterns>,
+    /// `snapshot.tables.order.by.row.count`; `None` when it is disabled.
+    pub(crate) table_order: Option<TableOrder>,
+    /// `snapshot.select.statement.overrides`: the statement that is read instead of a table.
+    pub(crate) selects: HashMap<String, String>,
+    /// How long to wait for the locks of `snapshot.locking.mode=shared`; `None` when there are none.
+    pub(crate) locks: Option<Duration>,
     /// As it stands after SET TRANSACTION.
     pub(crate) isolation: &'static str,
     pub(crate) batch_rows_max: usize,
@@ -58,15 +69,62 @@ pub(crate) struct Options {
     pub(crate) slot_dropped_on_stop: bool,
     pub(crate) slot_retries_max: u32,
     pub(crate) slot_retry_delay: Duration,
+    pub(crate) stream_params: Vec<(String, String)>,
+    pub(crate) flush_mode: FlushMode,
+    /// `lsn.flush.timeout.ms` and what happens then.
+    pub(crate) flush_limit: Duration,
+    pub(crate) flush_late: FlushLate,
+    pub(crate) mismatch: mismatch::Strategy,
+    pub(crate) bad_events: BadEvents,
+    pub(crate) replica_identities: ReplicaIdentities,
     pub(crate) publication: String,
     autocreate: Autocreate,
     via_root: bool,
     publish: Option<String>,
     pub(crate) status_interval: Duration,
     pub(crate) heartbeat: Option<(Duration, Heartbeat)>,
+    /// `heartbeat.action.query`
+    pub(crate) heartbeat_query: Option<String>,
+    /// Present with `provide.transaction.metadata`.
+    pub(crate) boundaries: Option<Boundaries>,
+    pub(crate) messages: Messages,
+    prefix: Arc<str>,
     pub(crate) figures: Arc<Figures>,
     /// Told when the server is asked for a sign of life, and when it gives one.
     pub(crate) progress: Progress,
+}
+
+/// `lsn.flush.mode`: who moves the slot on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlushMode {
+    Connector,
+    /// Nobody here.
+    Manual,
+    /// With what is stored, and with each sign of life of the server.
+    ConnectorAndDriver,
+}
+
+/// `lsn.flush.timeout.action`: what happens when the slot can't be moved on in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlushLate {
+    Fail,
+    Warn,
+    Ignore,
+}
+
+/// `event.processing.failure.handling.mode`: what becomes of a change that can't be made an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadEvents {
+    Fail,
+    Warn,
+    Skip,
+}
+
+/// `snapshot.tables.order.by.row.count`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TableOrder {
+    Ascending,
+    Descending,
 }
 
 /// A batch is handed over at this size: above it latency and memory grow, below it the fixed cost of
@@ -85,11 +143,11 @@ impl Options {
                  server has"
             )));
         }
-        let prefix: Arc<str> = config.get(&common::TOPIC_PREFIX).into();
-        let delimiter = config.prop("topic.delimiter").unwrap_or(".").to_owned();
+        let naming = naming(config).map_err(invalid)?;
+        let prefix = naming.prefix.clone();
+        let source = Arc::new(source_info::schema());
         let capture = Capture {
-            prefix: prefix.clone(),
-            delimiter: delimiter.clone(),
+            naming: naming.clone(),
             schemas: filter(&config::SCHEMA_INCLUDE_LIST, &config::SCHEMA_EXCLUDE_LIST)?,
             tables: filter(&common::TABLE_INCLUDE_LIST, &common::TABLE_EXCLUDE_LIST)?,
             columns: filter(&common::COLUMN_INCLUDE_LIST, &common::COLUMN_EXCLUDE_LIST)?,
@@ -102,21 +160,39 @@ impl Options {
             schema_names: Adjustment::parse(&config.get(&common::SCHEMA_NAME_ADJUSTMENT_MODE)),
             field_names: field_names(config),
             types: type_settings(config).map_err(invalid)?,
-            source: Arc::new(source_info::schema()),
+            bad_values: match &*config
+                .get(&common::EVENT_CONVERTING_FAILURE_HANDLING_MODE)
+                .trim()
+                .to_ascii_lowercase()
+            {
+                "fail" => BadValues::Fail,
+                "skip" => BadValues::Skip,
+                _ => BadValues::Warn,
+            },
+            source: source.clone(),
         };
         let skipped = skipped(&config.get(&common::SKIPPED_OPERATIONS));
         let dbname = config.get(&config::DATABASE_DBNAME);
-        let heartbeat_ms = config.get(&common::HEARTBEAT_INTERVAL_MS);
-        let heartbeat_prefix = config
-            .prop("topic.heartbeat.prefix")
-            .map_or_else(|| config.get(&common::HEARTBEAT_TOPICS_PREFIX), str::to_owned);
-        let mode = config.get(&common::SNAPSHOT_MODE);
+        let provided = config.get(&common::PROVIDE_TRANSACTION_METADATA);
+        let flush_mode = flush_mode(config);
+        let heartbeat_ms = match config.get(&common::HEARTBEAT_INTERVAL_MS) {
+            // Otherwise what the server says of its log would reach no stored offset.
+            0 if flush_mode == FlushMode::ConnectorAndDriver && !provided => {
+                tracing::info!(
+                    "heartbeat.interval.ms is taken as 600000, because lsn.flush.mode is connector_and_driver"
+                );
+                600_000
+            }
+            given => given,
+        };
         let millis = |value: i64| Duration::from_millis(value.unsigned_abs());
         let queue_bytes = config.get(&common::MAX_QUEUE_SIZE_IN_BYTES);
         Ok(Self {
             database: settings(config),
             dbname: dbname.into(),
-            initial_statements: statements(config.find(&common::DATABASE_INITIAL_STATEMENTS)),
+            initial_statements: query_timeout(config)
+                .chain(statements(config.find(&common::DATABASE_INITIAL_STATEMENTS)))
+                .collect(),
             capture,
             emitter: Emitter {
                 tombstones: config.get(&common::TOMBSTONES_ON_DELETE),
@@ -125,8 +201,7 @@ impl Options {
             },
             headers: context_headers(config.get(&common::EXTENDED_HEADERS_ENABLED), &prefix, task),
             partition: Arc::new(partition(&prefix)),
-            mode: Mode::parse(&mode)
-                .ok_or_else(|| invalid(format!("snapshot.mode {mode} is not supported")))?,
+            mode: mode(config).map_err(invalid)?,
             snapshot_threads: usize::try_from(config.get(&common::SNAPSHOT_MAX_THREADS))
                 .unwrap_or(1)
                 .max(1),
@@ -136,6 +211,19 @@ impl Options {
                 .map(Patterns::parse)
                 .transpose()
                 .map_err(invalid)?,
+            table_order: match &*config
+                .get(&common::SNAPSHOT_TABLES_ORDER_BY_ROW_COUNT)
+                .to_ascii_lowercase()
+            {
+                "ascending" => Some(TableOrder::Ascending),
+                "descending" => Some(TableOrder::Descending),
+                _ => None,
+            },
+            selects: selects(config),
+            locks: config
+                .find(&common::SNAPSHOT_LOCKING_MODE)
+                .filter(|mode| mode.trim().eq_ignore_ascii_case("shared"))
+                .map(|_| millis(config.get(&common::SNAPSHOT_LOCK_TIMEOUT_MS))),
             isolation: isolation(&config.get(&config::SNAPSHOT_ISOLATION_MODE)),
             batch_rows_max: usize::try_from(config.get(&common::MAX_BATCH_SIZE))
                 .unwrap_or(1)
@@ -149,6 +237,35 @@ impl Options {
             slot_dropped_on_stop: config.get(&config::SLOT_DROP_ON_STOP),
             slot_retries_max: config.get(&config::SLOT_MAX_RETRIES).unsigned_abs(),
             slot_retry_delay: millis(config.get(&config::SLOT_RETRY_DELAY_MS)),
+            stream_params: match config.find(&config::SLOT_STREAM_PARAMS) {
+                Some(text) => checks::parse_stream_params(&text).map_err(invalid)?,
+                None => Vec::new(),
+            },
+            flush_mode,
+            flush_limit: millis(config.get(&config::LSN_FLUSH_TIMEOUT_MS)),
+            flush_late: match &*config
+                .get(&config::LSN_FLUSH_TIMEOUT_ACTION)
+                .trim()
+                .to_ascii_lowercase()
+            {
+                "warn" => FlushLate::Warn,
+                "ignore" => FlushLate::Ignore,
+                _ => FlushLate::Fail,
+            },
+            mismatch: mismatch_strategy(config).map_err(invalid)?,
+            bad_events: match &*config
+                .get(&common::EVENT_PROCESSING_FAILURE_HANDLING_MODE)
+                .trim()
+                .to_ascii_lowercase()
+            {
+                "warn" => BadEvents::Warn,
+                "skip" | "ignore" => BadEvents::Skip,
+                _ => BadEvents::Fail,
+            },
+            replica_identities: match config.find(&config::REPLICA_IDENTITY_AUTOSET_VALUES) {
+                Some(text) => ReplicaIdentities::parse(&text).map_err(invalid)?,
+                None => ReplicaIdentities::default(),
+            },
             publication: config.get(&config::PUBLICATION_NAME),
             autocreate: autocreate(&config.get(&config::PUBLICATION_AUTOCREATE_MODE)),
             via_root: config.get(&config::PUBLISH_VIA_PARTITION_ROOT),
@@ -158,8 +275,18 @@ impl Options {
             ),
             heartbeat: (heartbeat_ms > 0).then(|| {
                 let interval = Duration::from_millis(heartbeat_ms.unsigned_abs().into());
-                (interval, Heartbeat::new(&heartbeat_prefix, &delimiter, &prefix))
+                (interval, Heartbeat::new(&naming.heartbeats(), &prefix))
             }),
+            heartbeat_query: config
+                .find(&common::HEARTBEAT_ACTION_QUERY)
+                .filter(|query| !query.trim().is_empty()),
+            boundaries: provided.then(|| Boundaries::new(&naming.transactions())),
+            messages: Messages::new(
+                &prefix,
+                filter(&config::MESSAGE_PREFIX_INCLUDE_LIST, &config::MESSAGE_PREFIX_EXCLUDE_LIST)?,
+                &source,
+            ),
+            prefix: prefix.clone(),
             figures: Arc::new(Figures::new(prefix, u64::try_from(queue_bytes).unwrap_or(0))),
             progress,
         })
@@ -192,9 +319,23 @@ impl Options {
         self.snapshot_tables.as_ref().is_none_or(|tables| tables.matches(&table.to_string()))
     }
 
+    /// A change could not be made an event.
+    ///
+    /// # Errors
+    ///
+    /// The same, unless the change is to be left out.
+    pub(crate) fn failed_event(&self, error: Error) -> Result<()> {
+        match self.bad_events {
+            BadEvents::Fail => return Err(error),
+            BadEvents::Warn => tracing::warn!("left out an event: {}", error.trace()),
+            BadEvents::Skip => tracing::debug!("left out an event: {}", error.trace()),
+        }
+        Ok(())
+    }
+
     pub(crate) fn fresh_batch(&self) -> (BatchBuilder, Writer) {
         let mut batch = BatchBuilder::new(self.headers.clone());
-        let writer = Writer::new(&mut batch.rows, &self.capture.prefix, &self.dbname);
+        let writer = Writer::new(&mut batch.rows, &self.prefix, &self.dbname);
         (batch, writer)
     }
 
@@ -264,6 +405,110 @@ fn field_names(config: &Config) -> Adjustment {
         .iter()
         .any(|key| config.prop(key).is_some_and(|class| AVRO.contains(&class.trim())));
     if adjustment == Adjustment::None && avro { Adjustment::Avro } else { adjustment }
+}
+
+/// The names of topics. These keys are not in the definition; Debezium's strategies read them.
+pub(crate) fn naming(config: &Config) -> Result<Naming, String> {
+    let text = |key: &str, default: &str| config.prop(key).unwrap_or(default).to_owned();
+    let transaction = text("topic.transaction", "transaction");
+    let delimiter = text("topic.delimiter", ".");
+    let heartbeat_name = config.prop("topic.heartbeat.name").filter(|name| !name.is_empty());
+    // Debezium does not read heartbeat.topics.prefix any more (recorded from 3.7).
+    let heartbeat_prefix = text("topic.heartbeat.prefix", "__debezium-heartbeat");
+    for (key, name) in [
+        ("topic.transaction", transaction.as_str()),
+        ("topic.delimiter", delimiter.as_str()),
+        ("topic.heartbeat.prefix", heartbeat_prefix.as_str()),
+        ("topic.heartbeat.name", heartbeat_name.unwrap_or_default()),
+    ] {
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        if !name.chars().all(valid) || (name.is_empty() && key != "topic.heartbeat.name") {
+            return Err(format!(
+                "{key}: {name:?} has invalid format (only the underscore, hyphen, dot and alphanumeric characters are allowed)"
+            ));
+        }
+    }
+    if let Some(size) = config.prop("topic.cache.size")
+        && !size.trim().parse::<i32>().is_ok_and(|size| size > 0)
+    {
+        return Err(format!("topic.cache.size: {size:?} is not a positive integer"));
+    }
+    Ok(Naming {
+        strategy: Strategy::parse(&config.get(&common::TOPIC_NAMING_STRATEGY))?,
+        prefix: config.get(&common::TOPIC_PREFIX).into(),
+        delimiter,
+        transaction,
+        heartbeat_prefix,
+        heartbeat_name: heartbeat_name.map(str::to_owned),
+    })
+}
+
+/// `snapshot.mode`
+pub(crate) fn mode(config: &Config) -> Result<Mode, String> {
+    let mode = config.get(&common::SNAPSHOT_MODE);
+    if mode.trim().eq_ignore_ascii_case("configuration_based") {
+        return Ok(Mode::ConfigurationBased(Flags {
+            data: config.get(&common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_DATA),
+            stream: config.get(&common::SNAPSHOT_MODE_CONFIGURATION_BASED_START_STREAM),
+            on_data_error: config
+                .get(&common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_DATA_ERROR),
+        }));
+    }
+    Mode::parse(&mode).ok_or_else(|| format!("snapshot.mode {mode} is not supported"))
+}
+
+/// `offset.mismatch.strategy`, or the older key that stands for one of its values.
+pub(crate) fn mismatch_strategy(config: &Config) -> Result<mismatch::Strategy, String> {
+    if let Some(text) = config.prop("offset.mismatch.strategy") {
+        return mismatch::Strategy::parse(text).ok_or_else(|| {
+            let names = mismatch::Strategy::NAMES.map(|(name, _)| name);
+            format!("offset.mismatch.strategy {text} is none of {}", names.join(", "))
+        });
+    }
+    let seek = config.prop("slot.seek.to.known.offset.on.start").unwrap_or_default();
+    Ok(match seek.trim().eq_ignore_ascii_case("true") {
+        true => mismatch::Strategy::TrustOffset,
+        false => mismatch::Strategy::NoValidation,
+    })
+}
+
+/// `lsn.flush.mode`, or the older `flush.lsn.source`.
+fn flush_mode(config: &Config) -> FlushMode {
+    let mode = config.find(&config::LSN_FLUSH_MODE).map(|mode| mode.trim().to_ascii_lowercase());
+    match mode.as_deref() {
+        Some("manual") => FlushMode::Manual,
+        Some("connector_and_driver") => FlushMode::ConnectorAndDriver,
+        Some(_) => FlushMode::Connector,
+        None if config.get(&config::FLUSH_LSN_SOURCE) => FlushMode::Connector,
+        None => FlushMode::Manual,
+    }
+}
+
+/// `database.query.timeout.ms`, as a statement that each SQL session begins with. The rows of a
+/// snapshot are exempt: Debezium's limit too is about the beginning of an answer.
+fn query_timeout(config: &Config) -> impl Iterator<Item = String> {
+    let timeout_ms = config.get(&common::DATABASE_QUERY_TIMEOUT_MS);
+    (timeout_ms > 0).then(|| format!("SET statement_timeout = {timeout_ms}")).into_iter()
+}
+
+/// The statements of `snapshot.select.statement.overrides`, by table; one without a statement is left
+/// out, as in Debezium.
+fn selects(config: &Config) -> HashMap<String, String> {
+    const KEY: &str = "snapshot.select.statement.overrides";
+    let tables = config.find(&common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES).unwrap_or_default();
+    let tables = tables.split(',').map(str::trim).filter(|table| !table.is_empty());
+    let select = |table: &str| {
+        let statement = config.prop(&format!("{KEY}.{table}"));
+        if statement.is_none() {
+            tracing::warn!(
+                "{KEY} names {table}, but there is no {KEY}.{table}; the table is read as others"
+            );
+        }
+        // A semicolon has no place inside of COPY.
+        let statement = statement?.trim().trim_end_matches(';').trim_end().to_owned();
+        Some((table.replace('"', ""), statement))
+    };
+    tables.filter_map(select).collect()
 }
 
 /// The source partition, `{"server": topic.prefix}`.

@@ -13,7 +13,7 @@ use relational::{
     filters::Filter,
     keys::KeyColumns,
     mappers::ColumnMappers,
-    names,
+    names::Naming,
     table::{KeyField, TableId, TableShape},
 };
 
@@ -31,8 +31,7 @@ use column::{Column, Described};
 
 /// What does not change while a task runs.
 pub(crate) struct Capture {
-    pub(crate) prefix: Arc<str>,
-    pub(crate) delimiter: String,
+    pub(crate) naming: Naming,
     pub(crate) schemas: Filter,
     pub(crate) tables: Filter,
     pub(crate) columns: Filter,
@@ -44,6 +43,7 @@ pub(crate) struct Capture {
     /// `field.name.adjustment.mode`
     pub(crate) field_names: Adjustment,
     pub(crate) types: types::Settings,
+    pub(crate) bad_values: BadValues,
     pub(crate) source: Arc<Schema>,
 }
 
@@ -55,15 +55,28 @@ impl Capture {
     }
 }
 
+/// `event.converting.failure.handling.mode`: what becomes of a value that can't be converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadValues {
+    /// It is left null, and the log says so.
+    Warn,
+    /// It is left null.
+    Skip,
+    Fail,
+}
+
 /// A table version: decoding plan and schemas.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) id: TableId,
+    /// The id as text, by which events are counted.
+    pub(crate) text: Arc<str>,
     /// In the order of the row as it comes; `None` for columns that are left out.
     pub(crate) columns: Vec<Option<Column>>,
     /// Columns of the key whose values in the row are masked, with their index among the captured
     /// columns: their own values follow those of the columns in each row.
     keys: Vec<(usize, Column)>,
+    bad_values: BadValues,
     pub(crate) schema: Arc<TableSchema>,
 }
 
@@ -149,7 +162,14 @@ impl Table {
             fields.push(KeyField { name: column.field.clone(), schema, cell: of_cell(cell)? });
         }
         let schema = Arc::new(table_schema(id, &captured, fields, capture));
-        Ok(Self { id: id.clone(), columns, keys, schema })
+        Ok(Self {
+            id: id.clone(),
+            text: id.to_string().into(),
+            columns,
+            keys,
+            bad_values: capture.bad_values,
+            schema,
+        })
     }
 }
 
@@ -183,9 +203,8 @@ fn table_schema(
     key: Vec<KeyField>,
     capture: &Capture,
 ) -> TableSchema {
-    let topic = names::data_topic(&capture.prefix, &capture.delimiter, &[&id.namespace, &id.name]);
     TableShape {
-        topic: topic.into(),
+        topic: capture.naming.data(id).into(),
         columns: columns
             .iter()
             .map(|column| (column.field.clone(), column.schema.clone()))
@@ -202,7 +221,8 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// When the row has another number of columns than its relation, which the protocol rules out.
+    /// When the row has another number of columns than its relation, which the protocol rules out, and
+    /// when a value can't be converted and that is to fail.
     pub(crate) fn push_tuple(
         &self,
         tuple: pgoutput::Tuple<'_>,
@@ -224,13 +244,13 @@ impl Table {
             let cell = cells.next();
             let Some(column) = column else { continue };
             let old = old.map(|old| (old, captured));
-            column.push_streamed(cell, old, &self.id, scratch, rows);
+            column.push_streamed(cell, old, self, scratch, rows)?;
             captured += 1;
         }
         for ((index, column), place) in self.keys.iter().zip(captured..) {
             let mut kept = self.columns.iter().zip(tuple).filter(|(c, _)| c.is_some());
             let cell = kept.nth(*index).map(|(_, cell)| cell);
-            column.push_streamed(cell, old.map(|old| (old, place)), &self.id, scratch, rows);
+            column.push_streamed(cell, old.map(|old| (old, place)), self, scratch, rows)?;
         }
         Ok(rows.end())
     }
@@ -241,26 +261,31 @@ impl Table {
         fields: impl Iterator<Item = Option<&'a [u8]>> + Clone,
         scratch: &mut Scratch,
         rows: &mut RowsBuilder,
-    ) -> Slot {
+    ) -> Result<Slot> {
         let mut push = |column: &Column, field: Option<&[u8]>| match field {
-            None => column.push_missing(rows),
-            Some(field) => {
-                column.push_decoded(column.decode.copied(field, scratch), &self.id, rows);
+            None => {
+                column.push_missing(rows);
+                Ok(())
             }
+            Some(field) => column.push_decoded(column.decode.copied(field, scratch), self, rows),
         };
         let mut columns = fields.clone();
         for column in self.columns.iter().flatten() {
-            push(column, columns.next().flatten());
+            push(column, columns.next().flatten())?;
         }
         for (index, column) in &self.keys {
-            push(column, fields.clone().nth(*index).flatten());
+            push(column, fields.clone().nth(*index).flatten())?;
         }
-        rows.end()
+        Ok(rows.end())
     }
 
     /// The select list of a COPY: captured columns, cast where they are not read in their own form.
-    pub(crate) fn select_list(&self) -> String {
+    /// A column that the source of the rows does not have is null.
+    pub(crate) fn select_list(&self, has: impl Fn(&str) -> bool) -> String {
         let columns = self.columns.iter().flatten().map(|column| {
+            if !has(&column.name) {
+                return "NULL".to_owned();
+            }
             let name = catalog::quote(&column.name);
             match column.cast {
                 "" => name,

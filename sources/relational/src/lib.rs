@@ -19,3 +19,4 @@ pub mod modes;
 pub mod names;
 pub mod semantic;
 pub mod table;
+pub mod transaction;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::{
+    error::{Error, Result},
     row::{RowsBuilder, Slot},
     schema::Schema,
     value::Value,
@@ -12,7 +13,7 @@ use relational::{
     table::TableId,
 };
 
-use super::Capture;
+use super::{BadValues, Capture, Table};
 use crate::{
     catalog::CatalogColumn,
     cells::{BadValue, Cell, Decode, Phase, Scratch, bind_value, push_value},
@@ -150,10 +151,10 @@ impl Column {
 
     pub(super) fn push_decoded(
         &self,
-        decoded: Result<Cell<'_>, BadValue>,
-        table: &TableId,
+        decoded: std::result::Result<Cell<'_>, BadValue>,
+        table: &Table,
         rows: &mut RowsBuilder,
-    ) {
+    ) -> Result<()> {
         match decoded {
             Ok(Cell::Null) => self.push_missing(rows),
             Ok(cell) => match &self.change {
@@ -161,14 +162,22 @@ impl Column {
                 Some(change) => push_changed(change, cell, &self.decode, rows),
             },
             Err(error) => {
-                // `event.converting.failure.handling.mode=warn`, the default.
-                tracing::warn!(
-                    "table {table}: value of column {} could not be converted, left null: {error}",
-                    self.name
-                );
+                let (id, name) = (&table.id, &self.name);
+                let text = format!("table {id}: value of column {name} could not be converted");
+                match table.bad_values {
+                    BadValues::Warn => tracing::warn!("{text}, left null: {error}"),
+                    BadValues::Skip => tracing::debug!("{text}, left null: {error}"),
+                    BadValues::Fail => {
+                        rows.abandon();
+                        return Err(Error::fatal(format!(
+                            "{text}: {error}; event.converting.failure.handling.mode=warn leaves such values null"
+                        )));
+                    }
+                }
                 self.push_missing(rows);
             }
         }
+        Ok(())
     }
 
     /// Pushes a value of the stream. `old` is the row to take an untouched large value from.
@@ -176,10 +185,10 @@ impl Column {
         &self,
         cell: Option<pgoutput::Cell<'_>>,
         old: Option<(Slot, usize)>,
-        table: &TableId,
+        table: &Table,
         scratch: &mut Scratch,
         rows: &mut RowsBuilder,
-    ) {
+    ) -> Result<()> {
         match cell {
             None | Some(pgoutput::Cell::Null) => self.push_missing(rows),
             Some(pgoutput::Cell::Unchanged) => match old {
@@ -191,14 +200,15 @@ impl Column {
                     Ok(text) => self.decode.text(text, Phase::Stream, scratch),
                     Err(_) => Err(BadValue { expected: "text in UTF-8" }),
                 };
-                self.push_decoded(decoded, table, rows);
+                return self.push_decoded(decoded, table, rows);
             }
             Some(pgoutput::Cell::Binary(_)) => {
                 // Never asked for: START_REPLICATION leaves `binary` off.
                 let decoded = Err(BadValue { expected: "a value in text form" });
-                self.push_decoded(decoded, table, rows);
+                return self.push_decoded(decoded, table, rows);
             }
         }
+        Ok(())
     }
 }
 
