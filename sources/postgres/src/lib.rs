@@ -12,6 +12,8 @@ mod heartbeat;
 mod messages;
 mod mismatch;
 mod options;
+#[cfg(test)]
+mod oracle;
 mod position;
 mod progress;
 mod replica_identity;
