@@ -3,7 +3,8 @@
 //! `tests/golden/postgres/*.txt` holds blocks parted by blank lines: a directive, its input, `----`,
 //! the answer. `sql` runs statements before the connector exists; `snapshot TABLE` shows the records
 //! the snapshot made of a table; `events TABLE` runs statements and shows the records they made.
-//! A block without `----` is a comment, and so are lines that begin with `#`.
+//! A block without `----` is a comment, and so are lines that begin with `#`; `# config: key=value`
+//! adds to the connector's configuration.
 //!
 //! In an answer `<any>` stands for anything, `<name>` for what it stood for where it was first seen,
 //! and `<name+>` for a number that is never less than it was before.
@@ -40,6 +41,7 @@ struct Play {
     side: Option<Side>,
     marks: i64,
     tables: Vec<Shown>,
+    config: Vec<(String, String)>,
 }
 
 impl Play {
@@ -72,6 +74,7 @@ impl Play {
         if self.side.is_none() {
             let mut config = postgres_source(&self.database, &self.prefix, &[]);
             config.extend(json_converters(false));
+            config.extend(self.config.iter().cloned());
             self.side = Some(Side::start(&self.rest, &self.kafka, &self.prefix, &config));
         }
     }
@@ -197,7 +200,12 @@ fn play(name: &str, file: &str) {
     let database = Database::create(&postgres, &prefix);
     side::prepare(&database);
     let (side, tables) = (None, Vec::new());
-    let mut play = Play { kafka, database, rest, prefix, side, marks: 0, tables };
+    let config = text.lines().filter_map(|line| line.strip_prefix("# config: ")).map(|pair| {
+        let (key, value) = pair.split_once('=').expect("# config: key=value");
+        (key.to_owned(), value.to_owned())
+    });
+    let config = config.collect();
+    let mut play = Play { kafka, database, rest, prefix, side, marks: 0, tables, config };
 
     let mut names = HashMap::new();
     let mut recorded = Vec::new();

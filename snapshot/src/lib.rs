@@ -8,10 +8,23 @@ pub enum Mode {
     InitialOnly,
     NoData,
     WhenNeeded,
+    ConfigurationBased(Flags),
+}
+
+/// `snapshot.mode.configuration.based.*`: what each start does, whatever is stored. Schemas are read
+/// anyway, so of those keys the two about schemas say nothing to a database without a schema history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags {
+    /// `…snapshot.data`
+    pub data: bool,
+    /// `…start.stream`
+    pub stream: bool,
+    /// `…snapshot.on.data.error`
+    pub on_data_error: bool,
 }
 
 impl Mode {
-    /// Case does not matter, as in Debezium.
+    /// All but the mode `configuration_based`, which takes [`Flags`]. Case does not matter, as in Debezium.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text.trim().to_ascii_lowercase().as_str() {
             "always" => Mode::Always,
@@ -24,7 +37,23 @@ impl Mode {
     }
 
     pub fn streams(self) -> bool {
-        self != Mode::InitialOnly
+        match self {
+            Mode::InitialOnly => false,
+            Mode::ConfigurationBased(flags) => flags.stream,
+            _ => true,
+        }
+    }
+
+    /// Whether a stored position that the log does not have any more is made up for by reading the
+    /// data.
+    pub fn reads_after_loss(self) -> bool {
+        match self {
+            // The data is read again anyway, so nothing of what was lost is missed.
+            Mode::Always => true,
+            Mode::WhenNeeded => true,
+            Mode::ConfigurationBased(flags) => flags.data || flags.on_data_error,
+            Mode::Initial | Mode::InitialOnly | Mode::NoData => false,
+        }
     }
 
     /// Whether the data is read at this start.
@@ -34,6 +63,9 @@ impl Mode {
             Mode::NoData => false,
             Mode::Initial | Mode::InitialOnly => stored != Stored::Finished,
             Mode::WhenNeeded => stored != Stored::Finished,
+            Mode::ConfigurationBased(flags) => {
+                flags.data || (flags.on_data_error && stored == Stored::Lost)
+            }
         }
     }
 }
@@ -80,12 +112,18 @@ mod tests {
     fn when_data_is_read() {
         use Stored::{Finished, Lost, Nothing, Unfinished};
         let stored = [Nothing, Unfinished, Finished, Lost];
+        let based = |data, on_data_error| {
+            Mode::ConfigurationBased(Flags { data, stream: true, on_data_error })
+        };
         for (mode, wanted) in [
             (Mode::Always, [true, true, true, true]),
             (Mode::Initial, [true, true, false, true]),
             (Mode::InitialOnly, [true, true, false, true]),
             (Mode::NoData, [false, false, false, false]),
             (Mode::WhenNeeded, [true, true, false, true]),
+            (based(true, false), [true, true, true, true]),
+            (based(false, false), [false, false, false, false]),
+            (based(false, true), [false, false, false, true]),
         ] {
             assert_eq!(stored.map(|stored| mode.reads_data(stored)), wanted, "{mode:?}");
         }

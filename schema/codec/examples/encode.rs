@@ -149,6 +149,7 @@ fn batch(table: &Arc<TableSchema>) -> Batch {
             before: None,
             after: Some(after),
             source,
+            transaction: None,
             ts_ns,
             key_header: None,
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     record::{Batch, Data, Header, Headers, Position, Record},
-    row::{Row, RowsBuilder, Slot},
+    row::{Row, RowsBuilder, Sealed, Slot},
     schema::Schema,
     value::{BodyRef, Struct, StructRef, Value, ValueRef},
 };
@@ -40,6 +40,8 @@ pub struct Change {
     pub before: Option<Row>,
     pub after: Option<Row>,
     pub source: Row,
+    /// The fields of `event.block`, when transaction metadata is provided.
+    pub transaction: Option<Row>,
     pub op: Op,
     /// When the event was made, in nanoseconds since the epoch.
     pub ts_ns: i64,
@@ -54,7 +56,7 @@ impl Change {
             0 => self.before.as_ref().map_or(ValueRef::Null, packed),
             1 => self.after.as_ref().map_or(ValueRef::Null, packed),
             2 => packed(&self.source),
-            3 => ValueRef::Null, // Transaction metadata is not written yet.
+            3 => self.transaction.as_ref().map_or(ValueRef::Null, packed),
             4 => ValueRef::Text(self.op.code()),
             5 => ValueRef::Int(self.ts_ns.div_euclid(1_000_000)),
             6 => ValueRef::Int(self.ts_ns.div_euclid(1_000)),
@@ -82,11 +84,21 @@ pub struct TableSchema {
 pub struct BatchBuilder {
     pub rows: RowsBuilder,
     pending: Vec<Pending>,
-    /// The headers that every record has.
+    /// The headers that every record of a table has.
     headers: Headers,
+    /// Bytes that the records of [`BatchBuilder::push_made`] hold beside the rows.
+    made_bytes: usize,
 }
 
-struct Pending {
+/// Makes a record once the rows it refers to are sealed.
+type Make = Box<dyn FnOnce(&Sealed) -> Record + Send + Sync>;
+
+enum Pending {
+    Row(PendingRow),
+    Made(Make),
+}
+
+struct PendingRow {
     table: Arc<TableSchema>,
     key: Option<Slot>,
     value: Option<PendingChange>,
@@ -98,6 +110,7 @@ struct PendingChange {
     before: Option<Slot>,
     after: Option<Slot>,
     source: Slot,
+    transaction: Option<Slot>,
     op: Op,
     ts_ns: i64,
 }
@@ -109,6 +122,8 @@ pub struct Event {
     pub before: Option<Slot>,
     pub after: Option<Slot>,
     pub source: Slot,
+    /// A row of the fields of `event.block`.
+    pub transaction: Option<Slot>,
     pub ts_ns: i64,
     /// The header that ties the two halves of a key change: its name, and the row with that key.
     pub key_header: Option<(&'static str, Slot)>,
@@ -116,7 +131,7 @@ pub struct Event {
 
 impl BatchBuilder {
     pub fn new(headers: Headers) -> Self {
-        Self { rows: RowsBuilder::default(), pending: Vec::new(), headers }
+        Self { rows: RowsBuilder::default(), pending: Vec::new(), headers, made_bytes: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -129,15 +144,28 @@ impl BatchBuilder {
 
     /// Bytes held so far, for the batch-size limit.
     pub fn byte_len(&self) -> usize {
-        self.rows.byte_len() + self.pending.len() * size_of::<Pending>()
+        self.rows.byte_len() + self.pending.len() * size_of::<Pending>() + self.made_bytes
     }
 
     /// Adds a change; its key is taken from `after`, or from `before` where there is no `after`.
     pub fn push(&mut self, table: &Arc<TableSchema>, event: Event) {
-        let Event { op, before, after, source, ts_ns, key_header } = event;
+        let Event { op, before, after, source, transaction, ts_ns, key_header } = event;
         let key = if op == Op::Truncate { None } else { after.or(before) };
-        let value = Some(PendingChange { before, after, source, op, ts_ns });
-        self.pending.push(Pending { table: table.clone(), key, value, key_header });
+        let value = Some(PendingChange { before, after, source, transaction, op, ts_ns });
+        let row = PendingRow { table: table.clone(), key, value, key_header };
+        self.pending.push(Pending::Row(row));
+    }
+
+    /// Adds a record that is about no row of a table, in its place among the changes: the boundary of
+    /// a transaction, a message. `bytes` is what it holds beside the rows that `make` refers to; it
+    /// gets none of the headers that the changes have.
+    pub fn push_made(
+        &mut self,
+        bytes: usize,
+        make: impl FnOnce(&Sealed) -> Record + Send + Sync + 'static,
+    ) {
+        self.made_bytes += bytes;
+        self.pending.push(Pending::Made(Box::new(make)));
     }
 
     /// Adds a tombstone for the key of `row`.
@@ -147,59 +175,79 @@ impl BatchBuilder {
         row: Slot,
         key_header: Option<(&'static str, Slot)>,
     ) {
-        self.pending.push(Pending {
+        self.pending.push(Pending::Row(PendingRow {
             table: table.clone(),
             key: Some(row),
             value: None,
             key_header,
-        });
+        }));
     }
 
     pub fn seal(self, position: Option<Position>) -> Batch {
         let bytes = self.byte_len();
         let sealed = self.rows.seal();
         let headers = self.headers;
-        let records = self.pending.into_iter().map(|pending| {
-            let table = &pending.table;
-            let key_of = |slot: Slot| match &table.key {
-                Some((schema, columns)) => Data::structure(Struct::columns(
-                    schema.clone(),
-                    sealed.row(slot),
-                    columns.clone(),
-                )),
-                None => Data::NULL,
-            };
-            let value = match pending.value {
-                None => Data::NULL,
-                Some(PendingChange { before, after, source, op, ts_ns }) => {
-                    let change = Change {
-                        before: before.map(|slot| sealed.row(slot)),
-                        after: after.map(|slot| sealed.row(slot)),
-                        source: sealed.row(source),
-                        op,
-                        ts_ns,
-                    };
-                    Data::structure(Struct::change(table.envelope.clone(), change))
-                }
-            };
-            let headers = match pending.key_header {
-                None => headers.clone(),
-                Some((name, slot)) => {
-                    let tie = Header { name: name.into(), data: key_of(slot) };
-                    std::iter::once(tie).chain(headers.iter().cloned()).collect()
-                }
-            };
-            Record {
-                topic: table.topic.clone(),
-                partition: None,
-                key: pending.key.map_or(Data::NULL, key_of),
-                value,
-                timestamp: None,
-                headers,
-            }
+        let records = self.pending.into_iter().map(|pending| match pending {
+            Pending::Row(row) => row.record(&sealed, &headers),
+            Pending::Made(make) => make(&sealed),
         });
         Batch { records: records.collect(), position, bytes }
     }
+}
+
+impl PendingRow {
+    fn record(self, sealed: &Sealed, headers: &Headers) -> Record {
+        let table = &self.table;
+        let key_of = |slot: Slot| match &table.key {
+            Some((schema, columns)) => {
+                Data::structure(Struct::columns(schema.clone(), sealed.row(slot), columns.clone()))
+            }
+            None => Data::NULL,
+        };
+        let row = |slot: Option<Slot>| slot.map(|slot| sealed.row(slot));
+        let value = match self.value {
+            None => Data::NULL,
+            Some(PendingChange { before, after, source, transaction, op, ts_ns }) => {
+                let change = Change {
+                    before: row(before),
+                    after: row(after),
+                    source: sealed.row(source),
+                    transaction: row(transaction),
+                    op,
+                    ts_ns,
+                };
+                Data::structure(Struct::change(table.envelope.clone(), change))
+            }
+        };
+        let headers = match self.key_header {
+            None => headers.clone(),
+            Some((name, slot)) => {
+                let tie = Header { name: name.into(), data: key_of(slot) };
+                std::iter::once(tie).chain(headers.iter().cloned()).collect()
+            }
+        };
+        Record {
+            topic: table.topic.clone(),
+            partition: None,
+            key: self.key.map_or(Data::NULL, key_of),
+            value,
+            timestamp: None,
+            headers,
+        }
+    }
+}
+
+/// `event.block`, the field `transaction` of an event: the place of an event in its transaction.
+pub fn transaction_block() -> Schema {
+    use crate::schema::Kind::{Int64, String};
+    let scalar = |kind| Arc::new(Schema::new(kind));
+    Schema::structure([
+        ("id", scalar(String)),
+        ("total_order", scalar(Int64)),
+        ("data_collection_order", scalar(Int64)),
+    ])
+    .named("event.block", 1)
+    .optional()
 }
 
 /// The envelope schema around a row schema (`row` is the optional one).
@@ -207,18 +255,11 @@ pub fn envelope(name: &str, row: &Arc<Schema>, source: &Arc<Schema>) -> Schema {
     let scalar = |kind| Arc::new(Schema::new(kind));
     let optional = |kind| Arc::new(Schema::new(kind).optional());
     use crate::schema::Kind::{Int64, String};
-    let transaction = Schema::structure([
-        ("id", scalar(String)),
-        ("total_order", scalar(Int64)),
-        ("data_collection_order", scalar(Int64)),
-    ])
-    .named("event.block", 1)
-    .optional();
     Schema::structure([
         ("before", row.clone()),
         ("after", row.clone()),
         ("source", source.clone()),
-        ("transaction", Arc::new(transaction)),
+        ("transaction", Arc::new(transaction_block())),
         ("op", scalar(String)),
         ("ts_ms", optional(Int64)),
         ("ts_us", optional(Int64)),

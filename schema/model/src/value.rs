@@ -173,9 +173,10 @@ impl Struct {
         Self { schema, body: Body::Fields(values) }
     }
 
+    /// A row may be wider than its schema: cells after those of the fields are for its key alone.
     pub fn row(schema: Arc<Schema>, row: Row) -> Self {
         assert!(
-            row.width() == schema.fields().len(),
+            row.width() >= schema.fields().len(),
             "{} cells for {} fields",
             row.width(),
             schema.fields().len()

@@ -13,7 +13,9 @@ use model::config::{
 };
 use relational::{checks::*, config as common};
 
-use crate::checks::{metric_tags, replica_identities, slot_name, snapshot_mode};
+use crate::checks::{
+    locking_mode, metric_tags, naming, replica_identities, slot_name, snapshot_mode, stream_params,
+};
 
 pub static CONFIG: ConfigDef = ConfigDef(&[
     Group {
@@ -24,7 +26,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::DATABASE_USER.spec.with_doc("Role to connect as. It needs REPLICATION and SELECT on the captured tables."),
             &common::DATABASE_PASSWORD.spec.with_doc("Password of the role."),
             &DATABASE_DBNAME.spec,
-            &common::DATABASE_QUERY_TIMEOUT_MS.spec.unsupported(),
+            &common::DATABASE_QUERY_TIMEOUT_MS.spec,
         ],
     },
     Group {
@@ -39,15 +41,17 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
         name: "CONNECTOR",
         keys: &[
             &common::TOPIC_PREFIX.spec,
-            &common::TOPIC_NAMING_STRATEGY.spec.unsupported(),
+            &common::TOPIC_NAMING_STRATEGY.spec.with_check(Field(naming)).with_doc("Class that names the topics: SchemaTopicNamingStrategy, DefaultTopicNamingStrategy, SchemaUnicodeTopicNamingStrategy or DefaultUnicodeTopicNamingStrategy of io.debezium.schema. They read topic.delimiter, topic.transaction, topic.heartbeat.prefix and topic.heartbeat.name."),
             &common::TOMBSTONES_ON_DELETE.spec,
-            &common::BINARY_HANDLING_MODE.spec.unsupported(),
-            &common::SCHEMA_NAME_ADJUSTMENT_MODE.spec.unsupported(),
-            &common::FIELD_NAME_ADJUSTMENT_MODE.spec.unsupported(),
-            &common::EVENT_CONVERTING_FAILURE_HANDLING_MODE.spec.unsupported(),
-            &common::DECIMAL_HANDLING_MODE.spec.unsupported(),
-            &common::TIME_PRECISION_MODE.spec.unsupported(),
-            &common::INCLUDE_SCHEMA_COMMENTS.spec.unsupported(),
+            &common::BINARY_HANDLING_MODE.spec,
+            &common::SCHEMA_NAME_ADJUSTMENT_MODE.spec,
+            &common::FIELD_NAME_ADJUSTMENT_MODE.spec,
+            &common::EVENT_CONVERTING_FAILURE_HANDLING_MODE.spec,
+            &common::DECIMAL_HANDLING_MODE.spec,
+            &common::TIME_PRECISION_MODE.spec,
+            &common::INCLUDE_SCHEMA_COMMENTS.spec.with_doc(
+                "Put comments into schemas. As Debezium's connector for PostgreSQL reads no comments, it has no effect.",
+            ),
             &HSTORE_HANDLING_MODE.spec,
             &INTERVAL_HANDLING_MODE.spec,
             &MESSAGE_PREFIX_INCLUDE_LIST.spec,
@@ -62,7 +66,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
     Group {
         name: "CONNECTOR_ADVANCED",
         keys: &[
-            &common::PROVIDE_TRANSACTION_METADATA.spec.unsupported(),
+            &common::PROVIDE_TRANSACTION_METADATA.spec,
             &common::CONVERTERS.spec.unsupported(),
             &common::POST_PROCESSORS.spec.unsupported(),
             &common::INCREMENTAL_SNAPSHOT_ALLOW_SCHEMA_CHANGES.spec.unsupported(),
@@ -76,11 +80,11 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::NOTIFICATION_HTTP_ALLOW_PRIVATE_NETWORKS.spec.unsupported(),
             &common::TRANSACTION_METADATA_FACTORY.spec.unsupported(),
             &common::MESSAGE_KEY_COLUMNS.spec,
-            &common::COLUMN_MASK_HASH_WITH_SALT.spec.unsupported(),
-            &common::COLUMN_MASK_WITH_D_CHARS.spec.unsupported(),
-            &common::COLUMN_TRUNCATE_TO_D_CHARS.spec.unsupported(),
-            &common::COLUMN_PROPAGATE_SOURCE_TYPE.spec.unsupported(),
-            &common::DATATYPE_PROPAGATE_SOURCE_TYPE.spec.unsupported(),
+            &common::COLUMN_MASK_HASH_WITH_SALT.spec,
+            &common::COLUMN_MASK_WITH_D_CHARS.spec,
+            &common::COLUMN_TRUNCATE_TO_D_CHARS.spec,
+            &common::COLUMN_PROPAGATE_SOURCE_TYPE.spec,
+            &common::DATATYPE_PROPAGATE_SOURCE_TYPE.spec,
             &common::MEMORY_MANAGEMENT_SCHEMAS_CLASS.spec.unsupported(),
             &common::MEMORY_MANAGEMENT_TABLES_CLASS.spec.unsupported(),
             &SCHEMA_REFRESH_MODE.spec,
@@ -97,11 +101,11 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             ),
             &common::SNAPSHOT_INCLUDE_COLLECTION_LIST.spec,
             &common::SNAPSHOT_MODE_CUSTOM_NAME.spec.unsupported(),
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_DATA.spec.unsupported(),
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_SCHEMA.spec.unsupported(),
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_START_STREAM.spec.unsupported(),
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_SCHEMA_ERROR.spec.unsupported(),
-            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_DATA_ERROR.spec.unsupported(),
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_DATA.spec,
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_SCHEMA.spec.with_doc("For snapshot.mode=configuration_based. There is no schema history in PostgreSQL, so it says nothing."),
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_START_STREAM.spec,
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_SCHEMA_ERROR.spec.with_doc("For snapshot.mode=configuration_based. There is no schema history in PostgreSQL, so it says nothing."),
+            &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_DATA_ERROR.spec,
             &common::SNAPSHOT_MAX_THREADS.spec,
             &common::SNAPSHOT_MAX_THREADS_MULTIPLIER.spec.unsupported(),
             &common::LEGACY_SNAPSHOT_MAX_THREADS.spec.unsupported(),
@@ -109,17 +113,17 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::STREAMING_DELAY_MS.spec,
             &common::QUERY_FETCH_SIZE.spec.unsupported(),
             &common::INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY.spec.unsupported(),
-            &common::SNAPSHOT_LOCK_TIMEOUT_MS.spec.unsupported(),
-            &common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES.spec.unsupported(),
+            &common::SNAPSHOT_LOCK_TIMEOUT_MS.spec,
+            &common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES.spec,
             &common::INTERNAL_SNAPSHOT_SCAN_ALL_COLUMNS_FORCE.spec.unsupported(),
-            &common::SNAPSHOT_TABLES_ORDER_BY_ROW_COUNT.spec.unsupported(),
+            &common::SNAPSHOT_TABLES_ORDER_BY_ROW_COUNT.spec,
             &common::SNAPSHOT_MODE.spec.with_check(Field(snapshot_mode)).with_doc(
-                "When a snapshot is taken: always, initial, initial_only, no_data or when_needed.",
+                "When a snapshot is taken: always, initial, initial_only, no_data, when_needed or configuration_based.",
             ),
             &SNAPSHOT_ISOLATION_MODE.spec,
             &common::SNAPSHOT_QUERY_MODE.spec.unsupported(),
             &common::SNAPSHOT_QUERY_MODE_CUSTOM_NAME.spec.unsupported(),
-            &common::SNAPSHOT_LOCKING_MODE.spec.with_default("none").with_one_of(&["shared", "custom", "none"]).with_doc("Locks that a snapshot takes: none or shared.").unsupported(),
+            &common::SNAPSHOT_LOCKING_MODE.spec.with_default("none").with_one_of(&["shared", "custom", "none"]).with_doc("Locks that a snapshot takes: none or shared.").with_check(Field(locking_mode)),
             &SNAPSHOT_LOCKING_MODE_CUSTOM_NAME.spec,
             &common::INCREMENTAL_SNAPSHOT_CHUNK_SIZE.spec.unsupported(),
         ],
@@ -132,7 +136,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::MAX_BATCH_SIZE.spec,
             &common::POLL_INTERVAL_MS.spec,
             &common::MAX_QUEUE_SIZE_IN_BYTES.spec,
-            &common::EVENT_PROCESSING_FAILURE_HANDLING_MODE.spec.unsupported(),
+            &common::EVENT_PROCESSING_FAILURE_HANDLING_MODE.spec,
             &common::ERRORS_MAX_RETRIES.spec.unsupported(),
             &common::INTERNAL_LOG_POSITION_CHECK_ENABLE.spec.unsupported(),
             &common::INTERNAL_ADVANCED_METRICS_ENABLE.spec.unsupported(),
@@ -162,9 +166,9 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
         name: "ADVANCED_HEARTBEAT",
         keys: &[
             &common::HEARTBEAT_INTERVAL_MS.spec,
-            &common::HEARTBEAT_TOPICS_PREFIX.spec,
+            &common::HEARTBEAT_TOPICS_PREFIX.spec.with_doc("Without effect, as in Debezium, whose heartbeat topics are named by topic.heartbeat.prefix."),
             &common::SIGNAL_POLL_INTERVAL_MS.spec.unsupported(),
-            &common::HEARTBEAT_ACTION_QUERY.spec.unsupported(),
+            &common::HEARTBEAT_ACTION_QUERY.spec,
         ],
     },
     Group {
@@ -226,7 +230,6 @@ pub static HSTORE_HANDLING_MODE: Key<String> = Key::string("hstore.handling.mode
     .width(Mid)
     .display("HStore Handling")
     .doc("Form of hstore columns: json or map.")
-    .unsupported()
     .one_of(&["json", "map"]);
 pub static INTERVAL_HANDLING_MODE: Key<String> = Key::string("interval.handling.mode")
     .default("numeric")
@@ -234,7 +237,6 @@ pub static INTERVAL_HANDLING_MODE: Key<String> = Key::string("interval.handling.
     .width(Mid)
     .display("Interval Handling")
     .doc("Form of interval columns: numeric (microseconds) or string (ISO 8601).")
-    .unsupported()
     .one_of(&["string", "numeric"]);
 pub static MESSAGE_PREFIX_INCLUDE_LIST: Key<Vec<String>> = Key::list("message.prefix.include.list")
     .default_null()
@@ -242,7 +244,6 @@ pub static MESSAGE_PREFIX_INCLUDE_LIST: Key<Vec<String>> = Key::list("message.pr
     .width(Long)
     .display("Include Logical Decoding Message Prefixes")
     .doc("Regular expressions of the prefixes of logical messages to send.")
-    .unsupported()
     .check(Field(regexes));
 pub static MESSAGE_PREFIX_EXCLUDE_LIST: Key<Vec<String>> = Key::list("message.prefix.exclude.list")
     .default_null()
@@ -250,7 +251,6 @@ pub static MESSAGE_PREFIX_EXCLUDE_LIST: Key<Vec<String>> = Key::list("message.pr
     .width(Long)
     .display("Exclude Logical Decoding Message Prefixes")
     .doc("Regular expressions of the prefixes of logical messages to leave out.")
-    .unsupported()
     .check(Fields(|given, all| exclude_list(given, all, "message.prefix.include.list")));
 pub static PUBLISH_VIA_PARTITION_ROOT: Key<bool> = Key::boolean("publish.via.partition.root").default("false").importance(Medium).width(Short).display("Publish via partition root").doc("Create the publication so that changes of partitions come under the name of the root table.")
     .check(Field(boolean_twice));
@@ -260,7 +260,6 @@ pub static LSN_FLUSH_MODE: Key<String> = Key::string("lsn.flush.mode")
     .width(Short)
     .display("LSN flush mode")
     .doc("Who moves the slot on: connector, manual or connector_and_driver.")
-    .unsupported()
     .one_of(&["connector_and_driver", "connector", "manual"]);
 pub static FLUSH_LSN_SOURCE: Key<bool> = Key::boolean("flush.lsn.source")
     .default("true")
@@ -268,7 +267,6 @@ pub static FLUSH_LSN_SOURCE: Key<bool> = Key::boolean("flush.lsn.source")
     .width(Short)
     .display("Boolean to determine if Debezium should flush LSN in the source database")
     .doc("Whether the connector moves the slot on. Deprecated: see lsn.flush.mode.")
-    .unsupported()
     .check(Field(boolean_twice));
 pub static SCHEMA_REFRESH_MODE: Key<String> = Key::string("schema.refresh.mode")
     .default("columns_diff")
@@ -284,7 +282,6 @@ pub static INCLUDE_UNKNOWN_DATATYPES: Key<bool> = Key::boolean("include.unknown.
     .width(Short)
     .display("Include unknown datatypes")
     .doc("Send columns of types without a mapping as bytes instead of leaving them out.")
-    .unsupported()
     .check(Field(boolean));
 pub static SNAPSHOT_ISOLATION_MODE: Key<String> = Key::string("snapshot.isolation.mode")
     .default("serializable")
@@ -392,7 +389,6 @@ pub static REPLICA_IDENTITY_AUTOSET_VALUES: Key<String> =
         .width(Long)
         .display("Replica Identity Auto Set Values")
         .doc("Replica identities to set at start.")
-        .unsupported()
         .check(Field(replica_identities));
 pub static SLOT_DROP_ON_STOP: Key<bool> = Key::boolean("slot.drop.on.stop")
     .default("false")
@@ -411,8 +407,8 @@ pub static SLOT_STREAM_PARAMS: Key<String> = Key::string("slot.stream.params")
     .importance(Low)
     .width(Long)
     .display("Optional parameters to pass to the logical decoder when the stream is started.")
-    .doc("Options for START_REPLICATION.")
-    .unsupported();
+    .doc("Options of the plug-in for START_REPLICATION: name=value, separated by semicolons. Those that change the protocol are refused.")
+    .check(Field(stream_params));
 pub static SLOT_MAX_RETRIES: Key<i32> = Key::int("slot.max.retries")
     .default("6")
     .importance(Low)
@@ -438,7 +434,6 @@ pub static LSN_FLUSH_TIMEOUT_MS: Key<i64> = Key::long("lsn.flush.timeout.ms")
     .width(Short)
     .display("LSN flush timeout (ms)")
     .doc("Time limit of moving the slot on.")
-    .unsupported()
     .check(Field(positive_small_long));
 pub static LSN_FLUSH_TIMEOUT_ACTION: Key<String> = Key::string("lsn.flush.timeout.action")
     .default("fail")
@@ -446,7 +441,6 @@ pub static LSN_FLUSH_TIMEOUT_ACTION: Key<String> = Key::string("lsn.flush.timeou
     .width(Mid)
     .display("LSN flush timeout action")
     .doc("What happens when moving the slot on takes too long.")
-    .unsupported()
     .one_of(&["fail", "warn", "ignore"]);
 pub static XMIN_FETCH_INTERVAL_MS: Key<i64> = Key::long("xmin.fetch.interval.ms")
     .default("0")

@@ -13,7 +13,7 @@ use relational::config as common;
 use crate::{
     catalog,
     config::{self, CONFIG},
-    options::{Options, settings},
+    options::{self, Options, settings},
     session::Session,
     source_info::VERSION,
     task::Task,
@@ -69,6 +69,12 @@ fn check_keys(config: &Config, infos: &mut ConfigInfos) {
              supported; set plugin.name=pgoutput, which every server has",
         );
     }
+    if let Err(reason) = options::naming(config) {
+        infos.error(common::TOPIC_NAMING_STRATEGY.spec.name, reason);
+    }
+    if let Err(reason) = options::mismatch_strategy(config) {
+        infos.error(config::SLOT_NAME.spec.name, reason);
+    }
     for (name, value) in config.props() {
         let hidden = HIDDEN.iter().find(|hidden| hidden.name == name);
         let refused = match hidden {
@@ -97,29 +103,20 @@ struct Hidden {
     reported_under: &'static str,
 }
 
-const HIDDEN: [Hidden; 9] = {
+const HIDDEN: [Hidden; 4] = {
     const fn hidden(name: &'static str, default: &'static str, under: &'static str) -> Hidden {
         Hidden { name, default, reported_under: under }
     }
     [
-        hidden("offset.mismatch.strategy", "no_validation", "slot.name"),
-        hidden("slot.seek.to.known.offset.on.start", "false", "slot.name"),
-        hidden("money.fraction.digits", "2", "decimal.handling.mode"),
         hidden("read.only", "false", "signal.data.collection"),
         hidden("queue.provider.type", "memory", "max.queue.size"),
-        hidden("topic.transaction", "transaction", "topic.prefix"),
-        hidden("topic.heartbeat.name", "", "heartbeat.topics.prefix"),
         hidden("topic.regex", "", "topic.naming.strategy"),
         hidden("custom.retriable.exception", "", "errors.max.retries"),
     ]
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
-const PATTERNS: [(&str, &str); 7] = [
-    ("column.mask.hash.", "column.mask.hash.([^.]+).with.salt.(.+)"),
-    ("column.mask.with.", "column.mask.with.(d+).chars"),
-    ("column.truncate.to.", "column.truncate.to.(d+).chars"),
-    ("snapshot.select.statement.overrides.", "snapshot.select.statement.overrides"),
+const PATTERNS: [(&str, &str); 3] = [
     ("snapshot.max.threads.multiplier.", "snapshot.max.threads.multiplier"),
     ("signal.kafka.", "signal.enabled.channels"),
     ("driver.", "database.hostname"),
@@ -133,7 +130,7 @@ async fn try_database(config: &Config) -> Result<()> {
     };
     let session = Session::connect(&settings, &[]).await?;
     let server = catalog::server(&session).await?;
-    if config.get(&common::SNAPSHOT_MODE).eq_ignore_ascii_case("initial_only") {
+    if options::mode(config).is_ok_and(|mode| !mode.streams()) {
         return Ok(());
     }
     if server.wal_level != "logical" {

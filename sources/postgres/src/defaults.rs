@@ -6,7 +6,11 @@
 
 use model::value::Value;
 
-use crate::cells::{Decode, Phase, Scratch};
+use crate::cells::{
+    Decode, Phase, Scratch,
+    moment::{DateForm, TimeForm, TimestampForm},
+    number,
+};
 
 /// The default for a schema; `None` when the column has none or it is of no use there.
 pub(crate) fn default_value(expression: &str, type_name: &str, decode: &Decode) -> Option<Value> {
@@ -15,8 +19,24 @@ pub(crate) fn default_value(expression: &str, type_name: &str, decode: &Decode) 
         return None;
     }
     let text =
-        if computed(expression, decode) { placeholder.to_owned() } else { literal(expression) };
+        if computed(expression, type_name) { placeholder.to_owned() } else { literal(expression) };
+    if let "date" | "time" | "timestamp" | "timestamptz" = type_name
+        && let Some(end) = end_of_time(&text, decode)
+    {
+        return end;
+    }
     match decode {
+        Decode::DecimalText { scale, .. } => {
+            let decimal = number::parse(&text).ok()?;
+            let scale = scale.unwrap_or(decimal.scale);
+            return decimal.exact(scale).map(|decimal| Value::Text(decimal.to_plain().into()));
+        }
+        Decode::DecimalDouble { .. } => number::parse(&text).map(|_| ()).ok()?,
+        Decode::Decimal { scale } => {
+            let mut bytes = Vec::new();
+            number::parse(&text).ok()?.exact(*scale)?.unscaled.write_bytes(&mut bytes);
+            return Some(Value::Bytes(bytes.into()));
+        }
         Decode::Bool => return Some(Value::Bool(matches!(text.as_str(), "true" | "t"))),
         // Anything but a 1 counts as 0.
         Decode::Bits | Decode::BitBool => {
@@ -28,9 +48,39 @@ pub(crate) fn default_value(expression: &str, type_name: &str, decode: &Decode) 
     decoded(decode, &text)
 }
 
+/// Defaults go through other classes than values: the ends of time and 24:00 are the last that Java
+/// has, which only some forms have room for. `None` for an ordinary default.
+fn end_of_time(text: &str, decode: &Decode) -> Option<Option<Value>> {
+    // `LocalDate.MAX.toEpochDay()`, of which Debezium keeps 32 bits.
+    const LAST_DAY_CUT: i64 = 169_560_311;
+    const LAST_MICRO: i64 = 86_399_999_999;
+    let iso = |text: &str| Some(Value::Text(text.into()));
+    Some(match (text, decode) {
+        ("infinity", Decode::Date(DateForm::Days)) => Some(Value::Int(LAST_DAY_CUT)),
+        ("infinity", Decode::Date(DateForm::Iso)) => iso("+999999999-12-31Z"),
+        ("infinity", Decode::Timestamp(TimestampForm::Micros)) => {
+            Some(Value::Int(i64::MAX.wrapping_add(999_999)))
+        }
+        ("infinity", Decode::Timestamp(TimestampForm::Iso)) => {
+            iso("+999999999-12-31T23:59:59.999999999Z")
+        }
+        ("infinity" | "-infinity", _) => None,
+        ("24:00:00", Decode::Time(form)) => match form {
+            TimeForm::Millis | TimeForm::Connect => Some(Value::Int(LAST_MICRO / 1_000)),
+            TimeForm::Micros => Some(Value::Int(LAST_MICRO)),
+            TimeForm::Nanos => Some(Value::Int(LAST_MICRO * 1_000 + 999)),
+            TimeForm::Iso => iso("23:59:59.999999999Z"),
+            TimeForm::Structured(..) => None,
+        },
+        _ => return None,
+    })
+}
+
 fn decoded(decode: &Decode, text: &str) -> Option<Value> {
     let mut scratch = Scratch::default();
-    decode.text(text, Phase::Stream, &mut scratch).ok().map(|cell| cell.into_value())
+    let value = decode.text(text, Phase::Stream, &mut scratch).ok()?.into_value();
+    // Debezium gives no default to structs.
+    (!matches!(value, Value::Struct(_))).then_some(value)
 }
 
 /// The types that get defaults, with what stands for a computed one.
@@ -58,6 +108,7 @@ fn placeholder(type_name: &str, decode: &Decode) -> Option<&'static str> {
             if !matches!(
                 type_name,
                 "citext"
+                    | "name"
                     | "inet"
                     | "cidr"
                     | "macaddr"
@@ -75,21 +126,13 @@ fn placeholder(type_name: &str, decode: &Decode) -> Option<&'static str> {
 }
 
 /// A function call, perhaps in a parenthesis, or the current time.
-fn computed(expression: &str, decode: &Decode) -> bool {
+fn computed(expression: &str, type_name: &str) -> bool {
     let name = expression.strip_prefix('(').unwrap_or(expression);
     let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.')));
     if end.is_some_and(|end| end > 0 && name[end..].starts_with('(')) {
         return true;
     }
-    let temporal = matches!(
-        decode,
-        Decode::Date
-            | Decode::TimeMillis
-            | Decode::TimeMicros
-            | Decode::TimestampMillis
-            | Decode::TimestampMicros
-            | Decode::ZonedTimestamp { .. }
-    );
+    let temporal = matches!(type_name, "date" | "time" | "timestamp" | "timestamptz");
     temporal
         && ["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"]
             .iter()
@@ -117,7 +160,10 @@ fn literal(expression: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use relational::modes::BinaryMode;
+
     use super::*;
+    use crate::cells::moment::{IntervalForm, ZonedForm};
 
     /// Expressions as `pg_get_expr` prints them, answers recorded from Debezium 3.7.
     #[test]
@@ -140,12 +186,17 @@ mod tests {
             (
                 "now()",
                 "timestamptz",
-                Decode::ZonedTimestamp { digits: 6 },
+                Decode::ZonedTimestamp(ZonedForm::Iso(6)),
                 text("1970-01-01T00:00:00.000000Z"),
             ),
-            ("CURRENT_DATE", "date", Decode::Date, int(0)),
-            ("'1 mon'::interval", "interval", Decode::Interval, int(2_629_800_000_000)),
-            ("age(now())", "interval", Decode::Interval, int(0)),
+            ("CURRENT_DATE", "date", Decode::Date(DateForm::Days), int(0)),
+            (
+                "'1 mon'::interval",
+                "interval",
+                Decode::Interval(IntervalForm::Numeric),
+                int(2_629_800_000_000),
+            ),
+            ("age(now())", "interval", Decode::Interval(IntervalForm::Numeric), int(0)),
             (
                 "gen_random_uuid()",
                 "uuid",
@@ -158,11 +209,11 @@ mod tests {
             (
                 "'2001-02-03 04:05:06.789012'::timestamp without time zone",
                 "timestamp",
-                Decode::TimestampMicros,
+                Decode::Timestamp(TimestampForm::Micros),
                 int(981_173_106_789_012),
             ),
             ("5", "oid", Decode::Int, None),
-            ("'\\x0102'::bytea", "bytea", Decode::Bytea, None),
+            ("'\\x0102'::bytea", "bytea", Decode::Bytea(BinaryMode::Bytes), None),
         ] {
             assert_eq!(default_value(expression, type_name, &decode), wanted, "{expression}");
         }

@@ -8,8 +8,15 @@ pub mod config;
 mod connector;
 mod defaults;
 mod figures;
+mod heartbeat;
+mod messages;
+mod mismatch;
 mod options;
+#[cfg(test)]
+mod oracle;
 mod position;
+mod progress;
+mod replica_identity;
 mod session;
 mod snapshot;
 mod source_info;

@@ -1,37 +1,48 @@
 //! The configuration as the task uses it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ::snapshot::Mode;
 use model::{
-    change::{BatchBuilder, Op},
+    change::BatchBuilder,
     config::Config,
     connector::Object,
     error::{Error, Result},
     figures::Progress,
-    record::{Data, Header, Headers, Position as StoredPosition},
-    schema::{Kind, Schema},
-    value::Value,
+    record::{Headers, Position as StoredPosition},
 };
 use relational::{
+    adjustment::Adjustment,
     config as common,
     emitter::Emitter,
     filters::{Filter, Patterns},
     heartbeat::Heartbeat,
     keys::KeyColumns,
+    mappers::ColumnMappers,
     table::TableId,
+    transaction::Boundaries,
 };
 
 use crate::{
     catalog::{Autocreate, Publication},
-    config,
+    checks, config,
     figures::Figures,
+    messages::Messages,
+    mismatch,
     position::Position,
+    replica_identity::ReplicaIdentities,
     source_info::{self, Writer},
-    tables::Capture,
-    types,
-    wire::{Settings, Ssl, SslMode},
+    tables::{BadValues, Capture},
+    wire::Settings,
 };
+
+mod keys;
+
+use keys::{
+    autocreate, context_headers, field_names, flush_mode, isolation, partition, props, publish,
+    query_timeout, selects, skipped, statements, type_settings,
+};
+pub(crate) use keys::{mismatch_strategy, mode, naming, settings};
 
 pub(crate) struct Options {
     database: Settings,
@@ -46,6 +57,12 @@ pub(crate) struct Options {
     pub(crate) snapshot_delay: Duration,
     pub(crate) streaming_delay: Duration,
     snapshot_tables: Option<Patterns>,
+    /// `snapshot.tables.order.by.row.count`; `None` when it is disabled.
+    pub(crate) table_order: Option<TableOrder>,
+    /// `snapshot.select.statement.overrides`: the statement that is read instead of a table.
+    pub(crate) selects: HashMap<String, String>,
+    /// How long to wait for the locks of `snapshot.locking.mode=shared`; `None` when there are none.
+    pub(crate) locks: Option<Duration>,
     /// As it stands after SET TRANSACTION.
     pub(crate) isolation: &'static str,
     pub(crate) batch_rows_max: usize,
@@ -55,15 +72,62 @@ pub(crate) struct Options {
     pub(crate) slot_dropped_on_stop: bool,
     pub(crate) slot_retries_max: u32,
     pub(crate) slot_retry_delay: Duration,
+    pub(crate) stream_params: Vec<(String, String)>,
+    pub(crate) flush_mode: FlushMode,
+    /// `lsn.flush.timeout.ms` and what happens then.
+    pub(crate) flush_limit: Duration,
+    pub(crate) flush_late: FlushLate,
+    pub(crate) mismatch: mismatch::Strategy,
+    pub(crate) bad_events: BadEvents,
+    pub(crate) replica_identities: ReplicaIdentities,
     pub(crate) publication: String,
     autocreate: Autocreate,
     via_root: bool,
     publish: Option<String>,
     pub(crate) status_interval: Duration,
     pub(crate) heartbeat: Option<(Duration, Heartbeat)>,
+    /// `heartbeat.action.query`
+    pub(crate) heartbeat_query: Option<String>,
+    /// Present with `provide.transaction.metadata`.
+    pub(crate) boundaries: Option<Boundaries>,
+    pub(crate) messages: Messages,
+    prefix: Arc<str>,
     pub(crate) figures: Arc<Figures>,
     /// Told when the server is asked for a sign of life, and when it gives one.
     pub(crate) progress: Progress,
+}
+
+/// `lsn.flush.mode`: who moves the slot on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlushMode {
+    Connector,
+    /// Nobody here.
+    Manual,
+    /// With what is stored, and with each sign of life of the server.
+    ConnectorAndDriver,
+}
+
+/// `lsn.flush.timeout.action`: what happens when the slot can't be moved on in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlushLate {
+    Fail,
+    Warn,
+    Ignore,
+}
+
+/// `event.processing.failure.handling.mode`: what becomes of a change that can't be made an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadEvents {
+    Fail,
+    Warn,
+    Skip,
+}
+
+/// `snapshot.tables.order.by.row.count`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TableOrder {
+    Ascending,
+    Descending,
 }
 
 /// A batch is handed over at this size: above it latency and memory grow, below it the fixed cost of
@@ -82,12 +146,11 @@ impl Options {
                  server has"
             )));
         }
-        let prefix: Arc<str> = config.get(&common::TOPIC_PREFIX).into();
-        let delimiter = config.prop("topic.delimiter").unwrap_or(".").to_owned();
-        let placeholder: Arc<str> = config.get(&common::UNAVAILABLE_VALUE_PLACEHOLDER).into();
+        let naming = naming(config).map_err(invalid)?;
+        let prefix = naming.prefix.clone();
+        let source = Arc::new(source_info::schema());
         let capture = Capture {
-            prefix: prefix.clone(),
-            delimiter: delimiter.clone(),
+            naming: naming.clone(),
             schemas: filter(&config::SCHEMA_INCLUDE_LIST, &config::SCHEMA_EXCLUDE_LIST)?,
             tables: filter(&common::TABLE_INCLUDE_LIST, &common::TABLE_EXCLUDE_LIST)?,
             columns: filter(&common::COLUMN_INCLUDE_LIST, &common::COLUMN_EXCLUDE_LIST)?,
@@ -96,22 +159,43 @@ impl Options {
                 Some(text) => KeyColumns::parse(&text).map_err(invalid)?,
                 None => KeyColumns::default(),
             },
-            types: types::Settings { placeholder },
-            source: Arc::new(source_info::schema()),
+            mappers: ColumnMappers::read(props(config)).map_err(invalid)?,
+            schema_names: Adjustment::parse(&config.get(&common::SCHEMA_NAME_ADJUSTMENT_MODE)),
+            field_names: field_names(config),
+            types: type_settings(config).map_err(invalid)?,
+            bad_values: match &*config
+                .get(&common::EVENT_CONVERTING_FAILURE_HANDLING_MODE)
+                .trim()
+                .to_ascii_lowercase()
+            {
+                "fail" => BadValues::Fail,
+                "skip" => BadValues::Skip,
+                _ => BadValues::Warn,
+            },
+            source: source.clone(),
         };
         let skipped = skipped(&config.get(&common::SKIPPED_OPERATIONS));
         let dbname = config.get(&config::DATABASE_DBNAME);
-        let heartbeat_ms = config.get(&common::HEARTBEAT_INTERVAL_MS);
-        let heartbeat_prefix = config
-            .prop("topic.heartbeat.prefix")
-            .map_or_else(|| config.get(&common::HEARTBEAT_TOPICS_PREFIX), str::to_owned);
-        let mode = config.get(&common::SNAPSHOT_MODE);
+        let provided = config.get(&common::PROVIDE_TRANSACTION_METADATA);
+        let flush_mode = flush_mode(config);
+        let heartbeat_ms = match config.get(&common::HEARTBEAT_INTERVAL_MS) {
+            // Otherwise what the server says of its log would reach no stored offset.
+            0 if flush_mode == FlushMode::ConnectorAndDriver && !provided => {
+                tracing::info!(
+                    "heartbeat.interval.ms is taken as 600000, because lsn.flush.mode is connector_and_driver"
+                );
+                600_000
+            }
+            given => given,
+        };
         let millis = |value: i64| Duration::from_millis(value.unsigned_abs());
         let queue_bytes = config.get(&common::MAX_QUEUE_SIZE_IN_BYTES);
         Ok(Self {
             database: settings(config),
             dbname: dbname.into(),
-            initial_statements: statements(config.find(&common::DATABASE_INITIAL_STATEMENTS)),
+            initial_statements: query_timeout(config)
+                .chain(statements(config.find(&common::DATABASE_INITIAL_STATEMENTS)))
+                .collect(),
             capture,
             emitter: Emitter {
                 tombstones: config.get(&common::TOMBSTONES_ON_DELETE),
@@ -120,8 +204,7 @@ impl Options {
             },
             headers: context_headers(config.get(&common::EXTENDED_HEADERS_ENABLED), &prefix, task),
             partition: Arc::new(partition(&prefix)),
-            mode: Mode::parse(&mode)
-                .ok_or_else(|| invalid(format!("snapshot.mode {mode} is not supported")))?,
+            mode: mode(config).map_err(invalid)?,
             snapshot_threads: usize::try_from(config.get(&common::SNAPSHOT_MAX_THREADS))
                 .unwrap_or(1)
                 .max(1),
@@ -131,6 +214,19 @@ impl Options {
                 .map(Patterns::parse)
                 .transpose()
                 .map_err(invalid)?,
+            table_order: match &*config
+                .get(&common::SNAPSHOT_TABLES_ORDER_BY_ROW_COUNT)
+                .to_ascii_lowercase()
+            {
+                "ascending" => Some(TableOrder::Ascending),
+                "descending" => Some(TableOrder::Descending),
+                _ => None,
+            },
+            selects: selects(config),
+            locks: config
+                .find(&common::SNAPSHOT_LOCKING_MODE)
+                .filter(|mode| mode.trim().eq_ignore_ascii_case("shared"))
+                .map(|_| millis(config.get(&common::SNAPSHOT_LOCK_TIMEOUT_MS))),
             isolation: isolation(&config.get(&config::SNAPSHOT_ISOLATION_MODE)),
             batch_rows_max: usize::try_from(config.get(&common::MAX_BATCH_SIZE))
                 .unwrap_or(1)
@@ -144,6 +240,35 @@ impl Options {
             slot_dropped_on_stop: config.get(&config::SLOT_DROP_ON_STOP),
             slot_retries_max: config.get(&config::SLOT_MAX_RETRIES).unsigned_abs(),
             slot_retry_delay: millis(config.get(&config::SLOT_RETRY_DELAY_MS)),
+            stream_params: match config.find(&config::SLOT_STREAM_PARAMS) {
+                Some(text) => checks::parse_stream_params(&text).map_err(invalid)?,
+                None => Vec::new(),
+            },
+            flush_mode,
+            flush_limit: millis(config.get(&config::LSN_FLUSH_TIMEOUT_MS)),
+            flush_late: match &*config
+                .get(&config::LSN_FLUSH_TIMEOUT_ACTION)
+                .trim()
+                .to_ascii_lowercase()
+            {
+                "warn" => FlushLate::Warn,
+                "ignore" => FlushLate::Ignore,
+                _ => FlushLate::Fail,
+            },
+            mismatch: mismatch_strategy(config).map_err(invalid)?,
+            bad_events: match &*config
+                .get(&common::EVENT_PROCESSING_FAILURE_HANDLING_MODE)
+                .trim()
+                .to_ascii_lowercase()
+            {
+                "warn" => BadEvents::Warn,
+                "skip" | "ignore" => BadEvents::Skip,
+                _ => BadEvents::Fail,
+            },
+            replica_identities: match config.find(&config::REPLICA_IDENTITY_AUTOSET_VALUES) {
+                Some(text) => ReplicaIdentities::parse(&text).map_err(invalid)?,
+                None => ReplicaIdentities::default(),
+            },
             publication: config.get(&config::PUBLICATION_NAME),
             autocreate: autocreate(&config.get(&config::PUBLICATION_AUTOCREATE_MODE)),
             via_root: config.get(&config::PUBLISH_VIA_PARTITION_ROOT),
@@ -153,8 +278,18 @@ impl Options {
             ),
             heartbeat: (heartbeat_ms > 0).then(|| {
                 let interval = Duration::from_millis(heartbeat_ms.unsigned_abs().into());
-                (interval, Heartbeat::new(&heartbeat_prefix, &delimiter, &prefix))
+                (interval, Heartbeat::new(&naming.heartbeats(), &prefix))
             }),
+            heartbeat_query: config
+                .find(&common::HEARTBEAT_ACTION_QUERY)
+                .filter(|query| !query.trim().is_empty()),
+            boundaries: provided.then(|| Boundaries::new(&naming.transactions())),
+            messages: Messages::new(
+                &prefix,
+                filter(&config::MESSAGE_PREFIX_INCLUDE_LIST, &config::MESSAGE_PREFIX_EXCLUDE_LIST)?,
+                &source,
+            ),
+            prefix: prefix.clone(),
             figures: Arc::new(Figures::new(prefix, u64::try_from(queue_bytes).unwrap_or(0))),
             progress,
         })
@@ -187,118 +322,27 @@ impl Options {
         self.snapshot_tables.as_ref().is_none_or(|tables| tables.matches(&table.to_string()))
     }
 
+    /// A change could not be made an event.
+    ///
+    /// # Errors
+    ///
+    /// The same, unless the change is to be left out.
+    pub(crate) fn failed_event(&self, error: Error) -> Result<()> {
+        match self.bad_events {
+            BadEvents::Fail => return Err(error),
+            BadEvents::Warn => tracing::warn!("left out an event: {}", error.trace()),
+            BadEvents::Skip => tracing::debug!("left out an event: {}", error.trace()),
+        }
+        Ok(())
+    }
+
     pub(crate) fn fresh_batch(&self) -> (BatchBuilder, Writer) {
         let mut batch = BatchBuilder::new(self.headers.clone());
-        let writer = Writer::new(&mut batch.rows, &self.capture.prefix, &self.dbname);
+        let writer = Writer::new(&mut batch.rows, &self.prefix, &self.dbname);
         (batch, writer)
     }
 
     pub(crate) fn full(&self, batch: &BatchBuilder) -> bool {
         batch.len() >= self.batch_rows_max || batch.byte_len() >= self.batch_bytes_max
-    }
-}
-
-/// How to reach the database; needs only the connection keys, so that `validate` can use it.
-pub(crate) fn settings(config: &Config) -> Settings {
-    let path = |key: &model::config::Key<String>| config.find(key).map(Into::into);
-    let timeout = config.get(&common::CONNECTION_VALIDATION_TIMEOUT_MS);
-    Settings {
-        host: config.get(&common::DATABASE_HOSTNAME),
-        port: u16::try_from(config.get(&common::DATABASE_PORT)).unwrap_or_default(),
-        user: config.get(&common::DATABASE_USER),
-        password: config.find(&common::DATABASE_PASSWORD),
-        dbname: config.get(&config::DATABASE_DBNAME),
-        application_name: "Debezium General".to_owned(),
-        ssl: Ssl {
-            mode: SslMode::from_name(&config.get(&config::DATABASE_SSLMODE))
-                .unwrap_or(SslMode::Prefer),
-            root_cert: path(&config::DATABASE_SSLROOTCERT),
-            cert: path(&config::DATABASE_SSLCERT),
-            key: path(&config::DATABASE_SSLKEY),
-            key_password: config.find(&config::DATABASE_SSLPASSWORD),
-        },
-        tcp_keepalive: config.get(&common::DATABASE_TCP_KEEP_ALIVE),
-        connect_timeout: Duration::from_millis(timeout.unsigned_abs()),
-    }
-}
-
-/// The source partition, `{"server": topic.prefix}`.
-fn partition(prefix: &str) -> Object {
-    std::iter::once(("server".to_owned(), serde_json::Value::from(prefix))).collect()
-}
-
-/// `__debezium.context.*`, in Debezium's order.
-fn context_headers(enabled: bool, prefix: &str, task: usize) -> Headers {
-    if !enabled {
-        return model::record::no_headers();
-    }
-    let schema = Arc::new(Schema::new(Kind::String));
-    let run = uuid::Uuid::now_v7().to_string();
-    [
-        ("connectorLogicalName", prefix),
-        ("taskId", &task.to_string()),
-        ("connectorName", "postgresql"),
-        ("runId", &run),
-    ]
-    .into_iter()
-    .map(|(name, text)| Header {
-        name: format!("__debezium.context.{name}").into(),
-        data: Data { schema: Some(schema.clone()), value: Value::Text(text.into()) },
-    })
-    .collect()
-}
-
-/// Statements separated by `;`, where `;;` stands for one.
-fn statements(text: Option<String>) -> Vec<String> {
-    let text = text.unwrap_or_default().replace(";;", "\u{0}");
-    text.split(';')
-        .map(|statement| statement.replace('\u{0}', ";").trim().to_owned())
-        .filter(|statement| !statement.is_empty())
-        .collect()
-}
-
-fn skipped(words: &[String]) -> Vec<Op> {
-    words
-        .iter()
-        .filter_map(|word| match word.as_str() {
-            "c" => Some(Op::Create),
-            "u" => Some(Op::Update),
-            "d" => Some(Op::Delete),
-            "t" => Some(Op::Truncate),
-            "r" => Some(Op::Read),
-            _ => None,
-        })
-        .collect()
-}
-
-fn publish(skipped: &[Op]) -> String {
-    [
-        (Op::Create, "insert"),
-        (Op::Update, "update"),
-        (Op::Delete, "delete"),
-        (Op::Truncate, "truncate"),
-    ]
-    .into_iter()
-    .filter(|(op, _)| !skipped.contains(op))
-    .map(|(_, word)| word)
-    .collect::<Vec<_>>()
-    .join(",")
-}
-
-fn isolation(mode: &str) -> &'static str {
-    match mode.to_ascii_lowercase().as_str() {
-        "repeatable_read" => "ISOLATION LEVEL REPEATABLE READ",
-        "read_committed" => "ISOLATION LEVEL READ COMMITTED",
-        "read_uncommitted" => "ISOLATION LEVEL READ UNCOMMITTED",
-        _ => "ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE",
-    }
-}
-
-fn autocreate(mode: &str) -> Autocreate {
-    match mode.to_ascii_lowercase().as_str() {
-        "disabled" => Autocreate::Disabled,
-        "filtered" => Autocreate::Filtered,
-        "no_tables" => Autocreate::NoTables,
-        _ => Autocreate::AllTables,
     }
 }

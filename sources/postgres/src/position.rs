@@ -1,6 +1,7 @@
 //! The source offset: where to resume.
 
 use model::{connector::Object, java};
+use relational::transaction::Counted;
 use serde_json::Value;
 
 use crate::wire::Lsn;
@@ -19,7 +20,16 @@ pub(crate) struct Position {
     /// The end of the last transaction that is done whole.
     pub(crate) lsn_commit: Option<Lsn>,
     pub(crate) message_type: Option<&'static str>,
+    /// How many changes of captured tables at `lsn_proc` are done. Zero when the offset does not say,
+    /// as before Debezium 3.7; then all of them are.
+    pub(crate) events: i64,
+    /// The transaction that is under way, when transaction metadata is provided. The end of one still
+    /// has it, as in Debezium.
+    pub(crate) transaction: Option<Counted>,
 }
+
+/// The kind of message that ends a transaction.
+pub(crate) const COMMIT: &str = "COMMIT";
 
 /// The kinds of message an offset can end with. `BEGIN` and `COMMIT` are no events.
 const MESSAGE_TYPES: [&str; 8] =
@@ -50,6 +60,8 @@ impl Position {
             lsn_commit: lsn("lsn_commit").or(lsn("lsn_proc")),
             message_type: message_type
                 .and_then(|text| MESSAGE_TYPES.into_iter().find(|known| *known == text)),
+            events: int("lsn_events_processed").unwrap_or_default(),
+            transaction: Counted::read(offset),
         }
     }
 
@@ -69,27 +81,73 @@ impl Position {
         put("lsn_proc", self.lsn_proc.map(int));
         put("lsn_commit", self.lsn_commit.map(int));
         put("messageType", self.message_type.map(Value::from));
-        java::hash_map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)))
+        put(
+            "lsn_events_processed",
+            Some(self.events).filter(|&events| events > 0).map(Value::from),
+        );
+        let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let transaction = self.transaction.iter().flat_map(Counted::entries);
+        java::hash_map(entries.chain(transaction))
     }
 
     /// Where the stream begins: transactions that end later are sent.
     pub(crate) fn start(&self) -> Option<Lsn> {
-        self.lsn_commit.or(self.lsn_proc).or(self.lsn)
+        self.done_whole().or(self.lsn)
+    }
+
+    /// All transactions that end before are done.
+    fn done_whole(&self) -> Option<Lsn> {
+        match self.message_type {
+            // The log may have been let go further than the last commit: see `Progress::idle`.
+            Some(COMMIT) => self.lsn_commit.max(self.lsn_proc),
+            _ => self.lsn_commit.or(self.lsn_proc),
+        }
     }
 
     /// What may be confirmed to the server once this offset is stored: everything up to here is
     /// done. Nothing before the first transaction, so that a snapshot can be taken again.
     pub(crate) fn confirmable(&self) -> Option<Lsn> {
-        self.lsn_commit.or(self.lsn_proc).filter(|_| self.snapshot.is_none())
+        self.done_whole().filter(|_| self.snapshot.is_none())
     }
 
-    /// The events to leave out after a restart: those of this transaction up to this LSN.
-    pub(crate) fn done_in_transaction(&self) -> Option<(i64, Lsn)> {
+    /// What to leave out after a restart of the transaction that was under way.
+    pub(crate) fn done(&self) -> Option<Done> {
         match (self.message_type, self.tx_id, self.lsn_proc) {
-            (Some("BEGIN" | "COMMIT"), ..) => None,
-            (_, Some(tx_id), Some(lsn)) => Some((tx_id, lsn)),
+            (Some("BEGIN" | COMMIT), ..) => None,
+            (message_type, Some(tx_id), Some(lsn)) => {
+                // A message keeps the count of the row before it.
+                let events = if message_type == Some("MESSAGE") { 0 } else { self.events };
+                Some(Done { tx_id, lsn, events, seen: 0 })
+            }
             _ => None,
         }
+    }
+}
+
+/// The part of a transaction that was done before a restart. Another transaction's changes may have
+/// smaller LSNs and still come later, so this is about one transaction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Done {
+    pub(crate) tx_id: i64,
+    lsn: Lsn,
+    /// How many changes at `lsn`; zero for all.
+    events: i64,
+    seen: i64,
+}
+
+impl Done {
+    /// Whether the next change of a captured table, at `lsn`, was done.
+    pub(crate) fn covers(&mut self, lsn: Lsn) -> bool {
+        if lsn == self.lsn && self.events > 0 {
+            self.seen += 1;
+            return self.seen <= self.events;
+        }
+        self.covers_all(lsn)
+    }
+
+    /// Whether all at `lsn` was done.
+    pub(crate) fn covers_all(&self, lsn: Lsn) -> bool {
+        lsn <= self.lsn
     }
 }
 
@@ -107,11 +165,15 @@ mod tests {
         for text in [
             r#"{"lsn":26714184,"txId":741,"ts_usec":1795245707178679}"#,
             r#"{"lsn_proc":27078112,"messageType":"COMMIT","lsn_commit":27078112,"lsn":27078112,"txId":768,"ts_usec":1795246250847527}"#,
+            RECORDED_IN_TRANSACTION,
         ] {
             let written = Position::read(&object(text)).write();
             assert_eq!(serde_json::to_string(&written).unwrap(), text);
         }
     }
+
+    /// In the middle of a transaction, with transaction metadata.
+    const RECORDED_IN_TRANSACTION: &str = r#"{"transaction_id":"11070212","lsn_proc":6653485552,"lsn_events_processed":1,"messageType":"INSERT","transaction_data_collection_order_public.a":30000,"lsn_commit":6647937120,"lsn":6653485552,"txId":11070212,"ts_usec":1795304614482158,"transaction_data_collection_order_inv.b":23036}"#;
 
     #[test]
     fn where_to_resume() {
@@ -121,12 +183,14 @@ mod tests {
         let position = Position::read(&inside);
         assert_eq!(position.start(), Some(Lsn(100)));
         assert_eq!(position.confirmable(), Some(Lsn(100)));
-        assert_eq!(position.done_in_transaction(), Some((7, Lsn(150))));
+        let mut done = position.done().unwrap();
+        assert_eq!(done.tx_id, 7);
+        assert!(done.covers(Lsn(150)) && done.covers(Lsn(150)) && !done.covers(Lsn(151)));
         let snapshot = object(
             r#"{"lsn":90,"txId":7,"ts_usec":1,"snapshot":"INITIAL","snapshot_completed":false}"#,
         );
         let position = Position::read(&snapshot);
         assert_eq!(position.snapshot.as_deref(), Some("INITIAL"));
-        assert_eq!((position.confirmable(), position.done_in_transaction()), (None, None));
+        assert_eq!((position.confirmable(), position.done()), (None, None));
     }
 }

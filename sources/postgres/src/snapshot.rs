@@ -22,7 +22,7 @@
 //! Nothing is confirmed to the slot before the snapshot's last record is stored, so a crash begins
 //! the snapshot anew and loses nothing.
 
-use std::{collections::VecDeque, pin::pin, sync::Arc};
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 
 use ::snapshot::Place;
 use futures_util::StreamExt;
@@ -67,8 +67,19 @@ struct Chunk {
     /// Only rows of the first table can be the first: when it is empty, no row is (recorded from
     /// Debezium 3.7).
     first_table: bool,
+    part: Part,
+}
+
+enum Part {
+    Whole,
     /// Pages from, to (exclusive; open at the end of the table).
-    pages: Option<(u64, Option<u64>)>,
+    Pages(u64, Option<u64>),
+    /// What a statement of `snapshot.select.statement.overrides` finds, with the select list that picks
+    /// the captured columns from it.
+    Select {
+        list: String,
+        statement: String,
+    },
 }
 
 /// Pages in a range: 4,096 of 8 KiB are 32 MiB, enough to make a query's start negligible and small
@@ -180,8 +191,27 @@ async fn begin(options: &Arc<Options>, plan: &Plan) -> Result<Session> {
         ),
         None => format!("BEGIN; SET TRANSACTION {}", options.isolation),
     };
+    // A table takes as long as it takes, whatever database.query.timeout.ms says.
+    let text = format!("{text}; SET LOCAL statement_timeout = 0");
     session.execute("begin the transaction of the snapshot", &text).await?;
+    if let Some(limit) = options.locks {
+        lock(&session, plan, limit).await?;
+    }
     Ok(session)
+}
+
+/// `snapshot.locking.mode=shared`: until the snapshot ends nobody changes a table's definition.
+async fn lock(session: &Session, plan: &Plan, limit: Duration) -> Result<()> {
+    if plan.tables.is_empty() {
+        return Ok(());
+    }
+    let locks: String = plan
+        .tables
+        .iter()
+        .map(|table| format!("LOCK TABLE {} IN ACCESS SHARE MODE;", catalog::qualified(table)))
+        .collect();
+    let text = format!("SET LOCAL lock_timeout = {};{locks}", limit.as_millis());
+    session.execute("lock the captured tables (snapshot.locking.mode=shared)", &text).await
 }
 
 async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Result<Vec<Chunk>> {
@@ -190,13 +220,19 @@ async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Resul
     for (id, index) in plan.tables.iter().zip(0..) {
         let first_table = index == 0;
         let Some(found) = catalog::table(session, id).await? else { continue };
-        let table = Arc::new(Table::of_catalog(id, &found, &types, &options.capture));
+        let table = Arc::new(Table::of_catalog(id, &found, &types, &options.capture)?);
         if table.columns.iter().flatten().next().is_none() {
             tracing::warn!("table {id} has no column that can be captured; its rows are left out");
             continue;
         }
+        if let Some(statement) = options.selects.get(&*table.text) {
+            let list = select_from(session, &table, statement).await?;
+            let part = Part::Select { list, statement: statement.clone() };
+            chunks.push(Chunk { table, first_table, part });
+            continue;
+        }
         if options.snapshot_threads == 1 || !plan.ranges {
-            chunks.push(Chunk { table, first_table, pages: None });
+            chunks.push(Chunk { table, first_table, part: Part::Whole });
             continue;
         }
         let row = session
@@ -212,7 +248,7 @@ async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Resul
             let to = from + PAGES_PER_CHUNK;
             // The last range is open, so that no row is missed whatever the size was.
             let end = (to < pages).then_some(to);
-            chunks.push(Chunk { table: table.clone(), first_table, pages: Some((from, end)) });
+            chunks.push(Chunk { table: table.clone(), first_table, part: Part::Pages(from, end) });
             match end {
                 Some(end) => from = end,
                 None => break,
@@ -222,18 +258,35 @@ async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Resul
     Ok(chunks)
 }
 
+/// The captured columns of a table as the columns of a statement: those that it does not have are
+/// null.
+async fn select_from(session: &Session, table: &Table, statement: &str) -> Result<String> {
+    let action =
+        format!("prepare snapshot.select.statement.overrides.{} ({statement})", table.text);
+    let prepared = session.client().prepare(statement).await;
+    let prepared = prepared.map_err(|error| session.failed(&action, error))?;
+    let has = |name: &str| prepared.columns().iter().any(|column| column.name() == name);
+    Ok(table.select_list(has))
+}
+
 impl Chunk {
     fn query(&self) -> String {
-        let table = catalog::qualified(&self.table.id);
-        let columns = self.table.select_list();
-        let range = match self.pages {
-            None => String::new(),
-            Some((from, None)) => format!(" WHERE ctid >= '({from},0)'::tid"),
-            Some((from, Some(to))) => {
-                format!(" WHERE ctid >= '({from},0)'::tid AND ctid < '({to},0)'::tid")
+        let select = |range: &str| {
+            let table = catalog::qualified(&self.table.id);
+            format!("SELECT {} FROM {table}{range}", self.table.select_list(|_| true))
+        };
+        let select = match &self.part {
+            Part::Whole => select(""),
+            Part::Pages(from, None) => select(&format!(" WHERE ctid >= '({from},0)'::tid")),
+            Part::Pages(from, Some(to)) => {
+                select(&format!(" WHERE ctid >= '({from},0)'::tid AND ctid < '({to},0)'::tid"))
+            }
+            // The statement may end in a comment.
+            Part::Select { list, statement } => {
+                format!("SELECT {list} FROM ({statement}\n) AS overridden")
             }
         };
-        format!("COPY (SELECT {columns} FROM {table}{range}) TO STDOUT (FORMAT binary)")
+        format!("COPY ({select}) TO STDOUT (FORMAT binary)")
     }
 }
 
@@ -334,7 +387,14 @@ impl Reader {
                         return Ok(false);
                     }
                 }
-                let row = table.push_copied(row.fields(), &mut self.scratch, &mut self.batch.rows);
+                let rows_to = &mut self.batch.rows;
+                let row = match table.push_copied(row.fields(), &mut self.scratch, rows_to) {
+                    Ok(row) => row,
+                    Err(error) => {
+                        self.options.failed_event(error)?;
+                        continue;
+                    }
+                };
                 let first_table = chunk.first_table;
                 self.held = Some(Held { table: table.clone(), row, first_in_table, first_table });
                 first_in_table = false;
@@ -378,7 +438,8 @@ impl Reader {
             source,
             ts_ns: self.now_ns(),
         };
-        self.options.emitter.emit(&mut self.batch, &held.table.schema, rows);
+        // Rows of a snapshot belong to no transaction.
+        self.options.emitter.emit(&mut self.batch, &held.table.schema, rows, &mut |_| None);
     }
 
     /// The time, read once for a handful of rows: they are decoded within microseconds.

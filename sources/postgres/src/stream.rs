@@ -6,46 +6,44 @@
 //! nothing more has arrived, or it is full, but not sooner than [`BATCH_GAP`] after the one before. So
 //! a lone commit goes out at once and a backlog in large batches.
 //!
-//! Many changes can share one LSN: a COPY logs a page of rows at once. Whether more of them follow is
-//! known only when the next message is there, so a batch may end among them, but its offset then is
-//! the one before them ([`Progress::whole`]): "done up to this LSN" is always exact.
+//! What of it may be stored, [`Progress`] knows.
 //!
 //! # Confirmation
 //!
 //! The server is told to forget only what is in a stored offset ([`Position::confirmable`]), and of
-//! that only whole transactions.
+//! that only whole transactions; with `lsn.flush.mode=manual` nothing at all.
 //!
 //! # Restart
 //!
 //! The stream is asked for from the end of the last whole transaction; of the transaction that was
-//! under way, the changes up to the stored LSN are left out. Another transaction's changes may have
-//! smaller LSNs and still come later, so this goes by transaction id.
+//! under way, the changes that were done are left out ([`Done`]).
+
+mod decode;
 
 use std::{sync::Arc, time::Duration};
 
 use model::{
-    change::{BatchBuilder, Op},
+    change::BatchBuilder,
     connector::Outbox,
     error::{Error, Result},
     record::Batch,
 };
-use relational::emitter::Rows;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
     catalog,
     cells::Scratch,
     figures::Counts,
-    options::Options,
-    position::Position,
+    heartbeat::Action,
+    options::{FlushLate, FlushMode, Options},
+    position::{Done, Position},
+    progress::{Progress, SEGMENT_BYTES},
     session::Session,
     source_info::{Moment, Writer},
-    tables::{Relations, Table},
+    tables::Relations,
     types::Types,
     wire::{
-        Event, Lsn, Replication, Reply, StartOptions, Stream, Streaming, XLogData,
-        pgoutput::{self, Message},
-        quote_identifier,
+        Event, Lsn, Replication, Reply, StartOptions, Stream, Streaming, pgoutput, quote_identifier,
     },
 };
 
@@ -56,6 +54,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// a stream of single-row transactions, which the server sends one by one, each batch takes what came
 /// in 5 ms. Without it every transaction was a batch, at 13 CPU-seconds a million.
 const BATCH_GAP: Duration = Duration::from_millis(5);
+
+/// The first server whose pgoutput passes logical decoding messages on.
+const MESSAGES_SINCE: u32 = 140_000;
 
 /// Streams until stopped or failed. `position` is where to begin, and afterwards where to go on: it
 /// is that of the last batch handed over, so running again loses and repeats nothing.
@@ -118,10 +119,10 @@ async fn connect(options: &Options, start: Lsn) -> Result<Stream> {
         let start_options = StartOptions {
             proto_version: 1,
             publications: vec![quote_identifier(&options.publication)],
-            messages: false,
+            messages: replication.server_version() >= MESSAGES_SINCE,
             binary: false,
             streaming: Streaming::Off,
-            extra: Vec::new(),
+            extra: options.stream_params.clone(),
         };
         match replication.start(&options.slot, start, &start_options).await {
             Ok(stream) => return Ok(stream),
@@ -160,11 +161,14 @@ struct Reader<'a> {
     progress: Progress,
     /// Since the figures were last told.
     counts: Counts,
-    /// Of this transaction the changes up to this LSN were done before the restart.
-    done: Option<(i64, Lsn)>,
+    /// What was done before the restart of the transaction that was under way.
+    done: Option<Done>,
+    /// Between Begin and Commit.
+    in_transaction: bool,
     received: Lsn,
     confirmed: Lsn,
     heartbeat_at: Option<Instant>,
+    action: Option<Action>,
 }
 
 impl<'a> Reader<'a> {
@@ -184,8 +188,14 @@ impl<'a> Reader<'a> {
             scratch: Scratch::default(),
             batch,
             writer,
-            moment: Moment { lsn_commit: position.lsn_commit, ..Moment::default() },
-            done: position.done_in_transaction(),
+            moment: Moment {
+                // A message outside of transactions shows the time of what came before it.
+                ts_us: position.ts_usec.unwrap_or_else(|| crate::now_ns() / 1_000),
+                lsn_commit: position.lsn_commit,
+                ..Moment::default()
+            },
+            done: position.done(),
+            in_transaction: false,
             received: Lsn::ZERO,
             // Nothing is confirmed before this run's outbox says so.
             confirmed: Lsn::ZERO,
@@ -193,7 +203,15 @@ impl<'a> Reader<'a> {
                 .heartbeat
                 .as_ref()
                 .map(|(interval, _)| Instant::now() + *interval),
-            progress: Progress::new(position),
+            action: Action::new(options),
+            progress: Progress::new(
+                position,
+                match options.flush_mode {
+                    // As the driver would do it with each sign of life of the server.
+                    FlushMode::ConnectorAndDriver => 1,
+                    FlushMode::Connector | FlushMode::Manual => SEGMENT_BYTES,
+                },
+            ),
             counts: Counts::default(),
         }
     }
@@ -225,6 +243,9 @@ impl<'a> Reader<'a> {
                     self.options.figures.streamed(&mut self.counts);
                     self.options.figures.queue(out.capacity());
                     self.look(&mut stream, out).await?;
+                    if let Some(action) = &mut self.action {
+                        action.check().await?;
+                    }
                 }
             }
             self.drain(&mut stream, sent, out).await?;
@@ -269,6 +290,10 @@ impl<'a> Reader<'a> {
             }
             Event::Keepalive { end, reply_requested, .. } => {
                 self.received = self.received.max(end);
+                // A transaction that is to be gone on with must keep its offset.
+                if !self.in_transaction && self.done.is_none() {
+                    self.progress.idle(end);
+                }
                 if reply_requested { self.status(stream, Reply::No).await } else { Ok(()) }
             }
         }
@@ -281,15 +306,37 @@ impl<'a> Reader<'a> {
 
     /// Tells the server at once when more is stored.
     async fn look(&mut self, stream: &mut Stream, out: &mut Outbox) -> Result<()> {
+        if self.options.flush_mode == FlushMode::Manual {
+            return Ok(());
+        }
         let stored = out.acked().map(|acked| Position::read(&acked.offset));
         let confirmable = stored.and_then(|position| position.confirmable());
         match confirmable {
             Some(lsn) if lsn > self.confirmed => {
                 self.confirmed = lsn;
-                self.status(stream, Reply::No).await
+                self.flush(stream, lsn).await
             }
             _ => Ok(()),
         }
+    }
+
+    /// Moves the slot on. What was not sent in time goes out with the next update.
+    async fn flush(&mut self, stream: &mut Stream, lsn: Lsn) -> Result<()> {
+        let limit = self.options.flush_limit;
+        let Ok(sent) = tokio::time::timeout(limit, self.status(stream, Reply::No)).await else {
+            let text = format!("LSN flush operation for '{lsn}' took longer than {limit:?}");
+            match self.options.flush_late {
+                FlushLate::Fail => {
+                    return Err(Error::fatal(format!(
+                        "{text}; look at the connection to the server, or set lsn.flush.timeout.ms or lsn.flush.timeout.action"
+                    )));
+                }
+                FlushLate::Warn => tracing::warn!("{text}, going on"),
+                FlushLate::Ignore => tracing::debug!("{text}, going on"),
+            }
+            return Ok(());
+        };
+        sent
     }
 
     /// Waits for room and sends what is collected; the connection is kept alive meanwhile.
@@ -302,7 +349,7 @@ impl<'a> Reader<'a> {
         let (fresh, writer) = self.options.fresh_batch();
         self.writer = writer;
         let collected = std::mem::replace(&mut self.batch, fresh);
-        let mut batch = collected.seal(Some(self.options.position(&self.progress.whole)));
+        let mut batch = collected.seal(Some(self.options.position(&self.progress.position())));
         self.add_heartbeat(&mut batch);
         self.options.figures.streamed(&mut self.counts);
         self.options.figures.queue(out.capacity());
@@ -326,8 +373,7 @@ impl<'a> Reader<'a> {
     }
 
     fn heartbeat_due(&self) -> bool {
-        self.heartbeat_at.is_some_and(|due| due <= Instant::now())
-            && self.progress.whole.start().is_some()
+        self.heartbeat_at.is_some_and(|due| due <= Instant::now()) && self.progress.begun()
     }
 
     fn add_heartbeat(&mut self, batch: &mut Batch) {
@@ -336,216 +382,9 @@ impl<'a> Reader<'a> {
         {
             batch.records.push(heartbeat.record(crate::now_ns() / 1_000_000));
             self.heartbeat_at = Some(Instant::now() + *interval);
-        }
-    }
-
-    async fn message(&mut self, data: &XLogData) -> Result<()> {
-        let lsn = data.start;
-        let broken = |error: crate::wire::DecodeError| {
-            Error::fatal(format!("decode a pgoutput message at {lsn}")).caused_by(error)
-        };
-        // The decoder borrows the bytes only, so the rest of `self` stays free.
-        match self.decoder.decode(&data.data).map_err(broken)? {
-            Message::Begin(begin) => {
-                self.moment.ts_us = begin.commit_time_us;
-                self.moment.tx_id = Some(begin.xid.into());
-                self.moment.origin = None;
-                // Only the first transaction can be one that was under way.
-                self.done = self.done.filter(|(xid, _)| i64::from(begin.xid) == *xid);
-            }
-            Message::Commit(_) => {
-                // pgoutput sends a commit with the position of its end.
-                self.moment.lsn_commit = Some(lsn);
-                self.moment.origin = None;
-                self.done = None;
-                self.counts.committed += 1;
-                self.progress.committed(self.moment.position(lsn, "COMMIT"));
-            }
-            Message::Relation(relation) => {
-                self.relations
-                    .announce(&relation, self.session, &mut self.types, &self.options.capture)
-                    .await?;
-            }
-            Message::Insert(insert) => {
-                let Some(table) = self.captured(insert.relation, lsn)? else { return Ok(()) };
-                let rows = &mut self.batch.rows;
-                let after = table.push_tuple(insert.new, None, &mut self.scratch, rows)?;
-                self.emit(&table, Op::Create, None, Some(after), lsn, "INSERT");
-            }
-            Message::Update(update) => {
-                let Some(table) = self.captured(update.relation, lsn)? else { return Ok(()) };
-                let rows = &mut self.batch.rows;
-                let (old, full) = match update.old {
-                    Some(old) => {
-                        let full = old.kind == pgoutput::OldKind::Full;
-                        let slot = table.push_tuple(old.tuple, None, &mut self.scratch, rows)?;
-                        (Some(slot), full)
-                    }
-                    None => (None, false),
-                };
-                let source = old.filter(|_| full);
-                let after = table.push_tuple(update.new, source, &mut self.scratch, rows)?;
-                self.emit(&table, Op::Update, old, Some(after), lsn, "UPDATE");
-            }
-            Message::Delete(delete) => {
-                let Some(table) = self.captured(delete.relation, lsn)? else { return Ok(()) };
-                let rows = &mut self.batch.rows;
-                let before = table.push_tuple(delete.old.tuple, None, &mut self.scratch, rows)?;
-                self.emit(&table, Op::Delete, Some(before), None, lsn, "DELETE");
-            }
-            Message::Truncate(truncate) => {
-                for relation in truncate.relations {
-                    let Some(table) = self.captured(relation, lsn)? else { continue };
-                    self.emit(&table, Op::Truncate, None, None, lsn, "TRUNCATE");
-                }
-            }
-            Message::Origin(origin) => {
-                self.moment.origin = Some((origin.name.into(), origin.commit_lsn));
-            }
-            // Types are looked up in the catalog; logical messages are not asked for.
-            Message::Type(_) | Message::Message(_) => {}
-            other => {
-                return Err(Error::fatal(format!(
-                    "decode a pgoutput message at {lsn}: {other:?} belongs to protocol version 2 and later, version 1 was asked for"
-                )));
+            if let Some(action) = &mut self.action {
+                action.start();
             }
         }
-        Ok(())
-    }
-
-    /// The table of a change that is to be sent; `None` when it is filtered out or was done before.
-    fn captured(&mut self, relation: u32, lsn: Lsn) -> Result<Option<Arc<Table>>> {
-        let done = self.done.is_some_and(|(_, done)| lsn <= done);
-        let table = self.relations.get(relation)?;
-        self.counts.filtered += u64::from(table.is_none());
-        Ok(table.filter(|_| !done).cloned())
-    }
-
-    fn emit(
-        &mut self,
-        table: &Arc<Table>,
-        op: Op,
-        before: Option<model::row::Slot>,
-        after: Option<model::row::Slot>,
-        lsn: Lsn,
-        message_type: &'static str,
-    ) {
-        let source = self.writer.write(&mut self.batch.rows, &table.id, &self.moment, lsn, None);
-        let ts_ns = crate::now_ns();
-        let rows = Rows { op, before, old_key: before, after, source, ts_ns };
-        self.counts.count(op);
-        self.counts.behind_ms = Some(ts_ns / 1_000_000 - self.moment.ts_us / 1_000);
-        self.options.emitter.emit(&mut self.batch, &table.schema, rows);
-        self.progress.changed(lsn, self.moment.position(lsn, message_type));
-    }
-}
-
-impl Moment {
-    fn position(&self, lsn: Lsn, message_type: &'static str) -> Position {
-        Position {
-            ts_usec: Some(self.ts_us),
-            tx_id: self.tx_id,
-            lsn: Some(lsn),
-            snapshot: None,
-            lsn_proc: Some(lsn),
-            lsn_commit: self.lsn_commit,
-            message_type: Some(message_type),
-        }
-    }
-}
-
-/// How far the stream is done. Whoever goes on from `whole` misses nothing.
-struct Progress {
-    /// After the last change; more changes of its LSN may follow.
-    last: Position,
-    /// The newest position of which it is known that all its changes are here.
-    whole: Position,
-    /// Changes after `whole` were in the batch handed over last.
-    ahead: bool,
-}
-
-impl Progress {
-    fn new(position: Position) -> Self {
-        Self { whole: position.clone(), last: position, ahead: false }
-    }
-
-    /// A change at `lsn` was taken, which makes `position`.
-    fn changed(&mut self, lsn: Lsn, position: Position) {
-        self.passed(lsn);
-        self.last = position;
-    }
-
-    /// A transaction has ended.
-    fn committed(&mut self, position: Position) {
-        self.whole = position.clone();
-        self.last = position;
-    }
-
-    /// A message at `lsn` has come: `true` when none of the changes before it is missing. Messages
-    /// without a position of their own come at zero.
-    fn passed(&mut self, lsn: Lsn) -> bool {
-        let passed = lsn != Lsn::ZERO && self.last.lsn != Some(lsn);
-        if passed && self.whole != self.last {
-            self.whole = self.last.clone();
-        }
-        passed
-    }
-
-    /// All so far is in a batch: where that batch ends.
-    fn hand_over(&mut self) -> Position {
-        self.ahead = self.whole != self.last;
-        self.whole.clone()
-    }
-
-    /// Whether changes were handed over whose position only now is known to be whole.
-    fn held_back(&self) -> bool {
-        self.ahead && self.whole == self.last
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(lsn: u64, message_type: &'static str) -> Position {
-        let moment = Moment { lsn_commit: Some(Lsn(5)), ..Moment::default() };
-        moment.position(Lsn(lsn), message_type)
-    }
-
-    #[test]
-    fn a_batch_that_ends_among_changes_of_one_lsn_does_not_cover_them() {
-        let mut progress = Progress::new(at(5, "COMMIT"));
-        progress.changed(Lsn(10), at(10, "INSERT"));
-        progress.changed(Lsn(20), at(20, "INSERT"));
-        progress.changed(Lsn(20), at(20, "INSERT"));
-        // A pause: whether a third change of 20 comes is unknown.
-        assert_eq!(progress.hand_over(), at(10, "INSERT"));
-        assert!(!progress.held_back());
-        progress.changed(Lsn(20), at(20, "INSERT"));
-        assert_eq!(progress.hand_over(), at(10, "INSERT"));
-        progress.committed(at(30, "COMMIT"));
-        // Without another change: the end of the transaction must be stored all the same.
-        assert!(progress.held_back());
-        assert_eq!(progress.hand_over(), at(30, "COMMIT"));
-        assert!(!progress.held_back());
-    }
-
-    #[test]
-    fn a_batch_may_end_where_another_lsn_begins() {
-        let mut progress = Progress::new(at(5, "COMMIT"));
-        progress.changed(Lsn(10), at(10, "INSERT"));
-        assert!(!progress.passed(Lsn(10)));
-        assert!(!progress.passed(Lsn::ZERO));
-        assert!(progress.passed(Lsn(11)));
-        assert_eq!(progress.hand_over(), at(10, "INSERT"));
-    }
-
-    #[test]
-    fn a_transaction_without_captured_changes_is_handed_over_with_the_next() {
-        let mut progress = Progress::new(at(5, "COMMIT"));
-        progress.committed(at(9, "COMMIT"));
-        assert!(!progress.held_back());
-        progress.changed(Lsn(10), at(10, "INSERT"));
-        assert_eq!(progress.whole, at(9, "COMMIT"));
     }
 }

@@ -7,34 +7,43 @@ use model::{
     error::{Error, Result},
     row::{RowsBuilder, Slot},
     schema::Schema,
-    value::Value,
 };
 use relational::{
+    adjustment::Adjustment,
     filters::Filter,
     keys::KeyColumns,
-    names,
-    table::{TableId, TableShape},
+    mappers::ColumnMappers,
+    names::Naming,
+    table::{KeyField, TableId, TableShape},
 };
 
 use crate::{
     catalog::{self, CatalogTable},
-    cells::{BadValue, Cell, Decode, Phase, Scratch, bind_value, push_value},
-    defaults::default_value,
+    cells::{Phase, Scratch},
     session::Session,
     types::{self, Types},
     wire::pgoutput,
 };
 
+mod column;
+
+use column::{Column, Described};
+
 /// What does not change while a task runs.
 pub(crate) struct Capture {
-    pub(crate) prefix: Arc<str>,
-    pub(crate) delimiter: String,
+    pub(crate) naming: Naming,
     pub(crate) schemas: Filter,
     pub(crate) tables: Filter,
     pub(crate) columns: Filter,
     pub(crate) builtin_ignored: bool,
     pub(crate) keys: KeyColumns,
+    pub(crate) mappers: ColumnMappers,
+    /// `schema.name.adjustment.mode`
+    pub(crate) schema_names: Adjustment,
+    /// `field.name.adjustment.mode`
+    pub(crate) field_names: Adjustment,
     pub(crate) types: types::Settings,
+    pub(crate) bad_values: BadValues,
     pub(crate) source: Arc<Schema>,
 }
 
@@ -46,33 +55,29 @@ impl Capture {
     }
 }
 
-/// A column of a captured table.
-#[derive(Debug)]
-pub(crate) struct Column {
-    pub(crate) name: Arc<str>,
-    schema: Arc<Schema>,
-    pub(crate) decode: Decode,
-    pub(crate) cast: &'static str,
-    /// Pushed for null when the column is NOT NULL.
-    missing: Value,
-    /// Pushed for a large value that an update did not touch.
-    unchanged: Value,
+/// `event.converting.failure.handling.mode`: what becomes of a value that can't be converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadValues {
+    /// It is left null, and the log says so.
+    Warn,
+    /// It is left null.
+    Skip,
+    Fail,
 }
 
 /// A table version: decoding plan and schemas.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) id: TableId,
+    /// The id as text, by which events are counted.
+    pub(crate) text: Arc<str>,
     /// In the order of the row as it comes; `None` for columns that are left out.
     pub(crate) columns: Vec<Option<Column>>,
+    /// Columns of the key whose values in the row are masked, with their index among the captured
+    /// columns: their own values follow those of the columns in each row.
+    keys: Vec<(usize, Column)>,
+    bad_values: BadValues,
     pub(crate) schema: Arc<TableSchema>,
-}
-
-/// A column as the wire or the catalog names it.
-struct Described<'a> {
-    name: &'a str,
-    type_oid: u32,
-    typmod: i32,
 }
 
 impl Table {
@@ -82,13 +87,13 @@ impl Table {
         found: &CatalogTable,
         types: &Types,
         capture: &Capture,
-    ) -> Self {
+    ) -> Result<Self> {
         let described = found.columns.iter().map(|column| Described {
             name: &column.name,
             type_oid: column.type_oid,
             typmod: column.typmod,
         });
-        Self::build(id, described.collect(), Some(found), types, capture)
+        Self::build(id, described.collect(), Some(found), types, capture, Phase::Snapshot)
     }
 
     /// For the stream: columns as the relation message has them; nullability, defaults and key as
@@ -98,14 +103,14 @@ impl Table {
         found: Option<&CatalogTable>,
         types: &Types,
         capture: &Capture,
-    ) -> Self {
+    ) -> Result<Self> {
         let id = TableId { namespace: relation.namespace.into(), name: relation.name.into() };
         let described = relation.columns.iter().map(|column| Described {
             name: column.name,
             type_oid: column.type_oid,
             typmod: column.type_modifier,
         });
-        Self::build(&id, described.collect(), found, types, capture)
+        Self::build(&id, described.collect(), found, types, capture, Phase::Stream)
     }
 
     fn build(
@@ -114,118 +119,101 @@ impl Table {
         found: Option<&CatalogTable>,
         types: &Types,
         capture: &Capture,
-    ) -> Self {
+        phase: Phase,
+    ) -> Result<Self> {
         let mut columns = Vec::with_capacity(described.len());
-        for Described { name, type_oid, typmod } in described {
-            if !capture.columns.accepts(&format!("{id}.{name}")) {
-                columns.push(None);
-                continue;
+        // Of each captured column what it is in the key, where that differs from the row.
+        let mut plain = Vec::new();
+        for column in described {
+            let found = found
+                .and_then(|table| table.columns.iter().find(|found| &*found.name == column.name));
+            match Column::build(id, &column, found, types, capture, phase) {
+                Some((column, in_key)) => {
+                    columns.push(Some(column));
+                    plain.push(in_key);
+                }
+                None => columns.push(None),
             }
-            let Some(mapped) = types::map(types, type_oid, typmod, &capture.types) else {
-                let type_name = types.get(&type_oid).map_or("?", |info| &info.name);
-                tracing::warn!(
-                    "table {id}: column {name} of type {type_name} has no mapping and is left out of events, as in Debezium"
-                );
-                columns.push(None);
-                continue;
-            };
-            let column =
-                found.and_then(|table| table.columns.iter().find(|column| &*column.name == name));
-            let not_null = column.is_some_and(|column| column.not_null);
-            let default =
-                column.and_then(|column| column.default.as_deref()).and_then(|expression| {
-                    default_value(expression, type_name(types, type_oid), &mapped.decode)
-                });
-            let missing = match (not_null || mapped.always_optional, &default) {
-                (false, _) => Value::Null,
-                (true, _) if !not_null => Value::Null,
-                (true, Some(default)) => default.clone(),
-                (true, None) => mapped.fallback,
-            };
-            let unchanged = match mapped.unchanged {
-                Value::Null => missing.clone(),
-                unchanged => unchanged,
-            };
-            let schema = Arc::new(Schema {
-                optional: !not_null || mapped.always_optional,
-                default,
-                ..mapped.schema
-            });
-            columns.push(Some(Column {
-                name: name.into(),
-                decode: mapped.decode.bound_to(&schema),
-                cast: mapped.cast,
-                missing: bind_value(missing, &schema),
-                unchanged: bind_value(unchanged, &schema),
-                schema,
-            }));
         }
-        let schema = Arc::new(table_schema(id, &columns, found, capture));
-        Self { id: id.clone(), columns, schema }
+        let captured: Vec<&Column> = columns.iter().flatten().collect();
+        if let Some(name) = repeated(&captured) {
+            return Err(Error::fatal(format!(
+                "make the schema of table {id}: field.name.adjustment.mode gives two columns the \
+                 name {name}; leave one out with column.exclude.list"
+            )));
+        }
+        let mut keys = Vec::new();
+        let mut fields = Vec::new();
+        for index in key_columns(id, &captured, found, capture) {
+            let Some(column) = captured.get(index) else { continue };
+            let of_cell = |cell: usize| {
+                u16::try_from(cell).map_err(|_| {
+                    Error::fatal(format!("make the schema of table {id}: it has too many columns"))
+                })
+            };
+            let (schema, cell) = match &plain[index] {
+                None => (column.schema.clone(), index),
+                Some(key) if key.same_values(column) => (key.schema.clone(), index),
+                Some(key) => {
+                    keys.push((index, key.clone()));
+                    (key.schema.clone(), captured.len() + keys.len() - 1)
+                }
+            };
+            fields.push(KeyField { name: column.field.clone(), schema, cell: of_cell(cell)? });
+        }
+        let schema = Arc::new(table_schema(id, &captured, fields, capture));
+        Ok(Self {
+            id: id.clone(),
+            text: id.to_string().into(),
+            columns,
+            keys,
+            bad_values: capture.bad_values,
+            schema,
+        })
     }
 }
 
-/// The name that defaults are read by: a domain counts as its base type.
-fn type_name(types: &Types, oid: u32) -> &str {
-    match types.get(&oid) {
-        Some(types::TypeInfo { kind: types::TypeKind::Domain { base, .. }, .. }) => {
-            type_name(types, *base)
+/// The name of a field that two columns would have.
+fn repeated<'c>(columns: &[&'c Column]) -> Option<&'c str> {
+    let mut seen = std::collections::HashSet::new();
+    columns.iter().find(|column| !seen.insert(&*column.field)).map(|column| &*column.field)
+}
+
+/// The key's columns, by their index among those that are captured.
+fn key_columns(
+    id: &TableId,
+    captured: &[&Column],
+    found: Option<&CatalogTable>,
+    capture: &Capture,
+) -> Vec<usize> {
+    let names = captured.iter().map(|column| &*column.name);
+    match capture.keys.columns_of(id, names.clone()) {
+        Some(indexes) => indexes.into_iter().map(usize::from).collect(),
+        None => {
+            let key = found.map(|table| table.key.as_slice()).unwrap_or_default();
+            let position = |name: &String| names.clone().position(|column| column == name);
+            key.iter().filter_map(position).collect()
         }
-        Some(info) => &info.name,
-        None => "",
     }
 }
 
 fn table_schema(
     id: &TableId,
-    columns: &[Option<Column>],
-    found: Option<&CatalogTable>,
+    columns: &[&Column],
+    key: Vec<KeyField>,
     capture: &Capture,
 ) -> TableSchema {
-    let captured: Vec<&Column> = columns.iter().flatten().collect();
-    let names = captured.iter().map(|column| &*column.name);
-    let key = capture.keys.columns_of(id, names.clone()).unwrap_or_else(|| {
-        let key = found.map(|table| table.key.as_slice()).unwrap_or_default();
-        let position = |name: &String| names.clone().position(|column| column == name);
-        key.iter().filter_map(position).filter_map(|index| u16::try_from(index).ok()).collect()
-    });
-    let topic = names::data_topic(&capture.prefix, &capture.delimiter, &[&id.namespace, &id.name]);
     TableShape {
-        topic: topic.into(),
-        columns: captured
+        topic: capture.naming.data(id).into(),
+        columns: columns
             .iter()
-            .map(|column| (column.name.clone(), column.schema.clone()))
+            .map(|column| (column.field.clone(), column.schema.clone()))
             .collect(),
         key,
         source: &capture.source,
+        adjustment: capture.schema_names,
     }
     .schema()
-}
-
-impl Column {
-    fn push_missing(&self, rows: &mut RowsBuilder) {
-        push_value(&self.missing, rows);
-    }
-
-    fn push_decoded(
-        &self,
-        decoded: Result<Cell<'_>, BadValue>,
-        table: &TableId,
-        rows: &mut RowsBuilder,
-    ) {
-        match decoded {
-            Ok(Cell::Null) => self.push_missing(rows),
-            Ok(cell) => cell.push(rows),
-            Err(error) => {
-                // `event.converting.failure.handling.mode=warn`, the default.
-                tracing::warn!(
-                    "table {table}: value of column {} could not be converted, left null: {error}",
-                    self.name
-                );
-                self.push_missing(rows);
-            }
-        }
-    }
 }
 
 impl Table {
@@ -233,7 +221,8 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// When the row has another number of columns than its relation, which the protocol rules out.
+    /// When the row has another number of columns than its relation, which the protocol rules out, and
+    /// when a value can't be converted and that is to fail.
     pub(crate) fn push_tuple(
         &self,
         tuple: pgoutput::Tuple<'_>,
@@ -254,26 +243,14 @@ impl Table {
         for column in &self.columns {
             let cell = cells.next();
             let Some(column) = column else { continue };
-            match cell {
-                None | Some(pgoutput::Cell::Null) => column.push_missing(rows),
-                Some(pgoutput::Cell::Unchanged) => match old {
-                    Some(old) => rows.copy(old, captured),
-                    None => push_value(&column.unchanged, rows),
-                },
-                Some(pgoutput::Cell::Text(text)) => {
-                    let decoded = match std::str::from_utf8(text) {
-                        Ok(text) => column.decode.text(text, Phase::Stream, scratch),
-                        Err(_) => Err(BadValue { expected: "text in UTF-8" }),
-                    };
-                    column.push_decoded(decoded, &self.id, rows);
-                }
-                Some(pgoutput::Cell::Binary(_)) => {
-                    // Never asked for: START_REPLICATION leaves `binary` off.
-                    let decoded = Err(BadValue { expected: "a value in text form" });
-                    column.push_decoded(decoded, &self.id, rows);
-                }
-            }
+            let old = old.map(|old| (old, captured));
+            column.push_streamed(cell, old, self, scratch, rows)?;
             captured += 1;
+        }
+        for ((index, column), place) in self.keys.iter().zip(captured..) {
+            let mut kept = self.columns.iter().zip(tuple).filter(|(c, _)| c.is_some());
+            let cell = kept.nth(*index).map(|(_, cell)| cell);
+            column.push_streamed(cell, old.map(|old| (old, place)), self, scratch, rows)?;
         }
         Ok(rows.end())
     }
@@ -281,25 +258,34 @@ impl Table {
     /// Pushes a row of a COPY, which has the captured columns only.
     pub(crate) fn push_copied<'a>(
         &self,
-        fields: impl Iterator<Item = Option<&'a [u8]>>,
+        fields: impl Iterator<Item = Option<&'a [u8]>> + Clone,
         scratch: &mut Scratch,
         rows: &mut RowsBuilder,
-    ) -> Slot {
-        let mut fields = fields;
-        for column in self.columns.iter().flatten() {
-            match fields.next().flatten() {
-                None => column.push_missing(rows),
-                Some(field) => {
-                    column.push_decoded(column.decode.copied(field, scratch), &self.id, rows);
-                }
+    ) -> Result<Slot> {
+        let mut push = |column: &Column, field: Option<&[u8]>| match field {
+            None => {
+                column.push_missing(rows);
+                Ok(())
             }
+            Some(field) => column.push_decoded(column.decode.copied(field, scratch), self, rows),
+        };
+        let mut columns = fields.clone();
+        for column in self.columns.iter().flatten() {
+            push(column, columns.next().flatten())?;
         }
-        rows.end()
+        for (index, column) in &self.keys {
+            push(column, fields.clone().nth(*index).flatten())?;
+        }
+        Ok(rows.end())
     }
 
     /// The select list of a COPY: captured columns, cast where they are not read in their own form.
-    pub(crate) fn select_list(&self) -> String {
+    /// A column that the source of the rows does not have is null.
+    pub(crate) fn select_list(&self, has: impl Fn(&str) -> bool) -> String {
         let columns = self.columns.iter().flatten().map(|column| {
+            if !has(&column.name) {
+                return "NULL".to_owned();
+            }
             let name = catalog::quote(&column.name);
             match column.cast {
                 "" => name,
@@ -350,7 +336,7 @@ impl Relations {
             *types = catalog::types(session).await?;
         }
         let found = catalog::table(session, &id).await?;
-        let table = Table::of_relation(relation, found.as_ref(), types, capture);
+        let table = Table::of_relation(relation, found.as_ref(), types, capture)?;
         self.0.insert(relation.id, Some(Arc::new(table)));
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::snapshot::{Mode, Stored};
+use ::snapshot::Stored;
 use async_trait::async_trait;
 use model::{
     connector::{OffsetReader, Outbox, SourceTask},
@@ -16,7 +16,8 @@ use relational::table::TableId;
 use crate::{
     catalog::{self, Server, Slot},
     figures::Phase,
-    options::Options,
+    mismatch,
+    options::{Options, TableOrder},
     position::Position,
     session::Session,
     snapshot::{self, Plan},
@@ -51,7 +52,7 @@ impl SourceTask for Task {
         }
         if !options.mode.streams() {
             tracing::info!(
-                "snapshot.mode=initial_only: nothing more to do until the task is stopped"
+                "snapshot.mode says not to stream: nothing more to do until the task is stopped"
             );
             out.stopped().await;
             return Ok(());
@@ -111,8 +112,12 @@ impl Task {
         if let Some(slot) = &slot {
             check_slot(options, slot)?;
         }
+        let position = &mismatch::reconcile(options, session, position, slot.as_ref()).await?;
         match lost(options, position, slot.as_ref()) {
-            None => Ok(()),
+            None => {
+                self.position = Some(position.clone());
+                Ok(())
+            }
             Some(error) => {
                 // While this run hung, another worker may have had the task and gone on from what is
                 // stored.
@@ -128,7 +133,7 @@ impl Task {
                     self.position = Some(stored);
                     return Ok(());
                 }
-                if !matches!(options.mode, Mode::WhenNeeded | Mode::Always) {
+                if !options.mode.reads_after_loss() {
                     return Err(error);
                 }
                 tracing::warn!("{}; snapshot.mode says to read the tables again", error.trace());
@@ -150,13 +155,17 @@ impl Task {
         let offset = self.offsets.offset(options.partition()).await?;
         let stored = offset.map(|offset| Position::read(&offset));
         let Some(slot) = free_slot(options, session, out).await? else { return Ok(None) };
+        let stored = match stored {
+            Some(position) if position.snapshot.is_none() && options.mode.streams() => {
+                Some(mismatch::reconcile(options, session, &position, slot.as_ref()).await?)
+            }
+            stored => stored,
+        };
         let state = match &stored {
             None => Stored::Nothing,
             Some(position) if position.snapshot.is_some() => Stored::Unfinished,
             Some(position) => match lost(options, position, slot.as_ref()) {
-                Some(_) if options.mode == Mode::WhenNeeded => Stored::Lost,
-                // The data is read again anyway, so nothing of what was lost is missed.
-                Some(_) if options.mode == Mode::Always => Stored::Lost,
+                Some(_) if options.mode.reads_after_loss() => Stored::Lost,
                 Some(error) => return Err(error),
                 None => Stored::Finished,
             },
@@ -171,6 +180,7 @@ impl Task {
                 // The publication may be gone, or lack a table, while the slot is there.
                 let tables = captured_tables(options, session).await?;
                 catalog::ensure_publication(session, &options.publication(&tables)).await?;
+                options.replica_identities.apply(session, &tables).await;
                 options.figures.captured(tables.len());
                 options.figures.enter(Phase::Skipped);
                 return Ok(Some(position));
@@ -191,6 +201,7 @@ impl Task {
         // The connection that made the slot must live until the snapshot is imported.
         let (lsn, exported, _maker) = if options.mode.streams() {
             catalog::ensure_publication(session, &options.publication(&tables)).await?;
+            options.replica_identities.apply(session, &tables).await;
             ensure_slot(options, slot, server, reads_data).await?
         } else {
             (current_lsn(session).await?, None, None)
@@ -200,6 +211,7 @@ impl Task {
             return Ok(Some(Position { lsn: Some(lsn), ..Position::default() }));
         }
         let tables = tables.into_iter().filter(|table| options.snapshots(table)).collect();
+        let tables = ordered(options, session, tables).await?;
         let plan = Plan { tables, exported, lsn, ranges: server.version >= 140_000 };
         let taken = snapshot::run(options, plan, out).await;
         let complete = matches!(taken, Ok(Some(_)));
@@ -211,6 +223,25 @@ impl Task {
 async fn captured_tables(options: &Options, session: &Session) -> Result<Vec<TableId>> {
     let tables = catalog::tables(session, options.capture.builtin_ignored).await?;
     Ok(tables.into_iter().filter(|table| options.capture.accepts(table)).collect())
+}
+
+/// The tables in the order in which they are read: by `snapshot.tables.order.by.row.count`, otherwise
+/// by name.
+async fn ordered(
+    options: &Options,
+    session: &Session,
+    tables: Vec<TableId>,
+) -> Result<Vec<TableId>> {
+    let Some(order) = options.table_order else { return Ok(tables) };
+    let mut sized = Vec::with_capacity(tables.len());
+    for table in tables {
+        sized.push((catalog::row_estimate(session, &table).await?, table));
+    }
+    sized.sort_by_key(|(rows, _)| match order {
+        TableOrder::Ascending => *rows,
+        TableOrder::Descending => -*rows,
+    });
+    Ok(sized.into_iter().map(|(_, table)| table).collect())
 }
 
 async fn current_lsn(session: &Session) -> Result<Lsn> {
@@ -313,15 +344,16 @@ async fn ensure_slot(
         let lsn = slot.confirmed_flush.or(slot.restart_lsn).unwrap_or(Lsn::ZERO);
         return Ok((lsn, None, None));
     }
-    if options.slot_failover && server.version < 170_000 {
-        return Err(Error::fatal(format!(
-            "create replication slot {} with slot.failover=true: that needs PostgreSQL 17; remove slot.failover",
+    let failover = options.slot_failover && server.version >= 170_000 && !server.in_recovery;
+    if options.slot_failover && !failover {
+        tracing::warn!(
+            "replication slot {} is made without failover, whatever slot.failover says: that takes PostgreSQL 17 and a primary server",
             options.slot
-        )));
+        );
     }
     let mut maker = Replication::connect(&options.database("Debezium Slot Info")).await?;
     let slot_options = SlotOptions {
-        failover: options.slot_failover,
+        failover,
         temporary: false,
         snapshot: if reads_data { Snapshot::Export } else { Snapshot::Nothing },
     };

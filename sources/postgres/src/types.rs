@@ -1,7 +1,7 @@
 //! PostgreSQL types: what schema a column has, how its values are decoded, and what stands for
 //! values that are missing.
 //!
-//! The mapping is that of Debezium's default modes, recorded from 3.7; TYPES.md lists it.
+//! The mapping is Debezium's, recorded from 3.7; TYPES.md lists it.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,9 +10,16 @@ use model::{
     schema::{Kind, Schema},
     value::{Struct, Value},
 };
-use relational::semantic;
+use relational::{
+    modes::{BinaryMode, DecimalMode, TemporalMode},
+    semantic,
+};
 
-use crate::cells::{Decode, geometric};
+use crate::cells::{Decode, geometric, spatial};
+
+mod arrays;
+pub(crate) mod jdbc;
+mod moments;
 
 /// A row of `pg_type`, with the labels of an enum.
 #[derive(Clone, Debug)]
@@ -53,8 +60,48 @@ pub(crate) struct Mapped {
 /// The settings that the mapping depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// `unavailable.value.placeholder`
-    pub(crate) placeholder: Arc<str>,
+    pub(crate) placeholder: Placeholder,
+    /// `decimal.handling.mode`
+    pub(crate) decimals: DecimalMode,
+    /// `time.precision.mode`
+    pub(crate) times: TemporalMode,
+    /// `binary.handling.mode`
+    pub(crate) binaries: BinaryMode,
+    /// `hstore.handling.mode=map`
+    pub(crate) hstore_as_map: bool,
+    /// `interval.handling.mode=string`
+    pub(crate) interval_as_text: bool,
+    /// `money.fraction.digits`
+    pub(crate) money_scale: i32,
+    /// `include.unknown.datatypes`
+    pub(crate) unknown: bool,
+}
+
+/// `unavailable.value.placeholder`
+#[derive(Clone, Debug)]
+pub(crate) struct Placeholder {
+    pub(crate) text: Arc<str>,
+    pub(crate) bytes: Bytes,
+}
+
+impl Placeholder {
+    /// # Errors
+    ///
+    /// When the octets after `hex:` are none.
+    pub(crate) fn parse(value: &str) -> Result<Self, String> {
+        let bytes = match value.strip_prefix("hex:") {
+            None => value.as_bytes().to_vec(),
+            Some(digits) => {
+                let mut bytes = Vec::new();
+                crate::cells::text::read_hexadecimal(digits, &mut bytes).map_err(|error| {
+                    format!("unavailable.value.placeholder {value}: {error} after hex:")
+                })?;
+                bytes
+            }
+        };
+        let text = String::from_utf8_lossy(&bytes).into();
+        Ok(Self { text, bytes: bytes.into() })
+    }
 }
 
 /// Maps a type with its modifier. `None` is a type without a mapping: its columns are left out.
@@ -68,10 +115,47 @@ pub(crate) fn map(types: &Types, oid: u32, typmod: i32, settings: &Settings) -> 
         (TypeKind::Enum { labels }, _) => {
             Some(text_like(semantic::enumeration(labels), settings, ""))
         }
-        (_, Some(element)) => map_array(types, element, typmod, settings),
-        (TypeKind::Base, None) => map_base(&info.name, typmod, settings),
-        (TypeKind::Other, None) => map_range(&info.name, settings),
+        (_, Some(element)) => arrays::map_array(types, element, typmod, settings),
+        (TypeKind::Base, None) => {
+            map_base(&info.name, typmod, settings).or_else(|| unknown(settings))
+        }
+        (TypeKind::Other, None) => map_range(&info.name, settings).or_else(|| unknown(settings)),
     }
+}
+
+pub(crate) fn is_domain(types: &Types, oid: u32) -> bool {
+    matches!(types.get(&oid), Some(TypeInfo { kind: TypeKind::Domain { .. }, .. }))
+}
+
+/// A type without a mapping, when such types are sent as what the server prints for them.
+fn unknown(settings: &Settings) -> Option<Mapped> {
+    let decode = Decode::Unknown(settings.binaries);
+    settings.unknown.then(|| Mapped { cast: "text", ..binary(decode, settings) })
+}
+
+/// A binary value in its mode.
+fn binary(decode: Decode, settings: &Settings) -> Mapped {
+    let (kind, fallback, unchanged) = match settings.binaries {
+        BinaryMode::Bytes => (
+            Kind::Bytes,
+            Value::Bytes(Bytes::new()),
+            Value::Bytes(settings.placeholder.bytes.clone()),
+        ),
+        _ => (Kind::String, Value::Text("".into()), Value::Text(settings.placeholder.text.clone())),
+    };
+    Mapped {
+        schema: Schema::new(kind),
+        decode,
+        fallback,
+        unchanged,
+        cast: "",
+        always_optional: false,
+    }
+}
+
+/// What a text column has for a value that an update did not touch.
+fn placeholder_text(settings: &Settings) -> Value {
+    Value::Text(settings.placeholder.text.clone())
 }
 
 /// In place of a cast: casting an address to text adds the mask that its own output leaves out.
@@ -88,6 +172,7 @@ fn map_base(name: &str, typmod: i32, settings: &Settings) -> Option<Mapped> {
         always_optional: false,
     };
     let int = |kind| simple(Schema::new(kind), Decode::Int, Value::Int(0));
+    let double = |decode| simple(Schema::new(Kind::Float64), decode, Value::Float64(0.0));
     let empty_text = || Value::Text("".into());
     let zero_bytes = || Value::Bytes(Bytes::from_static(&[0]));
     Some(match name {
@@ -99,67 +184,85 @@ fn map_base(name: &str, typmod: i32, settings: &Settings) -> Option<Mapped> {
         "oid" => Mapped { cast: "int8", ..int(Kind::Int64) },
         "float4" => simple(Schema::new(Kind::Float32), Decode::Float32, Value::Float32(0.0)),
         "float8" => simple(Schema::new(Kind::Float64), Decode::Float64, Value::Float64(0.0)),
-        "numeric" => match numeric_typmod(typmod) {
-            Some((precision, scale)) => simple(
+        "numeric" => match (settings.decimals, numeric_typmod(typmod)) {
+            (DecimalMode::Precise, Some((precision, scale))) => simple(
                 semantic::decimal(scale, Some(precision)),
                 Decode::Decimal { scale },
                 zero_bytes(),
             ),
-            None => {
+            (DecimalMode::Precise, None) => {
                 let schema = Arc::new(semantic::variable_scale_decimal());
                 let zero = Struct::new(schema.clone(), vec![Value::Int(0), zero_bytes()]);
                 let decode = Decode::VariableScaleDecimal(schema.clone());
                 simple((*schema).clone(), decode, Value::Struct(zero))
             }
+            (DecimalMode::Double, _) => {
+                Mapped { cast: "text", ..double(Decode::DecimalDouble { special: true }) }
+            }
+            (DecimalMode::String, declared) => {
+                let scale = declared.map(|(_, scale)| scale);
+                Mapped {
+                    cast: "text",
+                    unchanged: placeholder_text(settings),
+                    ..simple(
+                        string(),
+                        Decode::DecimalText { scale, special: true },
+                        Value::Text(zero_text(scale.unwrap_or(0))),
+                    )
+                }
+            }
         },
-        // The default of money.fraction.digits.
-        "money" => Mapped {
-            cast: "text",
-            ..simple(semantic::decimal(2, None), Decode::Money { scale: 2 }, zero_bytes())
-        },
+        "money" => {
+            let scale = settings.money_scale;
+            let mapped = match settings.decimals {
+                DecimalMode::Precise => {
+                    simple(semantic::decimal(scale, None), Decode::Money { scale }, zero_bytes())
+                }
+                DecimalMode::Double => double(Decode::MoneyDouble),
+                DecimalMode::String => {
+                    simple(string(), Decode::MoneyText, Value::Text(zero_text(scale)))
+                }
+            };
+            Mapped { cast: "text", ..mapped }
+        }
         "bpchar" | "varchar" | "text" | "char" => text_like(string(), settings, ""),
         "citext" | "cidr" | "macaddr" | "macaddr8" | "isbn" => {
             text_like(string(), settings, "text")
         }
         "inet" => text_like(string(), settings, INET),
-        "name" => Mapped { decode: Decode::Name, ..text_like(string(), settings, "text") },
+        // Debezium's stream takes it for a type without a mapping.
+        "name" => {
+            let decode = if settings.unknown { Decode::Text } else { Decode::Name };
+            Mapped { decode, ..text_like(string(), settings, "text") }
+        }
         "json" => text_like(semantic::json(), settings, ""),
         "jsonb" => text_like(semantic::json(), settings, "text"),
         "xml" => text_like(semantic::xml(), settings, "text"),
         "ltree" => text_like(semantic::ltree(), settings, "text"),
         "tsvector" => text_like(semantic::tsvector(), settings, "text"),
         "uuid" => simple(semantic::uuid(), Decode::Uuid, empty_text()),
+        "hstore" if settings.hstore_as_map => {
+            let text = placeholder_text(settings);
+            let value = Arc::new(Schema::new(Kind::String).optional());
+            let schema = Schema::new(Kind::Map(Arc::new(string()), value));
+            Mapped {
+                cast: "text",
+                unchanged: Value::Map(Arc::new([(text.clone(), text)])),
+                ..simple(schema, Decode::HstoreMap, Value::Map(Arc::new([])))
+            }
+        }
         "hstore" => {
-            let quoted = serde_json::Value::from(&*settings.placeholder).to_string();
+            let quoted = serde_json::Value::from(&*settings.placeholder.text).to_string();
             Mapped {
                 cast: "text",
                 unchanged: Value::Text(format!("{{{quoted}:{quoted}}}").into()),
                 ..simple(semantic::json(), Decode::Hstore, Value::Text("{}".into()))
             }
         }
-        "bytea" => Mapped {
-            unchanged: Value::Bytes(placeholder_bytes(settings)),
-            ..simple(Schema::new(Kind::Bytes), Decode::Bytea, Value::Bytes(Bytes::new()))
-        },
-        "date" => simple(semantic::date(), Decode::Date, Value::Int(0)),
-        "time" => match fraction_digits(typmod) {
-            0..=3 => simple(semantic::time(), Decode::TimeMillis, Value::Int(0)),
-            _ => simple(semantic::micro_time(), Decode::TimeMicros, Value::Int(0)),
-        },
-        "timetz" => Mapped {
-            cast: "text",
-            ..simple(semantic::zoned_time(), Decode::ZonedTime, Value::Text("00:00:00Z".into()))
-        },
-        "timestamp" => match fraction_digits(typmod) {
-            0..=3 => simple(semantic::timestamp(), Decode::TimestampMillis, Value::Int(0)),
-            _ => simple(semantic::micro_timestamp(), Decode::TimestampMicros, Value::Int(0)),
-        },
-        "timestamptz" => simple(
-            semantic::zoned_timestamp(),
-            Decode::ZonedTimestamp { digits: fraction_digits(typmod) },
-            Value::Text("1970-01-01T00:00:00Z".into()),
-        ),
-        "interval" => simple(semantic::micro_duration(), Decode::Interval, Value::Int(0)),
+        "bytea" => binary(Decode::Bytea(settings.binaries), settings),
+        "date" | "time" | "timetz" | "timestamp" | "timestamptz" | "interval" => {
+            return moments::map(name, fraction_digits(typmod), settings);
+        }
         "bit" | "varbit" => match (name, typmod) {
             (_, 1) => Mapped {
                 cast: "text",
@@ -177,8 +280,52 @@ fn map_base(name: &str, typmod: i32, settings: &Settings) -> Option<Mapped> {
         "int4range" | "int8range" | "numrange" | "tsrange" | "tstzrange" | "daterange" => {
             return map_range(name, settings);
         }
+        "geometry" | "geography" => {
+            let schema = Arc::new(match name {
+                "geometry" => geometric::geometry().optional(),
+                _ => spatial::geography(),
+            });
+            Mapped {
+                cast: "text",
+                always_optional: schema.optional,
+                ..simple(
+                    Schema { optional: false, ..(*schema).clone() },
+                    Decode::Ewkb(schema.clone()),
+                    spatial::empty_collection(&schema),
+                )
+            }
+        }
+        "vector" => Mapped {
+            cast: "text",
+            ..simple(
+                semantic::vector("DoubleVector", Kind::Float64),
+                Decode::Vector { single: false },
+                Value::Array(Arc::new([])),
+            )
+        },
+        "halfvec" => Mapped {
+            cast: "text",
+            ..simple(
+                semantic::vector("FloatVector", Kind::Float32),
+                Decode::Vector { single: true },
+                Value::Array(Arc::new([])),
+            )
+        },
+        "sparsevec" => {
+            let schema = Arc::new(semantic::sparse_double_vector());
+            let decode = Decode::SparseVector(schema.clone());
+            Mapped { cast: "text", ..simple((*schema).clone(), decode, Value::Null) }
+        }
         geometric => return map_geometric(geometric),
     })
+}
+
+/// Zero with so many digits after the point.
+fn zero_text(scale: i32) -> Arc<str> {
+    match usize::try_from(scale) {
+        Ok(digits @ 1..) => format!("0.{}", "0".repeat(digits)).into(),
+        _ => "0".into(),
+    }
 }
 
 /// The ranges that Debezium maps are text.
@@ -217,23 +364,19 @@ fn map_geometric(name: &str) -> Option<Mapped> {
             of(
                 &schema,
                 Decode::Lseg(schema.clone()),
-                geometric::parse_lseg(&schema, "[(0,0),(0,0)]").ok(),
+                geometric::parse_lseg(&schema, "[(0,0),(1,0)]").ok(),
             )
         }
         "path" => {
             let schema = geometry();
-            of(
-                &schema,
-                Decode::Path(schema.clone()),
-                geometric::parse_path(&schema, "((0,0))").ok(),
-            )
+            of(&schema, Decode::Path(schema.clone()), Some(geometric::path_fallback(&schema)))
         }
         "polygon" => {
             let schema = geometry();
             of(
                 &schema,
                 Decode::Polygon(schema.clone()),
-                geometric::parse_polygon(&schema, "((0,0))").ok(),
+                geometric::parse_polygon(&schema, "((0,0),(1,0),(0,1))").ok(),
             )
         }
         "line" => {
@@ -256,86 +399,18 @@ fn text_like(schema: Schema, settings: &Settings, cast: &'static str) -> Mapped 
         schema,
         decode: Decode::Text,
         fallback: Value::Text("".into()),
-        unchanged: Value::Text(settings.placeholder.clone()),
+        unchanged: placeholder_text(settings),
         cast,
         always_optional: false,
     }
 }
 
-fn placeholder_bytes(settings: &Settings) -> Bytes {
-    Bytes::copy_from_slice(settings.placeholder.as_bytes())
-}
-
-/// Arrays have optional elements of the element's mapping, except for enums and `tsvector`.
-fn map_array(types: &Types, element: u32, typmod: i32, settings: &Settings) -> Option<Mapped> {
-    let info = types.get(&element)?;
-    let mapped = map(types, element, typmod, settings)?;
-    // A bit[] gets the schema of a bit, and no value.
-    if matches!(mapped.decode, Decode::BitBool | Decode::Bits) {
-        let array = Mapped { decode: Decode::AlwaysNull, ..mapped };
-        return (info.name == "bit").then_some(array);
-    }
-    let unsupported = matches!(
-        info.name.as_str(),
-        "money"
-            | "name"
-            | "interval"
-            | "xml"
-            | "point"
-            | "char"
-            | "line"
-            | "lseg"
-            | "path"
-            | "polygon"
-    );
-    if unsupported || info.array_of.is_some() {
-        return None;
-    }
-    let required = matches!(info.kind, TypeKind::Enum { .. }) || info.name == "tsvector";
-    let element_schema = Arc::new(Schema { optional: !required, ..mapped.schema });
-    let one = |value: Value| Value::Array(Arc::new([value]));
-    let as_integers = || {
-        let bytes = settings.placeholder.bytes();
-        Value::Array(bytes.map(|byte| Value::Int(byte.into())).collect())
-    };
-    let unchanged = match info.name.as_str() {
-        "text" | "varchar" | "bpchar" | "json" | "jsonb" | "bytea" => one(mapped.unchanged),
-        "int4" | "int8" | "date" => as_integers(),
-        "uuid" => one(Value::Text(name_uuid(&settings.placeholder).into())),
-        _ => Value::Null,
-    };
-    let decode = match mapped.decode {
-        // Boxes and circles in arrays are null in Debezium 3.7.
-        Decode::Box(_) | Decode::Circle { .. } => Decode::AlwaysNull,
-        // In arrays they go through `java.sql.Time`, which ends at milliseconds.
-        Decode::TimeMicros => Decode::Array(Box::new(Decode::TimeMicrosCut)),
-        element => Decode::Array(Box::new(element.bound_to(&element_schema))),
-    };
-    Some(Mapped {
-        schema: Schema::new(Kind::Array(element_schema)),
-        decode,
-        fallback: Value::Array(Arc::new([])),
-        unchanged,
-        cast: "text",
-        always_optional: false,
-    })
-}
-
-/// `java.util.UUID.nameUUIDFromBytes`: version 3 of the plain bytes, without a name space.
-fn name_uuid(name: &str) -> String {
-    uuid::Builder::from_md5_bytes(md5(name.as_bytes())).into_uuid().to_string()
-}
-
-fn md5(bytes: &[u8]) -> [u8; 16] {
-    use md5::{Digest, Md5};
-    Md5::digest(bytes).into()
-}
-
 /// Precision and scale of NUMERIC(p,s); `None` without them.
 fn numeric_typmod(typmod: i32) -> Option<(i32, i32)> {
-    // numeric_typmod_in: ((precision << 16) | (scale & 0x7ff)) + 4; the scale has 11 bits and a sign.
+    // numeric_typmod_in: ((precision << 16) | (scale & 0x7ff)) + 4; the scale has 11 bits and a sign,
+    // of which Debezium's driver does not know: it takes a scale of -2 for 2046.
     let packed = typmod.checked_sub(4).filter(|packed| *packed >= 0)?;
-    Some((packed >> 16 & 0xffff, ((packed & 0x7ff) ^ 1024) - 1024))
+    Some((packed >> 16 & 0xffff, packed & 0xffff))
 }
 
 /// Fraction digits of a temporal type; 6 when undeclared.
@@ -351,16 +426,7 @@ mod tests {
     fn typmods() {
         assert_eq!(numeric_typmod(-1), None);
         assert_eq!(numeric_typmod(((5 << 16) | 2) + 4), Some((5, 2)));
-        assert_eq!(numeric_typmod(((3 << 16) | (-2 & 0x7ff)) + 4), Some((3, -2)));
+        assert_eq!(numeric_typmod(((3 << 16) | (-2 & 0x7ff)) + 4), Some((3, 2046)));
         assert_eq!((fraction_digits(-1), fraction_digits(0), fraction_digits(3)), (6, 0, 3));
-    }
-
-    /// Recorded from Debezium 3.7.
-    #[test]
-    fn placeholder_uuid() {
-        assert_eq!(
-            name_uuid("__debezium_unavailable_value"),
-            "b68a35a7-17ad-35b3-af2a-ae46edb4545a"
-        );
     }
 }

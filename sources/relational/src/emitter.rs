@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{
     change::{BatchBuilder, Event, Op, TableSchema},
-    row::Slot,
+    row::{RowsBuilder, Slot},
 };
 
 /// The settings that decide it.
@@ -31,17 +31,26 @@ pub struct Rows {
     pub ts_ns: i64,
 }
 
+/// Numbers an event that is about to be sent and pushes the fields of its `transaction`; `None` when
+/// transaction metadata is not provided. Tombstones are no events.
+pub type Number<'n> = &'n mut dyn FnMut(&mut RowsBuilder) -> Option<Slot>;
+
 impl Emitter {
-    pub fn emit(&self, batch: &mut BatchBuilder, table: &Arc<TableSchema>, rows: Rows) {
+    pub fn emit(
+        &self,
+        batch: &mut BatchBuilder,
+        table: &Arc<TableSchema>,
+        rows: Rows,
+        number: Number<'_>,
+    ) {
         let Rows { op, before, old_key, after, source, ts_ns } = rows;
-        if self.skipped.contains(&op) {
-            return;
-        }
-        let event = Event { op, before, after, source, ts_ns, key_header: None };
+        let event = Event { op, before, after, source, transaction: None, ts_ns, key_header: None };
         match (op, old_key, after) {
+            // The two halves are skipped by their own operations, whatever is said of updates.
             (Op::Update, Some(old), Some(new)) if key_changed(batch, table, old, new) => {
-                self.emit_key_change(batch, table, event, old, new);
+                self.emit_key_change(batch, table, event, old, new, number);
             }
+            _ if self.skipped.contains(&op) => {}
             (Op::Update, _, Some(after)) => {
                 if let (true, Some(before)) = (self.skip_unchanged, before) {
                     let columns: Vec<u16> = (0..).take(table.row.fields().len()).collect();
@@ -49,15 +58,15 @@ impl Emitter {
                         return;
                     }
                 }
-                batch.push(table, event);
+                push(batch, table, event, number);
             }
             (Op::Delete, ..) => {
-                batch.push(table, event);
+                push(batch, table, event, number);
                 if let (true, Some(before)) = (self.tombstones, before) {
                     batch.push_tombstone(table, before, None);
                 }
             }
-            _ => batch.push(table, event),
+            _ => push(batch, table, event, number),
         }
     }
 
@@ -69,19 +78,28 @@ impl Emitter {
         event: Event,
         old: Slot,
         new: Slot,
+        number: Number<'_>,
     ) {
-        let before = event.before.or(Some(old));
-        let to_new = Some(("__debezium.newkey", new));
-        batch.push(
-            table,
-            Event { op: Op::Delete, before, after: None, key_header: to_new, ..event },
-        );
-        if self.tombstones {
-            batch.push_tombstone(table, old, to_new);
+        if !self.skipped.contains(&Op::Delete) {
+            let before = event.before.or(Some(old));
+            let to_new = Some(("__debezium.newkey", new));
+            let delete = Event { op: Op::Delete, before, after: None, key_header: to_new, ..event };
+            push(batch, table, delete, number);
+            if self.tombstones {
+                batch.push_tombstone(table, old, to_new);
+            }
         }
-        let to_old = Some(("__debezium.oldkey", old));
-        batch.push(table, Event { op: Op::Create, before: None, key_header: to_old, ..event });
+        if !self.skipped.contains(&Op::Create) {
+            let to_old = Some(("__debezium.oldkey", old));
+            let create = Event { op: Op::Create, before: None, key_header: to_old, ..event };
+            push(batch, table, create, number);
+        }
     }
+}
+
+fn push(batch: &mut BatchBuilder, table: &Arc<TableSchema>, event: Event, number: Number<'_>) {
+    let transaction = number(&mut batch.rows);
+    batch.push(table, Event { transaction, ..event });
 }
 
 fn key_changed(batch: &BatchBuilder, table: &TableSchema, old: Slot, new: Slot) -> bool {

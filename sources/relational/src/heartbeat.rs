@@ -18,16 +18,15 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// `topic_prefix` is the connector's `topic.prefix`, `heartbeat_prefix` the first part of the
-    /// topic's name.
-    pub fn new(heartbeat_prefix: &str, delimiter: &str, topic_prefix: &str) -> Self {
+    /// `topic_prefix` is the connector's `topic.prefix`.
+    pub fn new(topic: &str, topic_prefix: &str) -> Self {
         let field = |kind| Arc::new(Schema::new(kind));
         let key = Schema::structure([("serverName", field(Kind::String))])
             .named("io.debezium.connector.common.ServerNameKey", 1);
         let value = Schema::structure([("ts_ms", field(Kind::Int64))])
             .named("io.debezium.connector.common.Heartbeat", 1);
         Self {
-            topic: format!("{heartbeat_prefix}{delimiter}{topic_prefix}").into(),
+            topic: topic.into(),
             server: topic_prefix.into(),
             key: Arc::new(key),
             value: Arc::new(value),

@@ -180,8 +180,15 @@ impl Maker {
             rows.int(1_790_000_000_000_000 + self.next);
             let after = Some(rows.end());
             let ts_ns = now().as_nanos() as i64;
-            let event =
-                Event { op: Op::Create, before: None, after, source, ts_ns, key_header: None };
+            let event = Event {
+                op: Op::Create,
+                before: None,
+                after,
+                source,
+                transaction: None,
+                ts_ns,
+                key_header: None,
+            };
             builder.push(&self.table, event);
         }
         let offset = Object::from_iter([("next".into(), self.next.into())]);

@@ -5,9 +5,10 @@
 
 use super::{
     BadValue, Cell, Decode, Phase, Scratch, bad,
+    encoded::encoded,
     number::{Decimal, Unscaled},
-    temporal::{Finite, Interval, MICROS_PER_DAY, POSTGRES_EPOCH_DAYS},
-    text::{date_cell, timestamp_cell, variable_scale, zoned_timestamp_cell},
+    temporal::{Finite, Interval, POSTGRES_EPOCH_DAYS, Stamp},
+    text::variable_scale,
 };
 
 impl Decode {
@@ -19,17 +20,15 @@ impl Decode {
                 | Decode::Int
                 | Decode::Float32
                 | Decode::Float64
-                | Decode::Bytea
+                | Decode::Bytea(_)
                 | Decode::Uuid
                 | Decode::Decimal { .. }
                 | Decode::VariableScaleDecimal(_)
-                | Decode::Date
-                | Decode::TimeMillis
-                | Decode::TimeMicros
-                | Decode::TimestampMillis
-                | Decode::TimestampMicros
-                | Decode::ZonedTimestamp { .. }
-                | Decode::Interval
+                | Decode::Date(_)
+                | Decode::Time(_)
+                | Decode::Timestamp(_)
+                | Decode::ZonedTimestamp(_)
+                | Decode::Interval(_)
         )
     }
 
@@ -48,7 +47,7 @@ impl Decode {
             Decode::Int => Cell::Int(integer(field)?),
             Decode::Float32 => Cell::Float32(f32::from_be_bytes(fixed(field, "4 bytes")?)),
             Decode::Float64 => Cell::Float64(f64::from_be_bytes(fixed(field, "8 bytes")?)),
-            Decode::Bytea => Cell::Bytes(field),
+            Decode::Bytea(mode) => encoded(*mode, field, &mut scratch.text),
             Decode::Uuid => {
                 let uuid = uuid::Uuid::from_bytes(fixed(field, "16 bytes")?);
                 scratch.text.clear();
@@ -64,22 +63,18 @@ impl Decode {
             Decode::VariableScaleDecimal(schema) => {
                 Cell::Nested(variable_scale(schema, numeric(field)?))
             }
-            Decode::Date => date_cell(
-                match i32::from_be_bytes(fixed(field, "4 bytes")?) {
+            Decode::Date(form) => {
+                let days = match i32::from_be_bytes(fixed(field, "4 bytes")?) {
                     i32::MAX => Finite::Infinity,
                     i32::MIN => Finite::NegativeInfinity,
                     days => Finite::Value(i64::from(days) + POSTGRES_EPOCH_DAYS),
-                },
-                Phase::Snapshot,
-            ),
-            Decode::TimeMillis => Cell::Int(integer(field)? / 1_000),
-            Decode::TimeMicros => Cell::Int(integer(field)?),
-            Decode::TimestampMillis => timestamp_cell(timestamp(field)?, true),
-            Decode::TimestampMicros => timestamp_cell(timestamp(field)?, false),
-            Decode::ZonedTimestamp { digits } => {
-                zoned_timestamp_cell(timestamp(field)?, *digits, scratch)
+                };
+                form.cell(days, Phase::Snapshot, scratch)
             }
-            Decode::Interval => {
+            Decode::Time(form) => form.cell(integer(field)?, scratch)?,
+            Decode::Timestamp(form) => form.cell(timestamp(field)?, scratch)?,
+            Decode::ZonedTimestamp(form) => form.cell(timestamp(field)?, scratch),
+            Decode::Interval(form) => {
                 const EXPECTED: &str = "16 bytes of an interval";
                 let (micros, rest) =
                     field.split_at_checked(8).ok_or(BadValue { expected: EXPECTED })?;
@@ -90,7 +85,7 @@ impl Decode {
                     days: integer(days)?,
                     micros: integer(micros)?,
                 };
-                Cell::Int(interval.to_micro_duration())
+                form.cell(interval, scratch)
             }
             _ => return bad("a type that is read in binary form"),
         })
@@ -112,11 +107,11 @@ fn integer(field: &[u8]) -> Result<i64, BadValue> {
     }
 }
 
-fn timestamp(field: &[u8]) -> Result<Finite<i64>, BadValue> {
+fn timestamp(field: &[u8]) -> Result<Finite<Stamp>, BadValue> {
     Ok(match i64::from_be_bytes(fixed(field, "8 bytes")?) {
         i64::MAX => Finite::Infinity,
         i64::MIN => Finite::NegativeInfinity,
-        micros => Finite::Value(micros.wrapping_add(POSTGRES_EPOCH_DAYS * MICROS_PER_DAY)),
+        micros => Finite::Value(Stamp::new(POSTGRES_EPOCH_DAYS, micros)),
     })
 }
 

@@ -132,6 +132,11 @@ pub(crate) fn parse_path(schema: &Arc<Schema>, text: &str) -> Result<Value, BadV
     Ok(shape(schema, line, &[("type", "path"), ("closed", closed)]))
 }
 
+/// Stands for a missing path; it does not say whether it is closed.
+pub(crate) fn path_fallback(schema: &Arc<Schema>) -> Value {
+    shape(schema, wkb(LINE_STRING, None, &[(0.0, 0.0), (1.0, 0.0)]), &[("type", "path")])
+}
+
 /// The ring of a polygon is closed by its first point.
 pub(crate) fn parse_polygon(schema: &Arc<Schema>, text: &str) -> Result<Value, BadValue> {
     let mut ring = points(text)?;

@@ -6,8 +6,11 @@
 //! its stream differ, [`Phase`] tells them apart.
 
 pub(crate) mod binary;
+pub(crate) mod encoded;
 pub(crate) mod geometric;
+pub(crate) mod moment;
 pub(crate) mod number;
+pub(crate) mod spatial;
 pub(crate) mod temporal;
 pub(crate) mod text;
 
@@ -18,6 +21,8 @@ use model::{
     schema::Schema,
     value::{Struct, Value},
 };
+use moment::{DateForm, IntervalForm, TimeForm, TimestampForm, ZonedForm, ZonedTimeForm};
+use relational::modes::BinaryMode;
 
 /// A decoded value on its way into a row.
 #[derive(Debug, PartialEq)]
@@ -99,31 +104,41 @@ pub(crate) enum Decode {
     Text,
     /// The type `name`: Debezium's stream leaves it null (test case `pg_types_default`).
     Name,
-    Bytea,
+    Bytea(BinaryMode),
+    /// The text of a type without a mapping, in the form of binary values.
+    Unknown(BinaryMode),
     Uuid,
     /// NUMERIC(p,s): the unscaled number.
     Decimal {
         scale: i32,
     },
     VariableScaleDecimal(Arc<Schema>),
+    /// Without a scale when the type has none.
+    DecimalText {
+        scale: Option<i32>,
+        special: bool,
+    },
+    /// `special`: NaN and the infinities are values too, which they are not in arrays.
+    DecimalDouble {
+        special: bool,
+    },
     Money {
         scale: i32,
     },
-    Date,
-    TimeMillis,
-    TimeMicros,
-    /// Microseconds in steps of 1,000: `time[]` (test case `pg_arrays`).
-    TimeMicrosCut,
-    ZonedTime,
-    TimestampMillis,
-    TimestampMicros,
-    /// With this many fraction digits; 0 stands for as many as needed.
-    ZonedTimestamp {
-        digits: usize,
-    },
-    /// Microseconds.
-    Interval,
+    MoneyText,
+    MoneyDouble,
+    Date(DateForm),
+    Time(TimeForm),
+    ZonedTime(ZonedTimeForm),
+    Timestamp(TimestampForm),
+    ZonedTimestamp(ZonedForm),
+    Interval(IntervalForm),
+    /// As a JSON object.
     Hstore,
+    /// As a map.
+    HstoreMap,
+    /// A `time` in an array: in steps of milliseconds (test case `pg_arrays`).
+    TimeCut(TimeForm),
     /// The first bit of a `bit(1)`.
     BitBool,
     Bits,
@@ -137,7 +152,19 @@ pub(crate) enum Decode {
         circle: Arc<Schema>,
         point: Arc<Schema>,
     },
+    /// A PostGIS geometry or geography.
+    Ewkb(Arc<Schema>),
+    Vector {
+        single: bool,
+    },
+    SparseVector(Arc<Schema>),
     Array(Box<Decode>),
+    /// A `timestamp` in an array, which goes through `java.sql.Timestamp`.
+    JulianTimestamp(TimestampForm),
+    /// A `timestamptz` in an array.
+    SqlZonedTimestamp(ZonedForm),
+    /// An element that makes its array null, as Debezium can not convert it.
+    Never,
     /// A type whose schema Debezium has and whose values it leaves null (`bit[]`).
     AlwaysNull,
 }
@@ -156,6 +183,33 @@ impl Decode {
             Decode::Polygon(_) => Decode::Polygon(schema),
             Decode::Line(_) => Decode::Line(schema),
             Decode::Circle { point, .. } => Decode::Circle { circle: schema, point },
+            Decode::Ewkb(_) => Decode::Ewkb(schema),
+            Decode::SparseVector(_) => Decode::SparseVector(schema),
+            Decode::Date(DateForm::Structured(_)) => Decode::Date(DateForm::Structured(schema)),
+            Decode::Time(TimeForm::Structured(_, precision)) => {
+                Decode::Time(TimeForm::Structured(schema, precision))
+            }
+            Decode::TimeCut(TimeForm::Structured(_, precision)) => {
+                Decode::TimeCut(TimeForm::Structured(schema, precision))
+            }
+            Decode::ZonedTime(ZonedTimeForm::Structured(_, precision)) => {
+                Decode::ZonedTime(ZonedTimeForm::Structured(schema, precision))
+            }
+            Decode::Timestamp(TimestampForm::Structured(_, precision)) => {
+                Decode::Timestamp(TimestampForm::Structured(schema, precision))
+            }
+            Decode::JulianTimestamp(TimestampForm::Structured(_, precision)) => {
+                Decode::JulianTimestamp(TimestampForm::Structured(schema, precision))
+            }
+            Decode::SqlZonedTimestamp(ZonedForm::Structured(_, precision)) => {
+                Decode::SqlZonedTimestamp(ZonedForm::Structured(schema, precision))
+            }
+            Decode::ZonedTimestamp(ZonedForm::Structured(_, precision)) => {
+                Decode::ZonedTimestamp(ZonedForm::Structured(schema, precision))
+            }
+            Decode::Interval(IntervalForm::Structured(_, precision)) => {
+                Decode::Interval(IntervalForm::Structured(schema, precision))
+            }
             decode => decode,
         }
     }

@@ -88,6 +88,35 @@ impl Decimal {
         Decimal { unscaled, scale }
     }
 
+    /// The same number with another scale; `None` when digits would fall off, as Java's `setScale`.
+    pub(crate) fn exact(self, scale: i32) -> Option<Decimal> {
+        let wider = self.scale.max(scale);
+        let rescaled = self.clone().rescale(scale);
+        (rescaled.clone().rescale(wider) == self.rescale(wider)).then_some(rescaled)
+    }
+
+    /// `BigDecimal.toPlainString`.
+    pub(crate) fn to_plain(&self) -> String {
+        let digits = match &self.unscaled {
+            Unscaled::Small(number) => number.to_string(),
+            Unscaled::Large(number) => number.to_string(),
+        };
+        let (sign, digits) = match digits.strip_prefix('-') {
+            Some(digits) => ("-", digits.to_owned()),
+            None => ("", digits),
+        };
+        match usize::try_from(self.scale) {
+            Ok(0) => format!("{sign}{digits}"),
+            Ok(scale) => {
+                let digits = format!("{digits:0>width$}", width = scale + 1);
+                let (whole, fraction) = digits.split_at(digits.len() - scale);
+                format!("{sign}{whole}.{fraction}")
+            }
+            Err(_) if digits == "0" => digits,
+            Err(_) => format!("{sign}{digits}{}", "0".repeat(self.scale.unsigned_abs() as usize)),
+        }
+    }
+
     /// Without trailing zeros after the point, and never with a negative scale, as Debezium makes a
     /// `VariableScaleDecimal`.
     pub(crate) fn stripped(mut self) -> Decimal {

@@ -35,13 +35,41 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// 1582-10-15, the first day of the Gregorian calendar in Java's `GregorianCalendar`.
+const GREGORIAN_FROM: i64 = -141_427;
+
+/// The day on which the Julian calendar had the date that this day has in the Gregorian one; days of
+/// the Gregorian calendar stay.
+pub(crate) fn julian_days(days: i64) -> i64 {
+    if days >= GREGORIAN_FROM {
+        return days;
+    }
+    let (year, month, day) = civil_from_days(days);
+    let early = i64::from(month <= 2);
+    let years = year + 4_800 - early;
+    let months = month + 12 * early - 3;
+    // The Julian day number, less that of 1970-01-01.
+    day + (153 * months + 2) / 5 + 365 * years + years.div_euclid(4) - 32_083 - 2_440_588
+}
+
+/// The day that `java.sql.Date` makes of one: it has no years before the first, and the ten days that
+/// the Gregorian calendar left out come after it.
+pub(crate) fn sql_days(days: i64) -> i64 {
+    match civil_from_days(days) {
+        (year @ ..=0, month, day) => days_from_civil(1 - year, month, day),
+        _ if (GREGORIAN_FROM - 10..GREGORIAN_FROM).contains(&days) => days + 10,
+        _ => days,
+    }
+}
+
 /// A text cut from the left.
 struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {
     fn number(&mut self, expected: &'static str) -> Result<i64, BadValue> {
         let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if digits == 0 || digits > 15 {
+        // Hours of an interval have at most 10 digits; more would not fit into microseconds.
+        if digits == 0 || digits > 10 {
             return bad(expected);
         }
         let (number, rest) = self.0.split_at(digits);
@@ -71,7 +99,8 @@ impl Cursor<'_> {
         let month = self.number(EXPECTED)?;
         self.expect(b'-', EXPECTED)?;
         let day = self.number(EXPECTED)?;
-        if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        // The server's last year is 5,874,897.
+        if year > 9_999_999 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
             return bad(EXPECTED);
         }
         Ok((year, month, day))
@@ -84,7 +113,9 @@ impl Cursor<'_> {
         self.expect(b':', EXPECTED)?;
         let minutes = self.number(EXPECTED)?;
         let seconds = if self.eat(b':') { self.number(EXPECTED)? } else { 0 };
-        let mut micros = ((hours * 60 + minutes) * 60 + seconds) * MICROS_PER_SECOND;
+        let seconds = (hours * 60 + minutes) * 60 + seconds;
+        let micros = seconds.checked_mul(MICROS_PER_SECOND);
+        let mut micros = micros.ok_or(BadValue { expected: EXPECTED })?;
         if self.eat(b'.') {
             let before = self.0.len();
             let fraction = self.number(EXPECTED)?;
@@ -92,7 +123,8 @@ impl Cursor<'_> {
             if digits > 6 {
                 return bad("a time with at most 6 fraction digits");
             }
-            micros += fraction * 10_i64.pow(6 - digits as u32);
+            let fraction = fraction * 10_i64.pow(6 - digits as u32);
+            micros = micros.checked_add(fraction).ok_or(BadValue { expected: EXPECTED })?;
         }
         Ok(micros)
     }
@@ -149,8 +181,23 @@ pub(crate) fn parse_date(text: &str) -> Result<Finite<i64>, BadValue> {
     })
 }
 
-/// Microseconds since the epoch; with an offset, of the instant.
-pub(crate) fn parse_timestamp(text: &str) -> Result<Finite<i64>, BadValue> {
+/// A moment: days since 1970-01-01 and microseconds of that day. The last years that the server has
+/// are too far for microseconds in 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) days: i64,
+    pub(crate) time: i64,
+}
+
+impl Stamp {
+    /// `time` may lie outside the day.
+    pub(crate) fn new(days: i64, time: i64) -> Self {
+        Self { days: days + time.div_euclid(MICROS_PER_DAY), time: time.rem_euclid(MICROS_PER_DAY) }
+    }
+}
+
+/// With an offset the moment is that in UTC.
+pub(crate) fn parse_timestamp(text: &str) -> Result<Finite<Stamp>, BadValue> {
     finite(text, |cursor| {
         let (year, month, day) = cursor.date()?;
         cursor.expect(b' ', "a blank between date and time")?;
@@ -161,7 +208,7 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<Finite<i64>, BadValue> {
         };
         let year = cursor.end_with_era(year)?;
         let days = days_from_civil(year, month, day);
-        Ok(days * MICROS_PER_DAY + time - offset * MICROS_PER_SECOND)
+        Ok(Stamp::new(days, time - offset * MICROS_PER_SECOND))
     })
 }
 
@@ -200,11 +247,11 @@ pub(crate) fn parse_interval(text: &str) -> Result<Interval, BadValue> {
             _ => (1, word),
         };
         if unsigned.contains(':') {
-            interval.micros += sign * parse_time(unsigned)?;
+            interval.micros = sign * parse_time(unsigned)?;
             continue;
         }
-        let Ok(number) = unsigned.parse::<i64>() else { return bad(EXPECTED) };
-        let number = sign * number;
+        let Ok(number) = unsigned.parse::<u32>() else { return bad(EXPECTED) };
+        let number = sign * i64::from(number);
         match words.next() {
             Some("year" | "years") => interval.months += number * 12,
             Some("mon" | "mons") => interval.months += number,
@@ -270,10 +317,18 @@ fn digits_needed(micros: i64) -> usize {
     digits
 }
 
-/// `io.debezium.time.ZonedTimestamp` in UTC; see [`super::Decode::ZonedTimestamp`] for `digits`.
-pub(crate) fn write_zoned_timestamp(out: &mut String, micros: i64, digits: usize) {
-    let days = micros.div_euclid(MICROS_PER_DAY);
-    let time = micros.rem_euclid(MICROS_PER_DAY);
+/// `io.debezium.time.ZonedTimestamp` in UTC; with `digits` fraction digits; 0 stands
+/// for as many as needed.
+pub(crate) fn write_zoned_timestamp(out: &mut String, stamp: Stamp, digits: usize) {
+    let Stamp { days, time } = stamp;
+    write_date(out, days);
+    out.push('T');
+    write_time(out, time, if digits == 0 { digits_needed(time) } else { digits });
+    out.push('Z');
+}
+
+/// `year-month-day`; years beyond four digits have a sign, as Java prints them.
+pub(crate) fn write_date(out: &mut String, days: i64) {
     let (year, month, day) = civil_from_days(days);
     match year {
         0..=9999 => {
@@ -287,9 +342,24 @@ pub(crate) fn write_zoned_timestamp(out: &mut String, micros: i64, digits: usize
     push_two(out, month);
     out.push('-');
     push_two(out, day);
-    out.push('T');
-    write_time(out, time, if digits == 0 { digits_needed(time) } else { digits });
-    out.push('Z');
+}
+
+/// A time of the day with as many fraction digits as needed.
+pub(crate) fn write_time_as_needed(out: &mut String, micros: i64) {
+    write_time(out, micros, digits_needed(micros));
+}
+
+/// Seconds with their sign and as many fraction digits as needed: `-6.000001`.
+pub(crate) fn write_seconds(out: &mut String, micros: i64) {
+    let (seconds, fraction) = (micros / MICROS_PER_SECOND, (micros % MICROS_PER_SECOND).abs());
+    if micros < 0 {
+        out.push('-');
+    }
+    write!(out, "{}", seconds.abs()).expect("a string takes all");
+    if fraction > 0 {
+        let digits = format!("{fraction:06}");
+        write!(out, ".{}", digits.trim_end_matches('0')).expect("a string takes all");
+    }
 }
 
 /// `io.debezium.time.ZonedTime`: shifted to UTC, as many digits as needed.
@@ -312,6 +382,12 @@ mod tests {
             assert_eq!(days_from_civil(year, month, day), days);
         }
         assert_eq!(days_from_civil(2000, 1, 1), POSTGRES_EPOCH_DAYS);
+        assert_eq!(days_from_civil(1582, 10, 15), GREGORIAN_FROM);
+        // Recorded from Debezium 3.7: dates in snapshots, timestamps in arrays.
+        for (days, sql) in [(-735_160, -703_383), (-141_432, -141_422), (-2_440_550, 1_001_860)] {
+            assert_eq!(sql_days(days), sql);
+        }
+        assert_eq!(julian_days(days_from_civil(1, 1, 1)) * 86_400, -62_135_769_600);
         assert_eq!(parse_date("0044-03-15 BC"), Ok(Finite::Value(-735_160)));
     }
 
@@ -337,9 +413,9 @@ mod tests {
             ("0044-03-15 10:00:00+00 BC", 6, "-0043-03-15T10:00:00.000000Z"),
             ("20240-03-15 10:00:00+00", 3, "+20240-03-15T10:00:00.000Z"),
         ] {
-            let Ok(Finite::Value(micros)) = parse_timestamp(text) else { panic!("{text}") };
+            let Ok(Finite::Value(stamp)) = parse_timestamp(text) else { panic!("{text}") };
             let mut out = String::new();
-            write_zoned_timestamp(&mut out, micros, digits);
+            write_zoned_timestamp(&mut out, stamp, digits);
             assert_eq!(out, wanted);
         }
     }

@@ -10,59 +10,18 @@ use model::{
 
 use super::{
     BadValue, Cell, Decode, Phase, Scratch, bad,
+    encoded::{encoded, scratched},
     geometric::{
         parse_box, parse_circle, parse_line, parse_lseg, parse_path, parse_point, parse_polygon,
     },
+    moment::ZonedForm,
     number,
+    spatial::{parse_ewkb, parse_sparse_vector, parse_vector},
     temporal::{
-        Finite, parse_date, parse_interval, parse_time, parse_timestamp, parse_zoned_time,
-        write_zoned_time, write_zoned_timestamp,
+        Finite, Stamp, julian_days, parse_date, parse_interval, parse_time, parse_timestamp,
+        parse_zoned_time,
     },
 };
-
-// What Debezium 3.7 makes of the ends of time; recorded from it (`infinity` in DATE, TIMESTAMP(3)).
-// Its DATE goes through `java.sql.Date` in snapshots and through `LocalDate` in streams.
-const DATE_INFINITY: (i64, i64) = (-622_191_234, 2_146_033_979);
-const DATE_NEGATIVE_INFINITY: (i64, i64) = (-625_821_272, -2_147_472_691);
-const MILLIS_INFINITY: i64 = 9_223_372_036_825_200_000;
-const MILLIS_NEGATIVE_INFINITY: i64 = -9_223_372_036_832_400_000;
-
-pub(crate) fn date_cell<'a>(date: Finite<i64>, phase: Phase) -> Cell<'a> {
-    let pick = |(snapshot, stream): (i64, i64)| match phase {
-        Phase::Snapshot => snapshot,
-        Phase::Stream => stream,
-    };
-    Cell::Int(match date {
-        Finite::Value(days) => days,
-        Finite::Infinity => pick(DATE_INFINITY),
-        Finite::NegativeInfinity => pick(DATE_NEGATIVE_INFINITY),
-    })
-}
-
-pub(crate) fn timestamp_cell<'a>(timestamp: Finite<i64>, millis: bool) -> Cell<'a> {
-    Cell::Int(match (timestamp, millis) {
-        (Finite::Value(micros), true) => micros.div_euclid(1_000),
-        (Finite::Value(micros), false) => micros,
-        (Finite::Infinity, true) => MILLIS_INFINITY,
-        (Finite::NegativeInfinity, true) => MILLIS_NEGATIVE_INFINITY,
-        (Finite::Infinity, false) => i64::MAX,
-        (Finite::NegativeInfinity, false) => i64::MIN,
-    })
-}
-
-pub(crate) fn zoned_timestamp_cell(
-    timestamp: Finite<i64>,
-    digits: usize,
-    scratch: &mut Scratch,
-) -> Cell<'_> {
-    scratch.text.clear();
-    match timestamp {
-        Finite::Value(micros) => write_zoned_timestamp(&mut scratch.text, micros, digits),
-        Finite::Infinity => scratch.text.push_str("infinity"),
-        Finite::NegativeInfinity => scratch.text.push_str("-infinity"),
-    }
-    Cell::Text(&scratch.text)
-}
 
 impl Decode {
     /// Decodes what the server printed.
@@ -88,11 +47,15 @@ impl Decode {
                 // The server prints lower case already.
                 Cell::Text(text)
             }
-            Decode::Bytea => {
+            Decode::Bytea(mode) => {
                 scratch.bytes.clear();
-                read_bytea(text, &mut scratch.bytes)?;
-                Cell::Bytes(&scratch.bytes)
+                let Some(digits) = text.strip_prefix("\\x") else {
+                    return bad("bytes as \\x and hexadecimal digits");
+                };
+                read_hexadecimal(digits, &mut scratch.bytes)?;
+                scratched(*mode, scratch)
             }
+            Decode::Unknown(mode) => encoded(*mode, text.as_bytes(), &mut scratch.text),
             Decode::Decimal { scale } => {
                 scratch.bytes.clear();
                 number::parse(text)?.rescale(*scale).unscaled.write_bytes(&mut scratch.bytes);
@@ -109,28 +72,51 @@ impl Decode {
                 decimal.unscaled.write_bytes(&mut scratch.bytes);
                 Cell::Bytes(&scratch.bytes)
             }
-            Decode::Date => date_cell(parse_date(text)?, phase),
-            Decode::TimeMillis => Cell::Int(parse_time(text)? / 1_000),
-            Decode::TimeMicros => Cell::Int(parse_time(text)?),
-            Decode::TimeMicrosCut => Cell::Int(parse_time(text)? / 1_000 * 1_000),
-            Decode::ZonedTime => {
-                let (micros, offset) = parse_zoned_time(text)?;
+            Decode::MoneyText => {
                 scratch.text.clear();
-                write_zoned_time(&mut scratch.text, micros, offset);
+                read_money(text, &mut scratch.text);
                 Cell::Text(&scratch.text)
             }
-            Decode::TimestampMillis => timestamp_cell(parse_timestamp(text)?, true),
-            Decode::TimestampMicros => timestamp_cell(parse_timestamp(text)?, false),
-            Decode::ZonedTimestamp { digits } => {
-                zoned_timestamp_cell(parse_timestamp(text)?, *digits, scratch)
+            Decode::MoneyDouble => {
+                scratch.text.clear();
+                read_money(text, &mut scratch.text);
+                Cell::Float64(scratch.text.parse().or(bad("an amount of money"))?)
             }
-            Decode::Interval => Cell::Int(parse_interval(text)?.to_micro_duration()),
+            Decode::DecimalText { special: false, .. }
+            | Decode::DecimalDouble { special: false }
+                if matches!(text, "NaN" | "Infinity" | "-Infinity") =>
+            {
+                return bad("a finite number");
+            }
+            Decode::DecimalText { .. } => Cell::Text(match text {
+                "NaN" => "NAN",
+                "Infinity" => "POSITIVE_INFINITY",
+                "-Infinity" => "NEGATIVE_INFINITY",
+                text => text,
+            }),
+            Decode::DecimalDouble { .. } => Cell::Float64(text.parse().or(bad("a number"))?),
+            Decode::Date(form) => form.cell(parse_date(text)?, phase, scratch),
+            Decode::Time(form) => form.cell(parse_time(text)?, scratch)?,
+            Decode::TimeCut(form) => {
+                let millis = parse_time(text)? / 1_000 % 86_400_000;
+                form.cell(millis * 1_000, scratch)?
+            }
+            Decode::ZonedTime(form) => form.cell(parse_zoned_time(text)?, scratch),
+            Decode::Timestamp(form) => form.cell(parse_timestamp(text)?, scratch)?,
+            Decode::ZonedTimestamp(form) => form.cell(parse_timestamp(text)?, scratch),
+            Decode::Interval(form) => form.cell(parse_interval(text)?, scratch),
+            Decode::HstoreMap => Cell::Nested(hstore_map(text)?),
+            Decode::Ewkb(schema) => Cell::Nested(parse_ewkb(schema, text)?),
+            Decode::Vector { single } => Cell::Nested(parse_vector(text, *single)?),
+            Decode::SparseVector(schema) => Cell::Nested(parse_sparse_vector(schema, text)?),
             Decode::Hstore => {
                 scratch.text.clear();
                 write_hstore_json(text, &mut scratch.text)?;
                 Cell::Text(&scratch.text)
             }
+            Decode::BitBool if text.is_empty() => return bad("a bit"),
             Decode::BitBool => Cell::Bool(text.starts_with('1')),
+            Decode::Never => return bad("a type that Debezium converts in arrays"),
             Decode::Bits => {
                 scratch.bytes.clear();
                 read_bits(text, &mut scratch.bytes)?;
@@ -143,7 +129,12 @@ impl Decode {
             Decode::Polygon(schema) => Cell::Nested(parse_polygon(schema, text)?),
             Decode::Line(schema) => Cell::Nested(parse_line(schema, text)?),
             Decode::Circle { circle, point } => Cell::Nested(parse_circle(circle, point, text)?),
-            Decode::Array(element) => Cell::Nested(read_array(element, text, phase, scratch)?),
+            Decode::Array(element) => Cell::Nested(read_array(element, text, scratch)?),
+            Decode::JulianTimestamp(form) => form.cell(julian(parse_timestamp(text)?), scratch)?,
+            Decode::SqlZonedTimestamp(form) => match (form, parse_timestamp(text)?) {
+                (ZonedForm::Iso(_), Finite::NegativeInfinity) => Cell::Text(SQL_NEGATIVE_INFINITY),
+                (form, timestamp) => form.cell(timestamp, scratch),
+            },
             Decode::AlwaysNull => Cell::Null,
         })
     }
@@ -157,19 +148,17 @@ pub(crate) fn variable_scale(schema: &Arc<Schema>, decimal: number::Decimal) -> 
     Value::Struct(Struct::new(schema.clone(), fields))
 }
 
-/// `\x00ff`; the session has `bytea_output=hex`.
-fn read_bytea(text: &str, out: &mut Vec<u8>) -> Result<(), BadValue> {
-    const EXPECTED: &str = "bytes as \\x and hexadecimal digits";
-    let Some(digits) = text.strip_prefix("\\x") else { return bad(EXPECTED) };
+/// Pairs of hexadecimal digits.
+pub(crate) fn read_hexadecimal(digits: &str, out: &mut Vec<u8>) -> Result<(), BadValue> {
     let nibble = |byte: u8| char::from(byte).to_digit(16);
     let mut pairs = digits.as_bytes().chunks_exact(2);
     for pair in &mut pairs {
         match (nibble(pair[0]), nibble(pair[1])) {
             (Some(high), Some(low)) => out.push((high * 16 + low) as u8),
-            _ => return bad(EXPECTED),
+            _ => return bad("pairs of hexadecimal digits"),
         }
     }
-    if pairs.remainder().is_empty() { Ok(()) } else { bad(EXPECTED) }
+    if pairs.remainder().is_empty() { Ok(()) } else { bad("pairs of hexadecimal digits") }
 }
 
 /// `$1,234.56`, `-$0.01` or `($0.01)` without its decoration.
@@ -195,8 +184,28 @@ fn read_bits(text: &str, out: &mut Vec<u8>) -> Result<(), BadValue> {
     Ok(())
 }
 
-/// `"key"=>"value", "key"=>NULL` as a JSON object in the order of a `java.util.HashMap`.
+/// The pairs of an hstore as a JSON object in the order of a `java.util.HashMap`.
 fn write_hstore_json(text: &str, out: &mut String) -> Result<(), BadValue> {
+    let pairs = read_hstore(text)?;
+    let values = pairs.into_iter().map(|(key, value)| (key, value.into()));
+    out.push_str(&serde_json::Value::Object(java::hash_map(values)).to_string());
+    Ok(())
+}
+
+/// The pairs of an hstore as a map in the same order.
+fn hstore_map(text: &str) -> Result<Value, BadValue> {
+    let pairs = read_hstore(text)?;
+    let buckets = java::buckets(pairs.len());
+    let pairs = java::in_hash_order(pairs, buckets, |(key, _)| java::string_hash(key));
+    let entries = pairs.into_iter().map(|(key, value)| {
+        let value = value.map_or(Value::Null, |value| Value::Text(value.into()));
+        (Value::Text(key.into()), value)
+    });
+    Ok(Value::Map(entries.collect()))
+}
+
+/// `"key"=>"value", "key"=>NULL`
+fn read_hstore(text: &str) -> Result<Vec<(String, Option<String>)>, BadValue> {
     const EXPECTED: &str = "hstore pairs as \"key\"=>\"value\"";
     let mut entries = Vec::new();
     let mut rest = text.trim_start();
@@ -205,20 +214,18 @@ fn write_hstore_json(text: &str, out: &mut String) -> Result<(), BadValue> {
         let after = after.strip_prefix("=>").ok_or(BadValue { expected: EXPECTED })?;
         let after = match after.strip_prefix("NULL") {
             Some(after) => {
-                entries.push((key, serde_json::Value::Null));
+                entries.push((key, None));
                 after
             }
             None => {
                 let (value, after) = read_quoted(after).ok_or(BadValue { expected: EXPECTED })?;
-                entries.push((key, value.into()));
+                entries.push((key, Some(value)));
                 after
             }
         };
         rest = after.strip_prefix(',').unwrap_or(after).trim_start();
     }
-    let map = java::hash_map(entries);
-    out.push_str(&serde_json::Value::Object(map).to_string());
-    Ok(())
+    Ok(entries)
 }
 
 /// A text in double quotes with backslash escapes, and what follows it.
@@ -235,14 +242,23 @@ fn read_quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// `{a,"b c",NULL}`; more than one dimension is not mapped by Debezium either.
-fn read_array(
-    element: &Decode,
-    text: &str,
-    phase: Phase,
-    scratch: &mut Scratch,
-) -> Result<Value, BadValue> {
+/// What Debezium makes of the end of time that went through `java.sql.Timestamp`, whose early years
+/// have no sign.
+const SQL_NEGATIVE_INFINITY: &str = "+292269055-12-02T23:00:00.000000Z";
+
+/// Days before 1582-10-15 are taken for days of the Julian calendar, as `java.sql.Timestamp` does.
+fn julian(timestamp: Finite<Stamp>) -> Finite<Stamp> {
+    match timestamp {
+        Finite::Value(stamp) => Finite::Value(Stamp { days: julian_days(stamp.days), ..stamp }),
+        end => end,
+    }
+}
+
+/// `{a,"b c",NULL}`
+fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Value, BadValue> {
     const EXPECTED: &str = "an array of one dimension";
+    // The JDBC driver reads arrays, in streams too.
+    let phase = Phase::Snapshot;
     // Bounds other than 1 are printed as `[2:3]={…}`.
     let text = match text.starts_with('[') {
         true => text.split_once('=').map_or(text, |(_, items)| items),
@@ -253,6 +269,21 @@ fn read_array(
     let mut items = Vec::new();
     while !rest.is_empty() {
         let after = match rest.as_bytes().first() {
+            // Of a second dimension Debezium makes one null for each row.
+            Some(b'{') if matches!(element, Decode::Int) => {
+                let mut depth = 0usize;
+                let end = rest.bytes().position(|byte| {
+                    depth = match byte {
+                        b'{' => depth + 1,
+                        b'}' => depth - 1,
+                        _ => depth,
+                    };
+                    depth == 0
+                });
+                let Some(end) = end else { return bad(EXPECTED) };
+                items.push(Value::Null);
+                &rest[end + 1..]
+            }
             Some(b'{') => return bad(EXPECTED),
             Some(b'"') => {
                 let Some((item, after)) = read_quoted(rest) else { return bad(EXPECTED) };

@@ -42,7 +42,7 @@ mod socket;
 pub mod sql;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 
 pub use cursor::DecodeError;

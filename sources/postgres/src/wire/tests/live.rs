@@ -48,7 +48,7 @@ pub(super) fn server(test: &str) -> Option<Settings> {
 }
 
 /// A database that is new; that of an earlier, broken run goes away with its slots.
-async fn database(test: &str) -> Option<(Settings, Client, sql::Handle)> {
+pub(crate) async fn database(test: &str) -> Option<(Settings, Client, sql::Handle)> {
     let mut settings = server(test)?;
     let (admin, handle) = sql::connect(&settings).await.unwrap();
     let name = format!("riverrun_wire_{test}");
@@ -65,7 +65,7 @@ async fn database(test: &str) -> Option<(Settings, Client, sql::Handle)> {
     Some((settings, client, handle))
 }
 
-async fn drop_database(settings: Settings, client: Client, handle: sql::Handle) {
+pub(crate) async fn drop_database(settings: Settings, client: Client, handle: sql::Handle) {
     drop((client, handle));
     let name = settings.dbname.clone();
     let settings = server("cleaning up").unwrap();

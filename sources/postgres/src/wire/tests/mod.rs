@@ -4,6 +4,6 @@
 #![allow(clippy::print_stdout)] // Tests say there that they are skipped.
 
 mod captures;
-mod live;
+pub(crate) mod live;
 mod tls;
 mod units;

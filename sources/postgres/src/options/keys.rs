@@ -1,0 +1,275 @@
+//! Single options out of the keys that they come from.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use ::snapshot::{Flags, Mode};
+use model::{
+    change::Op,
+    config::Config,
+    connector::Object,
+    record::{Data, Header, Headers},
+    schema::{Kind, Schema},
+    value::Value,
+};
+use relational::{
+    adjustment::Adjustment,
+    config as common,
+    modes::{BinaryMode, DecimalMode, TemporalMode},
+    names::{Naming, Strategy},
+};
+
+use super::FlushMode;
+use crate::{
+    catalog::Autocreate,
+    config, mismatch,
+    types::{self, Placeholder},
+    wire::{Settings, Ssl, SslMode},
+};
+
+/// How to reach the database; needs only the connection keys, so that `validate` can use it.
+pub(crate) fn settings(config: &Config) -> Settings {
+    let path = |key: &model::config::Key<String>| config.find(key).map(Into::into);
+    let timeout = config.get(&common::CONNECTION_VALIDATION_TIMEOUT_MS);
+    Settings {
+        host: config.get(&common::DATABASE_HOSTNAME),
+        port: u16::try_from(config.get(&common::DATABASE_PORT)).unwrap_or_default(),
+        user: config.get(&common::DATABASE_USER),
+        password: config.find(&common::DATABASE_PASSWORD),
+        dbname: config.get(&config::DATABASE_DBNAME),
+        application_name: "Debezium General".to_owned(),
+        ssl: Ssl {
+            mode: SslMode::from_name(&config.get(&config::DATABASE_SSLMODE))
+                .unwrap_or(SslMode::Prefer),
+            root_cert: path(&config::DATABASE_SSLROOTCERT),
+            cert: path(&config::DATABASE_SSLCERT),
+            key: path(&config::DATABASE_SSLKEY),
+            key_password: config.find(&config::DATABASE_SSLPASSWORD),
+        },
+        tcp_keepalive: config.get(&common::DATABASE_TCP_KEEP_ALIVE),
+        connect_timeout: Duration::from_millis(timeout.unsigned_abs()),
+    }
+}
+
+pub(super) fn props(config: &Config) -> impl Iterator<Item = (&str, &str)> + Clone {
+    config.props().iter().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+pub(super) fn type_settings(config: &Config) -> std::result::Result<types::Settings, String> {
+    let is = |key: &model::config::Key<String>, word: &str| {
+        config.get(key).trim().eq_ignore_ascii_case(word)
+    };
+    Ok(types::Settings {
+        placeholder: Placeholder::parse(&config.get(&common::UNAVAILABLE_VALUE_PLACEHOLDER))?,
+        decimals: DecimalMode::parse(&config.get(&common::DECIMAL_HANDLING_MODE)),
+        times: TemporalMode::parse(&config.get(&common::TIME_PRECISION_MODE)),
+        binaries: BinaryMode::parse(&config.get(&common::BINARY_HANDLING_MODE)),
+        hstore_as_map: is(&config::HSTORE_HANDLING_MODE, "map"),
+        interval_as_text: is(&config::INTERVAL_HANDLING_MODE, "string"),
+        // Debezium reads this key and lists it nowhere; what is no number counts as the default.
+        money_scale: config
+            .prop("money.fraction.digits")
+            .and_then(|digits| digits.trim().parse::<i16>().ok())
+            .unwrap_or(2)
+            .into(),
+        unknown: config.get(&config::INCLUDE_UNKNOWN_DATATYPES),
+    })
+}
+
+/// The names of fields are adjusted without being told when a converter of the connector is one of
+/// those of Avro.
+pub(super) fn field_names(config: &Config) -> Adjustment {
+    const AVRO: [&str; 2] = [
+        "io.confluent.connect.avro.AvroConverter",
+        "io.apicurio.registry.utils.converter.AvroConverter",
+    ];
+    let adjustment = Adjustment::parse(&config.get(&common::FIELD_NAME_ADJUSTMENT_MODE));
+    let avro = ["key.converter", "value.converter"]
+        .iter()
+        .any(|key| config.prop(key).is_some_and(|class| AVRO.contains(&class.trim())));
+    if adjustment == Adjustment::None && avro { Adjustment::Avro } else { adjustment }
+}
+
+/// The names of topics. These keys are not in the definition; Debezium's strategies read them.
+pub(crate) fn naming(config: &Config) -> Result<Naming, String> {
+    let text = |key: &str, default: &str| config.prop(key).unwrap_or(default).to_owned();
+    let transaction = text("topic.transaction", "transaction");
+    let delimiter = text("topic.delimiter", ".");
+    let heartbeat_name = config.prop("topic.heartbeat.name").filter(|name| !name.is_empty());
+    // Debezium does not read heartbeat.topics.prefix any more (recorded from 3.7).
+    let heartbeat_prefix = text("topic.heartbeat.prefix", "__debezium-heartbeat");
+    for (key, name) in [
+        ("topic.transaction", transaction.as_str()),
+        ("topic.delimiter", delimiter.as_str()),
+        ("topic.heartbeat.prefix", heartbeat_prefix.as_str()),
+        ("topic.heartbeat.name", heartbeat_name.unwrap_or_default()),
+    ] {
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        if !name.chars().all(valid) || (name.is_empty() && key != "topic.heartbeat.name") {
+            return Err(format!(
+                "{key}: {name:?} has invalid format (only the underscore, hyphen, dot and alphanumeric characters are allowed)"
+            ));
+        }
+    }
+    if let Some(size) = config.prop("topic.cache.size")
+        && !size.trim().parse::<i32>().is_ok_and(|size| size > 0)
+    {
+        return Err(format!("topic.cache.size: {size:?} is not a positive integer"));
+    }
+    Ok(Naming {
+        strategy: Strategy::parse(&config.get(&common::TOPIC_NAMING_STRATEGY))?,
+        prefix: config.get(&common::TOPIC_PREFIX).into(),
+        delimiter,
+        transaction,
+        heartbeat_prefix,
+        heartbeat_name: heartbeat_name.map(str::to_owned),
+    })
+}
+
+/// `snapshot.mode`
+pub(crate) fn mode(config: &Config) -> Result<Mode, String> {
+    let mode = config.get(&common::SNAPSHOT_MODE);
+    if mode.trim().eq_ignore_ascii_case("configuration_based") {
+        return Ok(Mode::ConfigurationBased(Flags {
+            data: config.get(&common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_DATA),
+            stream: config.get(&common::SNAPSHOT_MODE_CONFIGURATION_BASED_START_STREAM),
+            on_data_error: config
+                .get(&common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_DATA_ERROR),
+        }));
+    }
+    Mode::parse(&mode).ok_or_else(|| format!("snapshot.mode {mode} is not supported"))
+}
+
+/// `offset.mismatch.strategy`, or the older key that stands for one of its values.
+pub(crate) fn mismatch_strategy(config: &Config) -> Result<mismatch::Strategy, String> {
+    if let Some(text) = config.prop("offset.mismatch.strategy") {
+        return mismatch::Strategy::parse(text).ok_or_else(|| {
+            let names = mismatch::Strategy::NAMES.map(|(name, _)| name);
+            format!("offset.mismatch.strategy {text} is none of {}", names.join(", "))
+        });
+    }
+    let seek = config.prop("slot.seek.to.known.offset.on.start").unwrap_or_default();
+    Ok(match seek.trim().eq_ignore_ascii_case("true") {
+        true => mismatch::Strategy::TrustOffset,
+        false => mismatch::Strategy::NoValidation,
+    })
+}
+
+/// `lsn.flush.mode`, or the older `flush.lsn.source`.
+pub(super) fn flush_mode(config: &Config) -> FlushMode {
+    let mode = config.find(&config::LSN_FLUSH_MODE).map(|mode| mode.trim().to_ascii_lowercase());
+    match mode.as_deref() {
+        Some("manual") => FlushMode::Manual,
+        Some("connector_and_driver") => FlushMode::ConnectorAndDriver,
+        Some(_) => FlushMode::Connector,
+        None if config.get(&config::FLUSH_LSN_SOURCE) => FlushMode::Connector,
+        None => FlushMode::Manual,
+    }
+}
+
+/// `database.query.timeout.ms`, as a statement that each SQL session begins with. The rows of a
+/// snapshot are exempt: Debezium's limit too is about the beginning of an answer.
+pub(super) fn query_timeout(config: &Config) -> impl Iterator<Item = String> {
+    let timeout_ms = config.get(&common::DATABASE_QUERY_TIMEOUT_MS);
+    (timeout_ms > 0).then(|| format!("SET statement_timeout = {timeout_ms}")).into_iter()
+}
+
+/// The statements of `snapshot.select.statement.overrides`, by table; one without a statement is left
+/// out, as in Debezium.
+pub(super) fn selects(config: &Config) -> HashMap<String, String> {
+    const KEY: &str = "snapshot.select.statement.overrides";
+    let tables = config.find(&common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES).unwrap_or_default();
+    let tables = tables.split(',').map(str::trim).filter(|table| !table.is_empty());
+    let select = |table: &str| {
+        let statement = config.prop(&format!("{KEY}.{table}"));
+        if statement.is_none() {
+            tracing::warn!(
+                "{KEY} names {table}, but there is no {KEY}.{table}; the table is read as others"
+            );
+        }
+        // A semicolon has no place inside of COPY.
+        let statement = statement?.trim().trim_end_matches(';').trim_end().to_owned();
+        Some((table.replace('"', ""), statement))
+    };
+    tables.filter_map(select).collect()
+}
+
+/// The source partition, `{"server": topic.prefix}`.
+pub(super) fn partition(prefix: &str) -> Object {
+    std::iter::once(("server".to_owned(), serde_json::Value::from(prefix))).collect()
+}
+
+/// `__debezium.context.*`, in Debezium's order.
+pub(super) fn context_headers(enabled: bool, prefix: &str, task: usize) -> Headers {
+    if !enabled {
+        return model::record::no_headers();
+    }
+    let schema = Arc::new(Schema::new(Kind::String));
+    let run = uuid::Uuid::now_v7().to_string();
+    [
+        ("connectorLogicalName", prefix),
+        ("taskId", &task.to_string()),
+        ("connectorName", "postgresql"),
+        ("runId", &run),
+    ]
+    .into_iter()
+    .map(|(name, text)| Header {
+        name: format!("__debezium.context.{name}").into(),
+        data: Data { schema: Some(schema.clone()), value: Value::Text(text.into()) },
+    })
+    .collect()
+}
+
+/// Statements separated by `;`, where `;;` stands for one.
+pub(super) fn statements(text: Option<String>) -> Vec<String> {
+    let text = text.unwrap_or_default().replace(";;", "\u{0}");
+    text.split(';')
+        .map(|statement| statement.replace('\u{0}', ";").trim().to_owned())
+        .filter(|statement| !statement.is_empty())
+        .collect()
+}
+
+pub(super) fn skipped(words: &[String]) -> Vec<Op> {
+    words
+        .iter()
+        .filter_map(|word| match word.as_str() {
+            "c" => Some(Op::Create),
+            "u" => Some(Op::Update),
+            "d" => Some(Op::Delete),
+            "t" => Some(Op::Truncate),
+            "r" => Some(Op::Read),
+            _ => None,
+        })
+        .collect()
+}
+
+pub(super) fn publish(skipped: &[Op]) -> String {
+    [
+        (Op::Create, "insert"),
+        (Op::Update, "update"),
+        (Op::Delete, "delete"),
+        (Op::Truncate, "truncate"),
+    ]
+    .into_iter()
+    .filter(|(op, _)| !skipped.contains(op))
+    .map(|(_, word)| word)
+    .collect::<Vec<_>>()
+    .join(",")
+}
+
+pub(super) fn isolation(mode: &str) -> &'static str {
+    match mode.to_ascii_lowercase().as_str() {
+        "repeatable_read" => "ISOLATION LEVEL REPEATABLE READ",
+        "read_committed" => "ISOLATION LEVEL READ COMMITTED",
+        "read_uncommitted" => "ISOLATION LEVEL READ UNCOMMITTED",
+        _ => "ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE",
+    }
+}
+
+pub(super) fn autocreate(mode: &str) -> Autocreate {
+    match mode.to_ascii_lowercase().as_str() {
+        "disabled" => Autocreate::Disabled,
+        "filtered" => Autocreate::Filtered,
+        "no_tables" => Autocreate::NoTables,
+        _ => Autocreate::AllTables,
+    }
+}
