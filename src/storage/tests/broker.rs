@@ -321,6 +321,55 @@ async fn statuses_are_written_and_read_back() {
     );
 }
 
+/// The last word of a worker that is cut off is not on its way while others speak: through a broken
+/// network it could arrive after theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_word_of_a_worker_that_is_cut_off() {
+    let Some(worker) = Worker::new("the_last_word_of_a_worker_that_is_cut_off") else { return };
+    let status = |state, worker: &str, generation| Status {
+        state,
+        trace: None,
+        worker_id: worker.to_owned(),
+        generation,
+        version: None,
+    };
+    let (a, b) =
+        (StatusStore::open(&worker.0).await.unwrap(), StatusStore::open(&worker.0).await.unwrap());
+    a.cut_off(true);
+    let said = async |task: usize| {
+        let told = async {
+            while a.tells_of_task("c", task) {
+                a.refresh(PATIENCE).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, told).await.expect("a's word is sent or outdated");
+    };
+    // The first pause before a's word is 100 ms; where b needed longer, nothing is said by it.
+    let mut decided = 0;
+    for task in 0..20 {
+        a.put_task_safe("c", task, status(State::Unassigned, "a:1", 1));
+        let begun = std::time::Instant::now();
+        b.put_task("c", task, status(State::Running, "b:1", 2));
+        b.flush(PATIENCE).await;
+        let quick = begun.elapsed() < Duration::from_millis(80);
+        said(task).await;
+        if quick {
+            decided += 1;
+            let key = format!("status-task-c-{task}");
+            let records = worker.records(Which::Statuses).await;
+            let words: Vec<_> = records.iter().filter(|(_, found, _)| *found == key).collect();
+            assert_eq!(words.len(), 1, "only b's: {words:?}");
+        }
+    }
+    assert!(decided > 0, "b never spoke within 80 ms");
+    // Where nobody else has spoken, it is said all the same.
+    a.put_task_safe("c", 100, status(State::Unassigned, "a:1", 1));
+    said(100).await;
+    let records = worker.records(Which::Statuses).await;
+    assert!(records.iter().any(|(_, key, _)| key == "status-task-c-100"), "{records:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn unfit_topics_are_refused() {
     let Some(worker) = Worker::new("unfit_topics_are_refused") else { return };
