@@ -98,8 +98,8 @@ pub(crate) const SPILL_DIRECTORY: &str = "slot.stream.spill.directory";
 
 /// The value of [`STREAM_MEMORY`].
 pub(crate) fn stream_memory(given: Option<&str>) -> Result<usize, String> {
-    // Half of what streaming may take in all, without a look at the disk for most transactions.
-    const DEFAULT: usize = 32 << 20;
+    // With rows of 1 MB a worker stays well under 120 MB then, and files are written in large pieces.
+    const DEFAULT: usize = 16 << 20;
     // Below it most writes to files would be of a row or two.
     const MIN: usize = 256 << 10;
     let Some(given) = given else { return Ok(DEFAULT) };
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn memory_of_transactions_in_progress() {
-        assert_eq!(stream_memory(None), Ok(33_554_432));
+        assert_eq!(stream_memory(None), Ok(16_777_216));
         assert_eq!(stream_memory(Some(" 4194304 ")), Ok(4_194_304));
         for wrong in ["", "0", "262143", "-1", "32MB"] {
             assert!(stream_memory(Some(wrong)).is_err(), "{wrong}");
