@@ -9,7 +9,8 @@
 //! | `-- away` | while both are stopped; they resume after it |
 //!
 //! `-- config: key=value` adds to both configurations; `-- under: name key=value; key=value` plays the
-//! whole case with these too, once for each such line; `-- expect: N records` is how many records
+//! whole case with these too, once for each such line; `-- ours: key=value` adds to our
+//! configuration alone, what the peer does not know and what must change no record; `-- expect: N records` is how many records
 //! there must be, so that a case cannot pass by producing nothing. After each step a marker row is
 //! written, and both sides are read up to it. Then every record must be the same **as bytes**: its
 //! partition, key, value and headers, less the two prefixes and what
@@ -49,6 +50,8 @@ type Pairs = Vec<(String, String)>;
 
 struct Case {
     config: Pairs,
+    /// For our side alone.
+    ours: Pairs,
     /// Further configurations that the case is played with, by name.
     under: Vec<(String, Pairs)>,
     records: Option<usize>,
@@ -56,7 +59,13 @@ struct Case {
 }
 
 fn parse(text: &str) -> Case {
-    let mut case = Case { config: Vec::new(), under: Vec::new(), records: None, steps: Vec::new() };
+    let mut case = Case {
+        config: Vec::new(),
+        ours: Vec::new(),
+        under: Vec::new(),
+        records: None,
+        steps: Vec::new(),
+    };
     let pair = |text: &str| -> (String, String) {
         let (key, value) = text.split_once('=').expect("key=value");
         (key.into(), value.into())
@@ -69,6 +78,8 @@ fn parse(text: &str) -> Case {
             line => {
                 if let Some(text) = line.strip_prefix("-- config: ") {
                     case.config.push(pair(text));
+                } else if let Some(text) = line.strip_prefix("-- ours: ") {
+                    case.ours.push(pair(text));
                 } else if let Some(text) = line.strip_prefix("-- under: ") {
                     let (name, pairs) = text.split_once(' ').unwrap_or((text, ""));
                     let pairs = pairs.split("; ").filter(|text| !text.is_empty()).map(pair);
@@ -214,7 +225,9 @@ fn play(name: &str, case: &Case) -> Option<usize> {
     let mut watched: Vec<Side> = sides
         .iter()
         .map(|(rest, prefix)| {
-            let more: Vec<_> = case.config.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            let own = if *prefix == &our_prefix && !itself { case.ours.as_slice() } else { &[] };
+            let more = case.config.iter().chain(own);
+            let more: Vec<_> = more.map(|(k, v)| (k.as_str(), v.as_str())).collect();
             let mut config = postgres_source(&database, prefix, &more);
             config.extend(json_converters(true));
             Side::start(rest, &kafka, prefix, &config)
@@ -313,7 +326,7 @@ macro_rules! cases {
     };
 }
 
-cases! { ddl dml identity keys messages names names_adjusted resume savepoints transactions types }
+cases! { ddl dml identity keys messages names names_adjusted resume savepoints streamed transactions types }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;

@@ -42,29 +42,73 @@ pub(crate) fn locking_mode(given: Option<&str>) -> Vec<String> {
 ///
 /// # Errors
 ///
-/// The first that would change what the stream is made of: it would not be understood.
+/// The first that would change what the stream is made of to what is not understood, and those that
+/// the server refuses together.
 pub(crate) fn parse_stream_params(text: &str) -> Result<Vec<(String, String)>, String> {
-    let mut params = Vec::new();
+    let mut params: Vec<(String, String)> = Vec::new();
     for pair in text.split(';').filter(|pair| !pair.trim().is_empty()) {
         let Some((name, value)) = pair.split_once('=').filter(|(_, value)| !value.contains('='))
         else {
             return Err(format!("{pair:?} has an invalid format (expecting name=value)"));
         };
         let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
-        let off = matches!(value.to_ascii_lowercase().as_str(), "off" | "false" | "no" | "0");
-        let understood = match name.as_str() {
-            "proto_version" => value == "1",
-            "streaming" | "binary" | "two_phase" => off,
-            _ => true,
+        let lower = value.to_ascii_lowercase();
+        let off = matches!(lower.as_str(), "off" | "false");
+        let on = matches!(lower.as_str(), "on" | "true");
+        let wanted = match name.as_str() {
+            "proto_version" => {
+                (!matches!(lower.as_str(), "1" | "2" | "3" | "4")).then_some("use 1, 2, 3 or 4")
+            }
+            "streaming" => {
+                (!on && !off && lower != "parallel").then_some("use off, on or parallel")
+            }
+            "binary" => (!off).then_some("values are read as text; remove it"),
+            "two_phase" => (!off).then_some(
+                "a transaction that was sent with PREPARE TRANSACTION would be lost if this \
+                 connector restarts before COMMIT PREPARED; remove it, then it is sent with \
+                 COMMIT PREPARED",
+            ),
+            _ => None,
         };
-        if !understood {
-            return Err(format!(
-                "{name}={value} is not supported, as the stream is read in protocol version 1, as text and after commits only; remove it"
-            ));
+        if let Some(wanted) = wanted {
+            return Err(format!("{name}={value} is not supported: {wanted}"));
         }
         params.push((name, value));
     }
+    let value = |name: &str| params.iter().find(|(n, _)| n == name).map(|(_, value)| &**value);
+    let needed = match value("streaming").map(str::to_ascii_lowercase).as_deref() {
+        Some("on" | "true") => "2",
+        Some("parallel") => "4",
+        _ => "1",
+    };
+    if value("proto_version").unwrap_or("1") < needed {
+        return Err(format!(
+            "streaming={} needs proto_version={needed} or higher; add it",
+            value("streaming").unwrap_or_default()
+        ));
+    }
     Ok(params)
+}
+
+/// Our own key: how many bytes of memory transactions in progress may take.
+pub(crate) const STREAM_MEMORY: &str = "slot.stream.memory.max.bytes";
+
+/// Our own key: where that of them lies that memory has no room for.
+pub(crate) const SPILL_DIRECTORY: &str = "slot.stream.spill.directory";
+
+/// The value of [`STREAM_MEMORY`].
+pub(crate) fn stream_memory(given: Option<&str>) -> Result<usize, String> {
+    // With rows of 1 MB a worker stays well under 120 MB then, and files are written in large pieces.
+    const DEFAULT: usize = 16 << 20;
+    // Below it most writes to files would be of a row or two.
+    const MIN: usize = 256 << 10;
+    let Some(given) = given else { return Ok(DEFAULT) };
+    match given.trim().parse::<usize>() {
+        Ok(bytes) if bytes >= MIN => Ok(bytes),
+        _ => Err(format!(
+            "The '{STREAM_MEMORY}' value is invalid: {given:?} is not a number of bytes of at least {MIN}"
+        )),
+    }
 }
 
 pub(crate) fn stream_params(given: Option<&str>) -> Vec<String> {
@@ -106,9 +150,34 @@ mod tests {
             parse_stream_params("origin=none; messages=false;").unwrap(),
             [pair("origin", "none"), pair("messages", "false")]
         );
-        assert!(parse_stream_params("proto_version=1;streaming=off").is_ok());
-        for wrong in ["streaming=on", "proto_version=2", "binary=true", "two_phase=on", "origin"] {
+        for right in [
+            "proto_version=1;streaming=off",
+            "proto_version=2;streaming=on",
+            "streaming = parallel; proto_version = 4; origin=none",
+            "proto_version=3;two_phase=off;binary=false",
+        ] {
+            assert!(parse_stream_params(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "streaming=on",
+            "proto_version=1;streaming=true",
+            "proto_version=3;streaming=parallel",
+            "proto_version=5",
+            "streaming=1;proto_version=2",
+            "binary=true",
+            "proto_version=3;two_phase=on",
+            "origin",
+        ] {
             assert!(parse_stream_params(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn memory_of_transactions_in_progress() {
+        assert_eq!(stream_memory(None), Ok(16_777_216));
+        assert_eq!(stream_memory(Some(" 4194304 ")), Ok(4_194_304));
+        for wrong in ["", "0", "262143", "-1", "32MB"] {
+            assert!(stream_memory(Some(wrong)).is_err(), "{wrong}");
         }
     }
 }

@@ -11,7 +11,7 @@ use model::{
 use relational::config as common;
 
 use crate::{
-    catalog,
+    catalog, checks,
     config::{self, CONFIG},
     options::{self, Options, settings},
     session::Session,
@@ -74,6 +74,9 @@ fn check_keys(config: &Config, infos: &mut ConfigInfos) {
     }
     if let Err(reason) = options::mismatch_strategy(config) {
         infos.error(config::SLOT_NAME.spec.name, reason);
+    }
+    if let Err(reason) = checks::stream_memory(config.prop(checks::STREAM_MEMORY)) {
+        infos.error(config::SLOT_STREAM_PARAMS.spec.name, reason);
     }
     for (name, value) in config.props() {
         let hidden = HIDDEN.iter().find(|hidden| hidden.name == name);

@@ -32,6 +32,7 @@ use crate::{
     position::Position,
     replica_identity::ReplicaIdentities,
     source_info::{self, Writer},
+    stream::Limits,
     tables::{BadValues, Capture},
     wire::Settings,
 };
@@ -39,8 +40,8 @@ use crate::{
 mod keys;
 
 use keys::{
-    autocreate, context_headers, field_names, flush_mode, isolation, partition, props, publish,
-    query_timeout, selects, skipped, statements, type_settings,
+    autocreate, context_headers, field_names, flush_mode, in_progress, isolation, partition, props,
+    publish, query_timeout, selects, skipped, statements, type_settings,
 };
 pub(crate) use keys::{mismatch_strategy, mode, naming, settings};
 
@@ -73,6 +74,8 @@ pub(crate) struct Options {
     pub(crate) slot_retries_max: u32,
     pub(crate) slot_retry_delay: Duration,
     pub(crate) stream_params: Vec<(String, String)>,
+    /// Where transactions in progress are kept.
+    pub(crate) in_progress: Limits,
     pub(crate) flush_mode: FlushMode,
     /// `lsn.flush.timeout.ms` and what happens then.
     pub(crate) flush_limit: Duration,
@@ -244,6 +247,7 @@ impl Options {
                 Some(text) => checks::parse_stream_params(&text).map_err(invalid)?,
                 None => Vec::new(),
             },
+            in_progress: in_progress(config).map_err(invalid)?,
             flush_mode,
             flush_limit: millis(config.get(&config::LSN_FLUSH_TIMEOUT_MS)),
             flush_late: match &*config

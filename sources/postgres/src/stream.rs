@@ -8,6 +8,9 @@
 //!
 //! What of it may be stored, [`Progress`] knows.
 //!
+//! Transactions in progress are kept aside until they have committed, where the parameters of the
+//! stream ask for them (`blocks.rs`).
+//!
 //! # Confirmation
 //!
 //! The server is told to forget only what is in a stored offset ([`Position::confirmable`]), and of
@@ -18,7 +21,11 @@
 //! The stream is asked for from the end of the last whole transaction; of the transaction that was
 //! under way, the changes that were done are left out ([`Done`]).
 
+mod blocks;
 mod decode;
+mod spill;
+
+pub(crate) use blocks::Limits;
 
 use std::{sync::Arc, time::Duration};
 
@@ -46,6 +53,8 @@ use crate::{
         Event, Lsn, Replication, Reply, StartOptions, Stream, Streaming, pgoutput, quote_identifier,
     },
 };
+
+use blocks::Blocks;
 
 /// How often the loop looks for a newly stored offset, which moves the slot on.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -89,7 +98,7 @@ async fn follow(
     out: &mut Outbox,
 ) -> Result<()> {
     let start = position.start().unwrap_or(Lsn::ZERO);
-    let stream = tokio::select! {
+    let (stream, server_version) = tokio::select! {
         () = out.stopped() => return Ok(()),
         stream = connect(options, start) => stream?,
     };
@@ -99,7 +108,7 @@ async fn follow(
         options.publication
     );
     let types = catalog::types(session).await?;
-    let mut reader = Reader::new(options, session, types, position.clone());
+    let mut reader = Reader::new(options, session, types, position.clone(), server_version);
     let connected = options.figures.connected();
     let result = reader.run(stream, position, out).await;
     drop(connected);
@@ -112,20 +121,21 @@ async fn follow(
 }
 
 /// Opens the stream; while another process holds the slot it is tried again.
-async fn connect(options: &Options, start: Lsn) -> Result<Stream> {
+async fn connect(options: &Options, start: Lsn) -> Result<(Stream, u32)> {
     let mut attempt = 0;
     loop {
         let replication = Replication::connect(&options.database("Debezium Streaming")).await?;
+        let version = replication.server_version();
         let start_options = StartOptions {
             proto_version: 1,
             publications: vec![quote_identifier(&options.publication)],
-            messages: replication.server_version() >= MESSAGES_SINCE,
+            messages: version >= MESSAGES_SINCE,
             binary: false,
             streaming: Streaming::Off,
             extra: options.stream_params.clone(),
         };
         match replication.start(&options.slot, start, &start_options).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok((stream, version)),
             Err(error) if error.code() == Some("55006") && attempt < options.slot_retries_max => {
                 attempt += 1;
                 tracing::warn!(
@@ -154,6 +164,8 @@ struct Reader<'a> {
     types: Types,
     relations: Relations,
     decoder: pgoutput::Decoder,
+    /// Transactions in progress, where `slot.stream.params` asks for them.
+    blocks: Blocks,
     scratch: Scratch,
     batch: BatchBuilder,
     writer: Writer,
@@ -177,6 +189,7 @@ impl<'a> Reader<'a> {
         session: &'a Session,
         types: Types,
         position: Position,
+        server_version: u32,
     ) -> Self {
         let (batch, writer) = options.fresh_batch();
         Self {
@@ -185,6 +198,7 @@ impl<'a> Reader<'a> {
             types,
             relations: Relations::default(),
             decoder: pgoutput::Decoder::new(),
+            blocks: Blocks::new(&options.in_progress, server_version),
             scratch: Scratch::default(),
             batch,
             writer,
@@ -269,7 +283,15 @@ impl<'a> Reader<'a> {
         sent: &mut Position,
         out: &mut Outbox,
     ) -> Result<()> {
+        self.replay(stream, sent, out).await?;
+        let mut kept = 0;
         while let Some(event) = stream.try_next()? {
+            if self.blocks.receiving()
+                && let Event::Data(data) = &event
+            {
+                // Blocks fill no batch, so they must not keep the loop from its other business.
+                kept += data.data.len();
+            }
             if self.options.full(&self.batch)
                 && let Event::Data(data) = &event
                 && self.progress.passed(data.start)
@@ -277,6 +299,10 @@ impl<'a> Reader<'a> {
                 self.hand_over(stream, sent, out).await?;
             }
             self.take(event, stream).await?;
+            self.replay(stream, sent, out).await?;
+            if kept > self.options.batch_bytes_max {
+                break;
+            }
         }
         Ok(())
     }

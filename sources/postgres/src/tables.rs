@@ -316,6 +316,17 @@ impl Relations {
         }
     }
 
+    /// What the relations of these ids are now, for [`Relations::put_back`].
+    pub(crate) fn versions(&self, ids: &[u32]) -> Vec<(u32, Option<Arc<Table>>)> {
+        let version = |id: &u32| Some((*id, self.0.get(id)?.clone()));
+        ids.iter().filter_map(version).collect()
+    }
+
+    /// Makes relations what they were.
+    pub(crate) fn put_back(&mut self, versions: Vec<(u32, Option<Arc<Table>>)>) {
+        self.0.extend(versions);
+    }
+
     /// Takes up a relation message.
     pub(crate) async fn announce(
         &mut self,

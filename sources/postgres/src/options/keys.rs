@@ -21,7 +21,8 @@ use relational::{
 use super::FlushMode;
 use crate::{
     catalog::Autocreate,
-    config, mismatch,
+    checks, config, mismatch,
+    stream::Limits,
     types::{self, Placeholder},
     wire::{Settings, Ssl, SslMode},
 };
@@ -72,6 +73,17 @@ pub(super) fn type_settings(config: &Config) -> std::result::Result<types::Setti
             .unwrap_or(2)
             .into(),
         unknown: config.get(&config::INCLUDE_UNKNOWN_DATATYPES),
+    })
+}
+
+/// Where transactions in progress are kept.
+pub(super) fn in_progress(config: &Config) -> std::result::Result<Limits, String> {
+    Ok(Limits {
+        bytes_max: checks::stream_memory(config.prop(checks::STREAM_MEMORY))?,
+        directory: match config.prop(checks::SPILL_DIRECTORY).map(str::trim) {
+            None | Some("") => std::env::temp_dir(),
+            Some(directory) => directory.into(),
+        },
     })
 }
 

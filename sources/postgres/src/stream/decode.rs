@@ -28,7 +28,16 @@ impl Reader<'_> {
             Error::fatal(format!("decode a pgoutput message at {lsn}")).caused_by(error)
         };
         // The decoder borrows the bytes only, so the rest of `self` stays free.
-        match self.decoder.decode(&data.data).map_err(broken)? {
+        let message = self.decoder.decode(&data.data).map_err(broken)?;
+        if self.blocks.take(&message, lsn, &data.data)? {
+            return Ok(());
+        }
+        self.apply(message, lsn).await
+    }
+
+    /// Takes a message of a transaction that has committed, or of none.
+    pub(super) async fn apply(&mut self, message: Message<'_>, lsn: Lsn) -> Result<()> {
+        match message {
             Message::Begin(begin) => {
                 self.moment.ts_us = begin.commit_time_us;
                 self.moment.tx_id = Some(begin.xid.into());
@@ -90,7 +99,8 @@ impl Reader<'_> {
             Message::Type(_) => {}
             other => {
                 return Err(Error::fatal(format!(
-                    "decode a pgoutput message at {lsn}: {other:?} belongs to protocol version 2 and later, version 1 was asked for"
+                    "decode a pgoutput message at {lsn}: {other:?} is of a transaction prepared for a commit in two phases, as slot {} was created for them; create the slot without two_phase, then such a transaction comes with its COMMIT PREPARED",
+                    self.options.slot
                 )));
             }
         }
