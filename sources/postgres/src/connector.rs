@@ -56,7 +56,12 @@ impl SourceConnector for Connector {
     async fn start(&self, config: Config, start: Start) -> Result<Box<dyn SourceTask>> {
         let options = Arc::new(Options::read(&config, start.task, start.progress)?);
         start.gauges.publish(options.figures.clone());
-        Ok(Box::new(Task { options, offsets: start.offsets, position: None }))
+        Ok(Box::new(Task {
+            options,
+            offsets: start.offsets,
+            position: None,
+            snapshot: None,
+        }))
     }
 }
 
@@ -74,6 +79,12 @@ fn check_keys(config: &Config, infos: &mut ConfigInfos) {
     }
     if let Err(reason) = options::mismatch_strategy(config) {
         infos.error(config::SLOT_NAME.spec.name, reason);
+    }
+    if let Err(reason) = options::multipliers(config) {
+        infos.error(common::SNAPSHOT_MAX_THREADS_MULTIPLIER.spec.name, reason);
+    }
+    if let Err(reason) = options::rows_per_second(config) {
+        infos.error(common::SNAPSHOT_MAX_THREADS.spec.name, reason);
     }
     for (name, value) in config.props() {
         let hidden = HIDDEN.iter().find(|hidden| hidden.name == name);
@@ -116,8 +127,7 @@ const HIDDEN: [Hidden; 4] = {
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
-const PATTERNS: [(&str, &str); 3] = [
-    ("snapshot.max.threads.multiplier.", "snapshot.max.threads.multiplier"),
+const PATTERNS: [(&str, &str); 2] = [
     ("signal.kafka.", "signal.enabled.channels"),
     ("driver.", "database.hostname"),
 ];
