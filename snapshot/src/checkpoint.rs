@@ -190,7 +190,9 @@ impl Ranges {
         if let Some((start, _)) = self.0.get(first).filter(|_| first < last) {
             from = from.min(*start);
         }
-        if let Some((_, end)) = last.checked_sub(1).and_then(|at| self.0.get(at)).filter(|_| first < last) {
+        if let Some((_, end)) =
+            last.checked_sub(1).and_then(|at| self.0.get(at)).filter(|_| first < last)
+        {
             to = to.max(*end);
         }
         self.0.splice(first..last, [(from, to)]);

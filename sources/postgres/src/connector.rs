@@ -56,12 +56,7 @@ impl SourceConnector for Connector {
     async fn start(&self, config: Config, start: Start) -> Result<Box<dyn SourceTask>> {
         let options = Arc::new(Options::read(&config, start.task, start.progress)?);
         start.gauges.publish(options.figures.clone());
-        Ok(Box::new(Task {
-            options,
-            offsets: start.offsets,
-            position: None,
-            snapshot: None,
-        }))
+        Ok(Box::new(Task { options, offsets: start.offsets, position: None, snapshot: None }))
     }
 }
 
@@ -127,10 +122,8 @@ const HIDDEN: [Hidden; 4] = {
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
-const PATTERNS: [(&str, &str); 2] = [
-    ("signal.kafka.", "signal.enabled.channels"),
-    ("driver.", "database.hostname"),
-];
+const PATTERNS: [(&str, &str); 2] =
+    [("signal.kafka.", "signal.enabled.channels"), ("driver.", "database.hostname")];
 
 /// Logs in and checks what streaming needs.
 async fn try_database(config: &Config) -> Result<()> {

@@ -5,11 +5,9 @@
 //! The stream counts in plain numbers and adds them up here once per batch ([`Counts`]). Text and map
 //! attributes have no place in Prometheus, except `RowsScanned`, which has a label `table`.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
 use ::snapshot::progress::{Progress, TableRows};
@@ -339,7 +337,12 @@ impl Figures {
             if shown <= TABLES_MAX {
                 let help = "Rows of a table that the snapshot will have read, about.";
                 let labels = [("table", table)];
-                give("riverrun_snapshot_table_rows_estimated", help, &labels, rows.estimated as f64);
+                give(
+                    "riverrun_snapshot_table_rows_estimated",
+                    help,
+                    &labels,
+                    rows.estimated as f64,
+                );
             }
         });
     }
@@ -400,9 +403,8 @@ mod tests {
     fn a_table_is_done_with_its_last_part() {
         let figures = Figures::new("shop".into(), 0);
         let (a, b) = ("public.a", "public.b");
-        let table = |name: &str, estimated, left| {
-            (name.to_owned(), TableRows { rows: 0, estimated, left })
-        };
+        let table =
+            |name: &str, estimated, left| (name.to_owned(), TableRows { rows: 0, estimated, left });
         figures.begin(vec![table(a, 5, 1), table(b, 10, 2)], 0);
         figures.scanned(a, 3, true);
         figures.scanned(b, 4, true);

@@ -208,9 +208,8 @@ impl Options {
             }
             given => given,
         };
-        let positive = |key: &model::config::Key<i32>| {
-            usize::try_from(config.get(key)).unwrap_or(1).max(1)
-        };
+        let positive =
+            |key: &model::config::Key<i32>| usize::try_from(config.get(key)).unwrap_or(1).max(1);
         let threads = positive(&common::SNAPSHOT_MAX_THREADS);
         let millis = |value: i64| Duration::from_millis(value.unsigned_abs());
         let queue_bytes = config.get(&common::MAX_QUEUE_SIZE_IN_BYTES);

@@ -251,9 +251,12 @@ impl Task {
 /// How far the snapshot got that `position` is of, if it can be gone on with: the stream has to begin
 /// where it would have begun then, or before.
 fn resumable(position: &Position, slot: Option<&Slot>) -> Option<Checkpoint> {
-    let text = position.checkpoint.as_deref().filter(|_| position.snapshot.as_deref() == Some(INITIAL))?;
+    let text =
+        position.checkpoint.as_deref().filter(|_| position.snapshot.as_deref() == Some(INITIAL))?;
     let Some(checkpoint) = Checkpoint::parse(text) else {
-        tracing::warn!("what is stored of the snapshot that was cut off can't be read; all is read anew: {text}");
+        tracing::warn!(
+            "what is stored of the snapshot that was cut off can't be read; all is read anew: {text}"
+        );
         return None;
     };
     let begins = slot.and_then(|slot| slot.confirmed_flush.or(slot.restart_lsn));

@@ -47,7 +47,10 @@ pub(super) enum Part {
     Changed(u64, u64, u64),
     /// What a statement of `snapshot.select.statement.overrides` finds, with the select list that picks
     /// the captured columns from it.
-    Select { list: String, statement: String },
+    Select {
+        list: String,
+        statement: String,
+    },
 }
 
 /// Pages in a range: 4,096 of 8 KiB are 32 MiB, enough to make a query's start negligible and small

@@ -54,10 +54,8 @@ pub(super) async fn heaps(session: &Session, tables: &[TableId]) -> Result<Vec<V
             continue;
         };
         let (table, relation): (u32, u32) = (row.get(1), row.get(2));
-        let id = TableId {
-            namespace: row.get::<_, &str>(3).into(),
-            name: row.get::<_, &str>(4).into(),
-        };
+        let id =
+            TableId { namespace: row.get::<_, &str>(3).into(), name: row.get::<_, &str>(4).into() };
         let only = if table == relation { "" } else { "ONLY " };
         of_table.push(Heap {
             table,
