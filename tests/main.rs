@@ -21,6 +21,7 @@ mod rest;
 mod resume;
 mod security;
 mod sinks;
+mod snapshots;
 mod stream;
 mod takeover;
 mod tidy;

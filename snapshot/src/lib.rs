@@ -1,4 +1,10 @@
-//! Snapshots, for any database: when one is taken, and which marker its rows carry.
+//! Snapshots, for any database: when one is taken, which marker its rows carry, how far it is, and
+//! where it goes on after a crash.
+
+pub mod checkpoint;
+pub mod progress;
+pub mod throttle;
+pub mod tracker;
 
 /// `snapshot.mode`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

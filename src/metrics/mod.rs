@@ -75,6 +75,9 @@ pub struct TaskExtra {
     /// The failed task starts again by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<NextRestart>,
+    /// The snapshot that the task takes now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<model::figures::Snapshot>,
 }
 
 impl Metrics {

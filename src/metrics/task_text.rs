@@ -209,8 +209,12 @@ impl TaskMetrics {
     /// What the task's status says beyond Connect's.
     pub fn extra(&self) -> TaskExtra {
         match self.current_state() {
-            State::Failed => TaskExtra { stalled: None, restart: self.next_restart() },
-            _ => TaskExtra { stalled: self.health.stall(), restart: None },
+            State::Failed => TaskExtra { restart: self.next_restart(), ..TaskExtra::default() },
+            _ => TaskExtra {
+                stalled: self.health.stall(),
+                restart: None,
+                snapshot: self.gauges.snapshot(),
+            },
         }
     }
 }

@@ -35,6 +35,26 @@ pub struct Figure<'a> {
 pub trait Figures: Send + Sync {
     /// Gives each figure once. The number of label values must have a limit.
     fn read(&self, out: &mut dyn FnMut(Figure<'_>));
+
+    /// The snapshot that the task takes now, for its status.
+    fn snapshot(&self) -> Option<Snapshot> {
+        None
+    }
+}
+
+/// How far the snapshot of a task is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Snapshot {
+    pub tables: u64,
+    /// Of those, not read to their end.
+    pub tables_left: u64,
+    /// Read since the task began or was begun again.
+    pub rows: u64,
+    /// How many those will be, about.
+    pub rows_estimated: u64,
+    pub rows_per_second: u64,
+    /// `None` as long as nothing comes.
+    pub seconds_left: Option<u64>,
 }
 
 /// Where a task publishes its figures. Clones publish to the same place.
@@ -50,6 +70,12 @@ impl Gauges {
     /// Forgets what was published: the task is made anew.
     pub fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// See [`Figures::snapshot`].
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.iter().find_map(|figures| figures.snapshot())
     }
 
     pub fn read(&self, out: &mut dyn FnMut(Figure<'_>)) {

@@ -56,7 +56,7 @@ impl SourceConnector for Connector {
     async fn start(&self, config: Config, start: Start) -> Result<Box<dyn SourceTask>> {
         let options = Arc::new(Options::read(&config, start.task, start.progress)?);
         start.gauges.publish(options.figures.clone());
-        Ok(Box::new(Task { options, offsets: start.offsets, position: None }))
+        Ok(Box::new(Task { options, offsets: start.offsets, position: None, snapshot: None }))
     }
 }
 
@@ -77,6 +77,12 @@ fn check_keys(config: &Config, infos: &mut ConfigInfos) {
     }
     if let Err(reason) = checks::stream_memory(config.prop(checks::STREAM_MEMORY)) {
         infos.error(config::SLOT_STREAM_PARAMS.spec.name, reason);
+    }
+    if let Err(reason) = options::multipliers(config) {
+        infos.error(common::SNAPSHOT_MAX_THREADS_MULTIPLIER.spec.name, reason);
+    }
+    if let Err(reason) = options::rows_per_second(config) {
+        infos.error(common::SNAPSHOT_MAX_THREADS.spec.name, reason);
     }
     for (name, value) in config.props() {
         let hidden = HIDDEN.iter().find(|hidden| hidden.name == name);
@@ -119,11 +125,8 @@ const HIDDEN: [Hidden; 4] = {
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
-const PATTERNS: [(&str, &str); 3] = [
-    ("snapshot.max.threads.multiplier.", "snapshot.max.threads.multiplier"),
-    ("signal.kafka.", "signal.enabled.channels"),
-    ("driver.", "database.hostname"),
-];
+const PATTERNS: [(&str, &str); 2] =
+    [("signal.kafka.", "signal.enabled.channels"), ("driver.", "database.hostname")];
 
 /// Logs in and checks what streaming needs.
 async fn try_database(config: &Config) -> Result<()> {

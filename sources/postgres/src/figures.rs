@@ -5,19 +5,16 @@
 //! The stream counts in plain numbers and adds them up here once per batch ([`Counts`]). Text and map
 //! attributes have no place in Prometheus, except `RowsScanned`, which has a label `table`.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
+use ::snapshot::progress::{Progress, TableRows};
 use model::{
     change::Op,
-    figures::{self, Figure, clock_ms},
+    figures::{self, Figure, Snapshot, clock_ms},
 };
-use relational::table::TableId;
 
 /// Tables shown with a row count of their own. More would cost whoever scrapes more than they tell.
 const TABLES_MAX: usize = 500;
@@ -71,7 +68,7 @@ pub(crate) struct Figures {
     phase: AtomicU64,
     began_ms: AtomicU64,
     ended_ms: AtomicU64,
-    scanned: Mutex<BTreeMap<String, Scanned>>,
+    progress: Progress,
 }
 
 #[derive(Default)]
@@ -84,13 +81,6 @@ struct Events {
     filtered: AtomicU64,
     /// When the last one came; 0 before it.
     last_ms: AtomicU64,
-}
-
-#[derive(Default)]
-struct Scanned {
-    rows: u64,
-    /// Parts of the table that are not read yet.
-    left: u64,
 }
 
 /// Where the snapshot is.
@@ -142,7 +132,7 @@ impl Figures {
             phase: AtomicU64::new(Phase::None as u64),
             began_ms: AtomicU64::new(0),
             ended_ms: AtomicU64::new(0),
-            scanned: Mutex::default(),
+            progress: Progress::default(),
         }
     }
 
@@ -174,33 +164,31 @@ impl Figures {
         Connected(self.clone())
     }
 
-    /// The snapshot begins with these tables, each as often as it has parts.
-    pub(crate) fn begin<'t>(&self, parts: impl Iterator<Item = &'t TableId>) {
-        let mut scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
-        scanned.clear();
-        for table in parts {
-            scanned.entry(table.to_string()).or_default().left += 1;
-        }
-        drop(scanned);
+    /// The snapshot begins with these tables; `before` are finished since an earlier run.
+    pub(crate) fn begin(&self, tables: Vec<(String, TableRows)>, before: u64) {
+        self.progress.begin(clock_ms(), tables, before);
         self.began_ms.store(clock_ms(), Relaxed);
         self.ended_ms.store(0, Relaxed);
         self.enter(Phase::Running);
     }
 
+    /// How far the snapshot is; `None` when none runs.
+    pub(crate) fn snapshot_now(&self) -> Option<Snapshot> {
+        self.progress.now(clock_ms())
+    }
+
     pub(crate) fn enter(&self, phase: Phase) {
         if matches!(phase, Phase::Completed | Phase::Aborted) {
             self.ended_ms.store(clock_ms(), Relaxed);
+            self.progress.end();
         }
         self.phase.store(phase as u64, Relaxed);
     }
 
     /// Rows of a table were read; `done` is a part of it.
-    pub(crate) fn scanned(&self, table: &TableId, rows: u64, done: bool) {
+    pub(crate) fn scanned(&self, table: &str, rows: u64, done: bool) {
         self.snapshot.add(Counts { read: rows, ..Counts::default() });
-        let mut scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = scanned.entry(table.to_string()).or_default();
-        table.rows += rows;
-        table.left = table.left.saturating_sub(u64::from(done));
+        self.progress.add(clock_ms(), table, rows, done);
     }
 }
 
@@ -276,6 +264,11 @@ impl figures::Figures for Figures {
         }
         self.read_streaming(&mut Out { out, name: &self.name, context: "streaming" });
         self.read_snapshot(&mut Out { out, name: &self.name, context: "snapshot" });
+        self.read_progress(out);
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        self.snapshot_now()
     }
 }
 
@@ -308,20 +301,57 @@ impl Figures {
         };
         let seconds = if began == 0 { 0 } else { ended.saturating_sub(began) / 1_000 };
         out.give("SnapshotDurationInSeconds", "How long the snapshot took so far.", seconds as f64);
-        let scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = scanned.values().filter(|table| table.left > 0).count();
-        out.give("TotalTableCount", "Tables of the snapshot.", scanned.len() as f64);
+        let (tables, left) = self.progress.table_counts();
+        out.give("TotalTableCount", "Tables of the snapshot.", tables as f64);
         out.give("RemainingTableCount", "Tables not read to their end.", left as f64);
-        for (table, scanned) in scanned.iter().take(TABLES_MAX) {
-            let labels = [("table", table.as_str())];
-            let help = "Rows of a table that the snapshot has read.";
-            out.labelled("RowsScanned", help, scanned.rows as f64, &labels);
+        let mut shown = 0;
+        self.progress.tables(|table, rows| {
+            shown += 1;
+            if shown <= TABLES_MAX {
+                let labels = [("table", table)];
+                let help = "Rows of a table that the snapshot has read.";
+                out.labelled("RowsScanned", help, rows.rows as f64, &labels);
+            }
+        });
+    }
+
+    /// What Debezium does not tell: how much is to come.
+    fn read_progress(&self, out: &mut dyn FnMut(Figure<'_>)) {
+        let Some(now) = self.snapshot_now() else { return };
+        let mut give = |name: &str, help: &str, labels: &[(&str, &str)], value: f64| {
+            out(Figure { name, help, counter: false, labels, value });
+        };
+        let help = "Rows that the snapshot that runs has read.";
+        give("riverrun_snapshot_rows", help, &[], now.rows as f64);
+        let help = "Rows that the snapshot that runs will have read at its end, about.";
+        give("riverrun_snapshot_rows_estimated", help, &[], now.rows_estimated as f64);
+        let help = "Rows a second that the snapshot has read in the last half minute.";
+        give("riverrun_snapshot_rows_per_second", help, &[], now.rows_per_second as f64);
+        if let Some(left) = now.seconds_left {
+            let help = "Seconds until the end of the snapshot, at its present rate.";
+            give("riverrun_snapshot_seconds_left", help, &[], left as f64);
         }
+        let mut shown = 0;
+        self.progress.tables(|table, rows| {
+            shown += 1;
+            if shown <= TABLES_MAX {
+                let help = "Rows of a table that the snapshot will have read, about.";
+                let labels = [("table", table)];
+                give(
+                    "riverrun_snapshot_table_rows_estimated",
+                    help,
+                    &labels,
+                    rows.estimated as f64,
+                );
+            }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use model::figures::Figures as _;
 
     use super::*;
@@ -332,9 +362,13 @@ mod tests {
             let label = |name: &str| {
                 figure.labels.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
             };
-            let attribute = figure.name.strip_prefix("debezium_metrics_").unwrap();
-            let key = format!("{} {attribute}{}", label("context"), label("table"));
-            assert_eq!((label("plugin"), label("name")), ("postgres", "shop"));
+            let key = match figure.name.strip_prefix("debezium_metrics_") {
+                Some(attribute) => {
+                    assert_eq!((label("plugin"), label("name")), ("postgres", "shop"));
+                    format!("{} {attribute}{}", label("context"), label("table"))
+                }
+                None => format!("{}{}", figure.name, label("table")),
+            };
             assert!(all.insert(key, figure.value).is_none(), "{figure:?} comes twice");
         });
         all
@@ -368,19 +402,25 @@ mod tests {
     #[test]
     fn a_table_is_done_with_its_last_part() {
         let figures = Figures::new("shop".into(), 0);
-        let table = |name: &str| TableId { namespace: "public".into(), name: name.into() };
-        let (a, b) = (table("a"), table("b"));
-        figures.begin([&a, &b, &b].into_iter());
-        figures.scanned(&a, 3, true);
-        figures.scanned(&b, 4, true);
+        let (a, b) = ("public.a", "public.b");
+        let table =
+            |name: &str, estimated, left| (name.to_owned(), TableRows { rows: 0, estimated, left });
+        figures.begin(vec![table(a, 5, 1), table(b, 10, 2)], 0);
+        figures.scanned(a, 3, true);
+        figures.scanned(b, 4, true);
         let all = shown(&figures);
+        assert_eq!(all["riverrun_snapshot_rows"], 7.0);
+        assert_eq!(all["riverrun_snapshot_rows_estimated"], 13.0);
+        assert_eq!(all["riverrun_snapshot_table_rows_estimatedpublic.b"], 10.0);
+        assert_eq!(figures.snapshot_now().unwrap().tables_left, 1);
         assert_eq!(all["snapshot TotalTableCount"], 2.0);
         assert_eq!(all["snapshot RemainingTableCount"], 1.0);
         assert_eq!(all["snapshot RowsScannedpublic.b"], 4.0);
         assert_eq!(all["snapshot TotalNumberOfReadEventsSeen"], 7.0);
         assert_eq!(all["snapshot SnapshotRunning"], 1.0);
-        figures.scanned(&b, 1, true);
+        figures.scanned(b, 1, true);
         figures.enter(Phase::Completed);
+        assert_eq!(figures.snapshot_now(), None);
         let all = shown(&figures);
         assert_eq!(all["snapshot RemainingTableCount"], 0.0);
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use ::snapshot::Mode;
+use ::snapshot::{Mode, throttle::Throttle};
 use model::{
     change::BatchBuilder,
     config::Config,
@@ -40,10 +40,10 @@ use crate::{
 mod keys;
 
 use keys::{
-    autocreate, context_headers, field_names, flush_mode, in_progress, isolation, partition, props,
-    publish, query_timeout, selects, skipped, statements, type_settings,
+    autocreate, context_headers, field_names, flush_mode, in_progress, isolation, legacy_threads,
+    partition, props, publish, query_timeout, selects, skipped, statements, type_settings,
 };
-pub(crate) use keys::{mismatch_strategy, mode, naming, settings};
+pub(crate) use keys::{mismatch_strategy, mode, multipliers, naming, rows_per_second, settings};
 
 pub(crate) struct Options {
     database: Settings,
@@ -55,6 +55,11 @@ pub(crate) struct Options {
     partition: Arc<Object>,
     pub(crate) mode: Mode,
     pub(crate) snapshot_threads: usize,
+    /// What one reader takes at a time.
+    pub(crate) ranging: Ranging,
+    multipliers: Multipliers,
+    /// `snapshot.max.rows.per.second`
+    pub(crate) throttle: Option<Throttle>,
     pub(crate) snapshot_delay: Duration,
     pub(crate) streaming_delay: Duration,
     snapshot_tables: Option<Patterns>,
@@ -126,6 +131,21 @@ pub(crate) enum BadEvents {
     Skip,
 }
 
+/// What one reader of a snapshot takes at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ranging {
+    /// A range of a table's pages.
+    Pages,
+    /// A table: `legacy.snapshot.max.threads`, with several threads.
+    Tables,
+}
+
+/// `snapshot.max.threads.multiplier`, and of single tables.
+struct Multipliers {
+    all: usize,
+    tables: HashMap<String, usize>,
+}
+
 /// `snapshot.tables.order.by.row.count`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TableOrder {
@@ -191,6 +211,9 @@ impl Options {
             }
             given => given,
         };
+        let positive =
+            |key: &model::config::Key<i32>| usize::try_from(config.get(key)).unwrap_or(1).max(1);
+        let threads = positive(&common::SNAPSHOT_MAX_THREADS);
         let millis = |value: i64| Duration::from_millis(value.unsigned_abs());
         let queue_bytes = config.get(&common::MAX_QUEUE_SIZE_IN_BYTES);
         Ok(Self {
@@ -208,9 +231,16 @@ impl Options {
             headers: context_headers(config.get(&common::EXTENDED_HEADERS_ENABLED), &prefix, task),
             partition: Arc::new(partition(&prefix)),
             mode: mode(config).map_err(invalid)?,
-            snapshot_threads: usize::try_from(config.get(&common::SNAPSHOT_MAX_THREADS))
-                .unwrap_or(1)
-                .max(1),
+            snapshot_threads: threads,
+            ranging: match legacy_threads(config) && threads > 1 {
+                true => Ranging::Tables,
+                false => Ranging::Pages,
+            },
+            multipliers: Multipliers {
+                all: positive(&common::SNAPSHOT_MAX_THREADS_MULTIPLIER),
+                tables: multipliers(config).map_err(invalid)?,
+            },
+            throttle: Throttle::new(rows_per_second(config).map_err(invalid)?),
             snapshot_delay: millis(config.get(&common::SNAPSHOT_DELAY_MS)),
             streaming_delay: millis(config.get(&common::STREAMING_DELAY_MS)),
             snapshot_tables: list(&common::SNAPSHOT_INCLUDE_COLLECTION_LIST)
@@ -324,6 +354,17 @@ impl Options {
 
     pub(crate) fn snapshots(&self, table: &TableId) -> bool {
         self.snapshot_tables.as_ref().is_none_or(|tables| tables.matches(&table.to_string()))
+    }
+
+    /// Whether all statements of a transaction of the snapshot see the same.
+    pub(crate) fn one_view(&self) -> bool {
+        !self.isolation.contains("COMMITTED")
+    }
+
+    /// Into how many chunks a table is to be cut for the readers of a snapshot.
+    pub(crate) fn snapshot_chunks(&self, table: &str) -> usize {
+        let multiplier = self.multipliers.tables.get(table).unwrap_or(&self.multipliers.all);
+        self.snapshot_threads.saturating_mul(*multiplier)
     }
 
     /// A change could not be made an event.

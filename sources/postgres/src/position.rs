@@ -1,5 +1,7 @@
 //! The source offset: where to resume.
 
+use std::sync::Arc;
+
 use model::{connector::Object, java};
 use relational::transaction::Counted;
 use serde_json::Value;
@@ -15,6 +17,9 @@ pub(crate) struct Position {
     pub(crate) lsn: Option<Lsn>,
     /// `INITIAL` while a snapshot runs.
     pub(crate) snapshot: Option<String>,
+    /// What of that snapshot is done: the text of a checkpoint. A field of ours, which Debezium passes
+    /// over.
+    pub(crate) checkpoint: Option<Arc<str>>,
     /// The last event that is done.
     pub(crate) lsn_proc: Option<Lsn>,
     /// The end of the last transaction that is done whole.
@@ -27,6 +32,9 @@ pub(crate) struct Position {
     /// has it, as in Debezium.
     pub(crate) transaction: Option<Counted>,
 }
+
+/// See [`Position::checkpoint`].
+const CHECKPOINT: &str = "riverrun_snapshot";
 
 /// The kind of message that ends a transaction.
 pub(crate) const COMMIT: &str = "COMMIT";
@@ -49,12 +57,14 @@ impl Position {
             Some(Value::String(text)) => Some(text.to_ascii_uppercase()),
             _ => None,
         };
+        let checkpoint = offset.get(CHECKPOINT).and_then(Value::as_str);
         let finished = offset.get("snapshot_completed").and_then(Value::as_bool) == Some(true);
         let message_type = offset.get("messageType").and_then(Value::as_str);
         Self {
             ts_usec: int("ts_usec"),
             tx_id: int("txId"),
             lsn: lsn("lsn"),
+            checkpoint: checkpoint.filter(|_| snapshot.is_some() && !finished).map(Into::into),
             snapshot: snapshot.filter(|_| !finished),
             lsn_proc: lsn("lsn_proc"),
             lsn_commit: lsn("lsn_commit").or(lsn("lsn_proc")),
@@ -77,6 +87,7 @@ impl Position {
             put("snapshot", Some(snapshot.as_str().into()));
             put("last_snapshot_record", Some(false.into()));
             put("snapshot_completed", Some(false.into()));
+            put(CHECKPOINT, self.checkpoint.as_deref().map(Value::from));
         }
         put("lsn_proc", self.lsn_proc.map(int));
         put("lsn_commit", self.lsn_commit.map(int));
@@ -174,6 +185,24 @@ mod tests {
 
     /// In the middle of a transaction, with transaction metadata.
     const RECORDED_IN_TRANSACTION: &str = r#"{"transaction_id":"11070212","lsn_proc":6653485552,"lsn_events_processed":1,"messageType":"INSERT","transaction_data_collection_order_public.a":30000,"lsn_commit":6647937120,"lsn":6653485552,"txId":11070212,"ts_usec":1795304614482158,"transaction_data_collection_order_inv.b":23036}"#;
+
+    #[test]
+    fn the_checkpoint_of_a_snapshot_round_trips() {
+        let text = r#"{"v":1,"finished":"","open":[]}"#;
+        let position = Position {
+            lsn: Some(Lsn(9)),
+            snapshot: Some("INITIAL".into()),
+            checkpoint: Some(text.into()),
+            ..Position::default()
+        };
+        let written = position.write();
+        assert_eq!(written[CHECKPOINT], text);
+        assert_eq!(Position::read(&written), position);
+        // Once the snapshot is over nothing is left of it.
+        let mut over = written;
+        over.insert("snapshot_completed".into(), true.into());
+        assert_eq!(Position::read(&over).checkpoint, None);
+    }
 
     #[test]
     fn where_to_resume() {

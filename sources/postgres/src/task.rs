@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::snapshot::Stored;
+use ::snapshot::{Stored, checkpoint::Checkpoint};
 use async_trait::async_trait;
 use model::{
     connector::{OffsetReader, Outbox, SourceTask},
@@ -28,12 +28,17 @@ use crate::{
 /// How often a slot in use is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// What offsets call the snapshot at the beginning.
+const INITIAL: &str = "INITIAL";
+
 pub(crate) struct Task {
     pub(crate) options: Arc<Options>,
     pub(crate) offsets: Arc<dyn OffsetReader>,
     /// Where this run has got to; `None` before the first snapshot or stream. What was handed over
     /// stays handed over, so a retry goes on from here and not from the store.
     pub(crate) position: Option<Position>,
+    /// Where the snapshot of this run has got to, when it did not end.
+    pub(crate) snapshot: Option<Position>,
 }
 
 #[async_trait]
@@ -47,8 +52,11 @@ impl SourceTask for Task {
         check(&options, &server)?;
         self.check_resume(&session).await?;
         if self.position.is_none() {
-            let Some(position) = self.begin(&session, &server, out).await? else { return Ok(()) };
-            self.position = Some(position);
+            let mut snapshot = self.snapshot.take();
+            let begun = self.begin(&session, &server, &mut snapshot, out).await;
+            self.snapshot = snapshot;
+            let Some(position) = begun? else { return Ok(()) };
+            (self.position, self.snapshot) = (Some(position), None);
         }
         if !options.mode.streams() {
             tracing::info!(
@@ -149,11 +157,17 @@ impl Task {
         &self,
         session: &Session,
         server: &Server,
+        snapshot: &mut Option<Position>,
         out: &mut Outbox,
     ) -> Result<Option<Position>> {
         let options = &self.options;
         let offset = self.offsets.offset(options.partition()).await?;
         let stored = offset.map(|offset| Position::read(&offset));
+        let stored = match stored {
+            // What this run handed over is more than what was stored of it.
+            Some(Position { snapshot: Some(_), .. }) | None => snapshot.take().or(stored),
+            stored => stored,
+        };
         let Some(slot) = free_slot(options, session, out).await? else { return Ok(None) };
         let stored = match stored {
             Some(position) if position.snapshot.is_none() && options.mode.streams() => {
@@ -171,6 +185,12 @@ impl Task {
             },
         };
         let reads_data = options.mode.reads_data(state);
+        let resumed = match &stored {
+            Some(position) if reads_data && options.mode.streams() => {
+                resumable(position, slot.as_ref())
+            }
+            _ => None,
+        };
         match stored {
             Some(position) if !reads_data && state == Stored::Finished => {
                 tracing::info!(
@@ -212,12 +232,42 @@ impl Task {
         }
         let tables = tables.into_iter().filter(|table| options.snapshots(table)).collect();
         let tables = ordered(options, session, tables).await?;
-        let plan = Plan { tables, exported, lsn, ranges: server.version >= 140_000 };
-        let taken = snapshot::run(options, plan, out).await;
+        let plan = Plan {
+            // Ranges are of use where their rows can be told apart and all readers see the same.
+            ranges: server.version >= 140_000 && (exported.is_some() || options.one_view()),
+            tables,
+            exported,
+            lsn,
+            kind: INITIAL,
+            resumed: resumed.unwrap_or_default(),
+        };
+        let taken = snapshot::run(options, plan, snapshot, out).await;
         let complete = matches!(taken, Ok(Some(_)));
         options.figures.enter(if complete { Phase::Completed } else { Phase::Aborted });
         taken
     }
+}
+
+/// How far the snapshot got that `position` is of, if it can be gone on with: the stream has to begin
+/// where it would have begun then, or before.
+fn resumable(position: &Position, slot: Option<&Slot>) -> Option<Checkpoint> {
+    let text =
+        position.checkpoint.as_deref().filter(|_| position.snapshot.as_deref() == Some(INITIAL))?;
+    let Some(checkpoint) = Checkpoint::parse(text) else {
+        tracing::warn!(
+            "what is stored of the snapshot that was cut off can't be read; all is read anew: {text}"
+        );
+        return None;
+    };
+    let begins = slot.and_then(|slot| slot.confirmed_flush.or(slot.restart_lsn));
+    let lost = slot.is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
+    if lost || begins > position.lsn {
+        tracing::warn!(
+            "the snapshot that was cut off is taken anew from its beginning, because the replication slot does not have all changes since then any more"
+        );
+        return None;
+    }
+    Some(checkpoint)
 }
 
 async fn captured_tables(options: &Options, session: &Session) -> Result<Vec<TableId>> {

@@ -205,6 +205,45 @@ pub(super) fn selects(config: &Config) -> HashMap<String, String> {
     tables.filter_map(select).collect()
 }
 
+/// `snapshot.max.threads.multiplier.<schema.table>`, by table.
+///
+/// # Errors
+///
+/// The first that is no positive number.
+pub(crate) fn multipliers(config: &Config) -> Result<HashMap<String, usize>, String> {
+    const PREFIX: &str = "snapshot.max.threads.multiplier.";
+    let of_table = |(key, value): (&str, &str)| {
+        let table = key.strip_prefix(PREFIX)?.to_owned();
+        Some(match value.trim().parse::<usize>() {
+            Ok(multiplier) if multiplier > 0 => Ok((table, multiplier)),
+            _ => Err(format!("{key}: {value:?} is not a positive integer")),
+        })
+    };
+    props(config).filter_map(of_table).collect()
+}
+
+/// `snapshot.max.rows.per.second`, a key of ours; 0 is no limit.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn rows_per_second(config: &Config) -> Result<u64, String> {
+    const KEY: &str = "snapshot.max.rows.per.second";
+    let Some(text) = config.prop(KEY) else { return Ok(0) };
+    let rows = text.trim().parse::<u64>().ok().filter(|rows| *rows <= 1_000_000_000);
+    rows.ok_or_else(|| {
+        format!("{KEY}: {text:?} is not a number of rows from 0 (no limit) to 1000000000")
+    })
+}
+
+/// `legacy.snapshot.max.threads`, or its older name.
+pub(super) fn legacy_threads(config: &Config) -> bool {
+    let given = |key: &str| config.prop(key).map(|value| value.trim().eq_ignore_ascii_case("true"));
+    given("legacy.snapshot.max.threads")
+        .or_else(|| given("internal.legacy.snapshot.max.threads"))
+        .unwrap_or(false)
+}
+
 /// The source partition, `{"server": topic.prefix}`.
 pub(super) fn partition(prefix: &str) -> Object {
     std::iter::once(("server".to_owned(), serde_json::Value::from(prefix))).collect()
