@@ -155,10 +155,15 @@ impl Writer {
 
 /// `["<last commit>","<this>"]`
 fn write_sequence(out: &mut String, commit: Option<Lsn>, lsn: Lsn) {
-    use std::fmt::Write;
+    let mut digits = itoa::Buffer::new();
     match commit {
-        Some(commit) => write!(out, "[\"{}\",\"{}\"]", commit.0, lsn.0),
-        None => write!(out, "[null,\"{}\"]", lsn.0),
+        Some(commit) => {
+            out.push_str("[\"");
+            out.push_str(digits.format(commit.0));
+            out.push_str("\",\"");
+        }
+        None => out.push_str("[null,\""),
     }
-    .expect("a string takes all");
+    out.push_str(digits.format(lsn.0));
+    out.push_str("\"]");
 }

@@ -173,6 +173,7 @@ struct Reader<'a> {
     progress: Progress,
     /// Since the figures were last told.
     counts: Counts,
+    now_ns: i64,
     /// What was done before the restart of the transaction that was under way.
     done: Option<Done>,
     /// Between Begin and Commit.
@@ -227,6 +228,7 @@ impl<'a> Reader<'a> {
                 },
             ),
             counts: Counts::default(),
+            now_ns: 0,
         }
     }
 

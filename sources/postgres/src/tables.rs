@@ -299,7 +299,11 @@ impl Table {
 
 /// The relations that the stream has announced.
 #[derive(Default)]
-pub(crate) struct Relations(HashMap<u32, Option<Arc<Table>>>);
+pub(crate) struct Relations {
+    by_id: HashMap<u32, Option<Arc<Table>>>,
+    /// The one asked for last: changes of a table come in runs.
+    last: Option<(u32, Option<Arc<Table>>)>,
+}
 
 impl Relations {
     /// `None` for a relation that is not captured.
@@ -307,24 +311,33 @@ impl Relations {
     /// # Errors
     ///
     /// When the relation was never announced, which the protocol rules out.
-    pub(crate) fn get(&self, id: u32) -> Result<Option<&Arc<Table>>> {
-        match self.0.get(&id) {
-            Some(table) => Ok(table.as_ref()),
-            None => Err(Error::retriable(format!(
-                "decode a change of relation {id}: the server has not announced the relation"
-            ))),
+    pub(crate) fn get(&mut self, id: u32) -> Result<Option<&Arc<Table>>> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
+            let Some(table) = self.by_id.get(&id) else {
+                return Err(Error::retriable(format!(
+                    "decode a change of relation {id}: the server has not announced the relation"
+                )));
+            };
+            self.last = Some((id, table.clone()));
         }
+        Ok(self.last.as_ref().and_then(|(_, table)| table.as_ref()))
+    }
+
+    fn insert(&mut self, id: u32, table: Option<Arc<Table>>) {
+        self.by_id.insert(id, table);
+        self.last = None;
     }
 
     /// What the relations of these ids are now, for [`Relations::put_back`].
     pub(crate) fn versions(&self, ids: &[u32]) -> Vec<(u32, Option<Arc<Table>>)> {
-        let version = |id: &u32| Some((*id, self.0.get(id)?.clone()));
+        let version = |id: &u32| Some((*id, self.by_id.get(id)?.clone()));
         ids.iter().filter_map(version).collect()
     }
 
     /// Makes relations what they were.
     pub(crate) fn put_back(&mut self, versions: Vec<(u32, Option<Arc<Table>>)>) {
-        self.0.extend(versions);
+        self.by_id.extend(versions);
+        self.last = None;
     }
 
     /// Takes up a relation message.
@@ -337,7 +350,7 @@ impl Relations {
     ) -> Result<()> {
         let id = TableId { namespace: relation.namespace.into(), name: relation.name.into() };
         if !capture.accepts(&id) {
-            self.0.insert(relation.id, None);
+            self.insert(relation.id, None);
             return Ok(());
         }
         // A type that came up after the start, or an enum that grew.
@@ -348,7 +361,7 @@ impl Relations {
         }
         let found = catalog::table(session, &id).await?;
         let table = Table::of_relation(relation, found.as_ref(), types, capture)?;
-        self.0.insert(relation.id, Some(Arc::new(table)));
+        self.insert(relation.id, Some(Arc::new(table)));
         Ok(())
     }
 }
