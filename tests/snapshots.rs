@@ -109,14 +109,18 @@ impl Scene {
 
     /// Waits until `big` is under way with some ranges done, and kills the worker there.
     fn kill_within_big(&self, worker: Worker) -> Value {
+        let checkpoint = self.wait_within_big(&worker);
+        worker.kill();
+        checkpoint
+    }
+
+    fn wait_within_big(&self, worker: &Worker) -> Value {
         let big = self.oid("big");
-        let checkpoint = wait_for("a range of big that is done", PATIENCE, || {
+        wait_for("a range of big that is done", PATIENCE, || {
             let checkpoint = self.checkpoint(&worker.rest)?;
             let open = checkpoint["open"].as_array()?.iter().find(|open| open["table"] == big)?;
             (open["parts"][0]["done"].as_str()?.len() > 1).then(|| checkpoint.clone())
-        });
-        worker.kill();
-        checkpoint
+        })
     }
 
     fn oid(&self, table: &str) -> i64 {
@@ -285,6 +289,40 @@ fn a_snapshot_that_was_cut_off_goes_on() {
         );
         topics::delete(&scene.kafka, &format!("{}.", scene.name));
     }
+}
+
+/// The database ends the readers' connections: the same task goes on with what it has handed over, of
+/// which less is stored.
+#[test]
+fn readers_that_are_cut_off_go_on() {
+    let Some(scene) = Scene::new("readers_cut", TABLES) else { return };
+    let worker = scene.start(&[
+        ("snapshot.max.threads", "2"),
+        ("snapshot.max.threads.multiplier", "16"),
+        ("snapshot.max.rows.per.second", "5000"),
+        ("max.batch.size", "200"),
+    ]);
+    let before = scene.pages();
+    let checkpoint = scene.wait_within_big(&worker);
+    let done = checkpoint["open"][0]["parts"][0]["done"].as_str().unwrap();
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE datname = current_database() AND query LIKE 'COPY%'";
+    assert_eq!(scene.database.value(cut), "2");
+    scene.wait_streaming(&worker, 1_000);
+    assert!(worker.terminate().success(), "the worker's end\n{}", scene.home.log());
+    let events = scene.events();
+    scene.check(&events);
+    let mut reads: BTreeMap<(&str, i64), usize> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.op == "r") {
+        *reads.entry((&event.table, event.key)).or_default() += 1;
+    }
+    let twice: Vec<_> = reads.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(!twice.is_empty(), "the ranges under way are read again");
+    for ((table, key), _) in twice {
+        assert_eq!(*table, "big");
+        assert!(!covered(done, before[key]), "{key} lies in a range that is done");
+    }
+    topics::delete(&scene.kafka, &format!("{}.", scene.name));
 }
 
 /// Where all rows of a table have moved, it is read anew, and only that table.

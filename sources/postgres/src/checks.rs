@@ -38,6 +38,16 @@ pub(crate) fn locking_mode(given: Option<&str>) -> Vec<String> {
     }
 }
 
+/// A custom query is made by a Java class.
+pub(crate) fn query_mode(given: Option<&str>) -> Vec<String> {
+    match given.map(|text| text.trim().to_ascii_lowercase()).as_deref() {
+        Some("custom") => vec![
+            "custom is not supported, as it names a Java class; use select_all and snapshot.select.statement.overrides".to_owned(),
+        ],
+        _ => one_of(given, &["custom", "select_all"]),
+    }
+}
+
 /// Parameters for the plug-in, `name=value`, separated by semicolons.
 ///
 /// # Errors

@@ -14,7 +14,8 @@ use model::config::{
 use relational::{checks::*, config as common};
 
 use crate::checks::{
-    locking_mode, metric_tags, naming, replica_identities, slot_name, snapshot_mode, stream_params,
+    locking_mode, metric_tags, naming, query_mode, replica_identities, slot_name, snapshot_mode,
+    stream_params,
 };
 
 pub static CONFIG: ConfigDef = ConfigDef(&[
@@ -106,22 +107,22 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::SNAPSHOT_MODE_CONFIGURATION_BASED_START_STREAM.spec,
             &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_SCHEMA_ERROR.spec.with_doc("For snapshot.mode=configuration_based. There is no schema history in PostgreSQL, so it says nothing."),
             &common::SNAPSHOT_MODE_CONFIGURATION_BASED_SNAPSHOT_ON_DATA_ERROR.spec,
-            &common::SNAPSHOT_MAX_THREADS.spec,
+            &common::SNAPSHOT_MAX_THREADS.spec.with_doc("Connections that read the snapshot side by side, within a table too."),
             &common::SNAPSHOT_MAX_THREADS_MULTIPLIER.spec.with_doc("Chunks of a table for each thread of a snapshot; snapshot.max.threads.multiplier.<schema.table> for one table. Chunks are ranges of pages, of 2 to 32 MiB."),
-            &common::LEGACY_SNAPSHOT_MAX_THREADS.spec,
+            &common::LEGACY_SNAPSHOT_MAX_THREADS.spec.with_doc("With several threads one thread reads a table from its beginning to its end."),
             &common::INTERNAL_LEGACY_SNAPSHOT_MAX_THREADS.spec.alias(Alias::Yes).with_check(Field(|_| Vec::new())),
             &common::STREAMING_DELAY_MS.spec,
-            &common::QUERY_FETCH_SIZE.spec.unsupported(),
+            &common::QUERY_FETCH_SIZE.spec.with_doc("Rows per fetch of other queries. There is no fetching by cursor here, so it has no effect."),
             &common::INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY.spec.unsupported(),
             &common::SNAPSHOT_LOCK_TIMEOUT_MS.spec,
             &common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES.spec,
-            &common::INTERNAL_SNAPSHOT_SCAN_ALL_COLUMNS_FORCE.spec.unsupported(),
+            &common::INTERNAL_SNAPSHOT_SCAN_ALL_COLUMNS_FORCE.spec.with_doc("Read the columns of all tables at once. The definitions of the captured tables are read one by one here, so it has no effect."),
             &common::SNAPSHOT_TABLES_ORDER_BY_ROW_COUNT.spec,
             &common::SNAPSHOT_MODE.spec.with_check(Field(snapshot_mode)).with_doc(
                 "When a snapshot is taken: always, initial, initial_only, no_data, when_needed or configuration_based.",
             ),
             &SNAPSHOT_ISOLATION_MODE.spec,
-            &common::SNAPSHOT_QUERY_MODE.spec.unsupported(),
+            &common::SNAPSHOT_QUERY_MODE.spec.with_check(Field(query_mode)).with_doc("How snapshot queries are made: select_all. The mode custom names a Java class."),
             &common::SNAPSHOT_QUERY_MODE_CUSTOM_NAME.spec.unsupported(),
             &common::SNAPSHOT_LOCKING_MODE.spec.with_default("none").with_one_of(&["shared", "custom", "none"]).with_doc("Locks that a snapshot takes: none or shared.").with_check(Field(locking_mode)),
             &SNAPSHOT_LOCKING_MODE_CUSTOM_NAME.spec,

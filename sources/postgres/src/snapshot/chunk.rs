@@ -379,3 +379,43 @@ impl Chunk {
         format!("COPY ({select}) TO STDOUT (FORMAT binary)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_cut_for_their_readers() {
+        for (pages, chunks, want) in [
+            (1_000_000, 1, 4_096),
+            (100, 1, 4_096),
+            (8_192, 4, 2_048),
+            (1_000_000, 4, 4_096),
+            (400, 4, 256),
+            (0, 4, 256),
+        ] {
+            assert_eq!(pages_per_chunk(pages, chunks), want, "{pages} pages for {chunks}");
+        }
+    }
+
+    #[test]
+    fn estimates_are_shares() {
+        let heap = Heap {
+            table: 1,
+            relation: 1,
+            from: String::new(),
+            filenode: 1,
+            pages: 100,
+            rows: 1_000,
+            paged: true,
+        };
+        for (parts, want) in [
+            (vec![Part::Pages(0, u64::MAX)], 1_000),
+            (vec![Part::Changed(0, 40, 7), Part::Pages(40, u64::MAX)], 600),
+            (vec![Part::Changed(0, u64::MAX, 7)], 0),
+            (vec![Part::Whole], 1_000),
+        ] {
+            assert_eq!(estimate(&heap, &parts), want);
+        }
+    }
+}
