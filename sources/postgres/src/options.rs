@@ -32,17 +32,20 @@ use crate::{
     position::Position,
     replica_identity::ReplicaIdentities,
     source_info::{self, Writer},
-    stream::Limits,
+    stream::{Limits, Reselected},
     tables::{BadValues, Capture},
     wire::Settings,
 };
 
 mod keys;
+mod processors;
 
 use keys::{
     autocreate, context_headers, field_names, flush_mode, in_progress, isolation, partition, props,
     publish, query_timeout, selects, skipped, statements, type_settings,
 };
+pub(crate) use processors::reselect;
+
 pub(crate) use keys::{mismatch_strategy, mode, naming, settings};
 
 pub(crate) struct Options {
@@ -76,6 +79,8 @@ pub(crate) struct Options {
     pub(crate) stream_params: Vec<(String, String)>,
     /// Where transactions in progress are kept.
     pub(crate) in_progress: Limits,
+    /// What events show although the log does not have it.
+    pub(crate) reselect: Option<Reselected>,
     pub(crate) flush_mode: FlushMode,
     /// `lsn.flush.timeout.ms` and what happens then.
     pub(crate) flush_limit: Duration,
@@ -248,6 +253,7 @@ impl Options {
                 None => Vec::new(),
             },
             in_progress: in_progress(config).map_err(invalid)?,
+            reselect: reselect(config).map_err(invalid)?,
             flush_mode,
             flush_limit: millis(config.get(&config::LSN_FLUSH_TIMEOUT_MS)),
             flush_late: match &*config

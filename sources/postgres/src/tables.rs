@@ -77,6 +77,10 @@ pub(crate) struct Table {
     /// columns: their own values follow those of the columns in each row.
     keys: Vec<(usize, Column)>,
     bad_values: BadValues,
+    /// The columns of the primary key (or of the first unique index) as the catalog has it, and those
+    /// of the events' key, by their index among `columns`.
+    pub(crate) primary_key: Vec<usize>,
+    pub(crate) event_key: Vec<usize>,
     pub(crate) schema: Arc<TableSchema>,
 }
 
@@ -144,7 +148,15 @@ impl Table {
         }
         let mut keys = Vec::new();
         let mut fields = Vec::new();
-        for index in key_columns(id, &captured, found, capture) {
+        let of_key = key_columns(id, &captured, found, capture);
+        let place = |name: &str| {
+            columns.iter().position(|column| column.as_ref().is_some_and(|c| &*c.name == name))
+        };
+        let primary_key = found.map(|table| table.key.as_slice()).unwrap_or_default();
+        let primary_key = primary_key.iter().filter_map(|name| place(name)).collect();
+        let event_key = of_key.iter().filter_map(|&index| place(&captured.get(index)?.name));
+        let event_key = event_key.collect();
+        for index in of_key {
             let Some(column) = captured.get(index) else { continue };
             let of_cell = |cell: usize| {
                 u16::try_from(cell).map_err(|_| {
@@ -168,6 +180,8 @@ impl Table {
             columns,
             keys,
             bad_values: capture.bad_values,
+            primary_key,
+            event_key,
             schema,
         })
     }
@@ -279,6 +293,24 @@ impl Table {
         Ok(rows.end())
     }
 
+    /// Pushes a value that was read again, as a row of its own. `index` is that of its column.
+    pub(crate) fn push_again(
+        &self,
+        index: usize,
+        field: Option<&[u8]>,
+        scratch: &mut Scratch,
+        rows: &mut RowsBuilder,
+    ) -> Result<Slot> {
+        match (self.columns.get(index).and_then(Option::as_ref), field) {
+            (Some(column), Some(field)) => {
+                column.push_decoded(column.decode.copied(field, scratch), self, rows)?;
+            }
+            (Some(column), None) => column.push_missing(rows),
+            (None, _) => rows.null(),
+        }
+        Ok(rows.end())
+    }
+
     /// The select list of a COPY: captured columns, cast where they are not read in their own form.
     /// A column that the source of the rows does not have is null.
     pub(crate) fn select_list(&self, has: impl Fn(&str) -> bool) -> String {
@@ -286,12 +318,7 @@ impl Table {
             if !has(&column.name) {
                 return "NULL".to_owned();
             }
-            let name = catalog::quote(&column.name);
-            match column.cast {
-                "" => name,
-                types::INET => format!("textin(inet_out({name}))"),
-                cast => format!("{name}::{cast}"),
-            }
+            column.selected()
         });
         columns.collect::<Vec<_>>().join(", ")
     }

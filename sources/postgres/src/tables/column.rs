@@ -15,10 +15,10 @@ use relational::{
 
 use super::{BadValues, Capture, Table};
 use crate::{
-    catalog::CatalogColumn,
+    catalog::{self, CatalogColumn},
     cells::{BadValue, Cell, Decode, Phase, Scratch, bind_value, push_value},
     defaults::default_value,
-    types::{self, Types, jdbc},
+    types::{self, Placeholder, Types, jdbc},
     wire::pgoutput,
 };
 
@@ -143,6 +143,38 @@ impl Column {
     pub(super) fn same_values(&self, other: &Self) -> bool {
         let plain = |column: &Self| column.change.is_none();
         plain(self) && plain(other) && self.decode == other.decode
+    }
+
+    /// How a query asks for it: cast where it is not read in its own form.
+    pub(crate) fn selected(&self) -> String {
+        let name = catalog::quote(&self.name);
+        match self.cast {
+            "" => name,
+            types::INET => format!("textin(inet_out({name}))"),
+            cast => format!("{name}::{cast}"),
+        }
+    }
+
+    /// Whether Debezium's `ReselectColumnsPostProcessor` finds its placeholder in what stands for a
+    /// value that was not logged.
+    pub(crate) fn shows(&self, placeholder: &Placeholder) -> bool {
+        let plain = |value: &Value| match value {
+            Value::Text(text) => *text == placeholder.text,
+            Value::Bytes(bytes) => *bytes == placeholder.bytes,
+            _ => false,
+        };
+        match &self.unchanged {
+            Value::Text(text) if self.schema.name.as_deref() == Some("io.debezium.data.Json") => {
+                let plain = &placeholder.text;
+                *text == *plain || **text == *format!("{{\"{plain}\":\"{plain}\"}}")
+            }
+            // Arrays of numbers have its bytes.
+            Value::Array(values) => {
+                values.iter().any(|value| plain(value) || matches!(value, Value::Int(_)))
+            }
+            Value::Map(_) => true,
+            value => plain(value),
+        }
     }
 
     pub(super) fn push_missing(&self, rows: &mut RowsBuilder) {
