@@ -317,7 +317,7 @@ macro_rules! cases {
     };
 }
 
-cases! { ddl dml identity keys messages names names_adjusted reselect resume savepoints streamed transactions types }
+cases! { ddl dml identity keys messages names names_adjusted reselect resume savepoints streamed streamed_binary transactions types }
 
 /// Statements of chance over three tables, in transactions of 1 to 20, some rolled back.
 #[test]

@@ -157,6 +157,10 @@ impl Options {
         let naming = naming(config).map_err(invalid)?;
         let prefix = naming.prefix.clone();
         let source = Arc::new(source_info::schema());
+        let stream_params = match config.find(&config::SLOT_STREAM_PARAMS) {
+            Some(text) => checks::parse_stream_params(&text).map_err(invalid)?,
+            None => Vec::new(),
+        };
         let capture = Capture {
             naming: naming.clone(),
             schemas: filter(&config::SCHEMA_INCLUDE_LIST, &config::SCHEMA_EXCLUDE_LIST)?,
@@ -171,6 +175,7 @@ impl Options {
             schema_names: Adjustment::parse(&config.get(&common::SCHEMA_NAME_ADJUSTMENT_MODE)),
             field_names: field_names(config),
             types: type_settings(config).map_err(invalid)?,
+            binary: checks::binary(&stream_params),
             bad_values: match &*config
                 .get(&common::EVENT_CONVERTING_FAILURE_HANDLING_MODE)
                 .trim()
@@ -248,10 +253,7 @@ impl Options {
             slot_dropped_on_stop: config.get(&config::SLOT_DROP_ON_STOP),
             slot_retries_max: config.get(&config::SLOT_MAX_RETRIES).unsigned_abs(),
             slot_retry_delay: millis(config.get(&config::SLOT_RETRY_DELAY_MS)),
-            stream_params: match config.find(&config::SLOT_STREAM_PARAMS) {
-                Some(text) => checks::parse_stream_params(&text).map_err(invalid)?,
-                None => Vec::new(),
-            },
+            stream_params,
             in_progress: in_progress(config).map_err(invalid)?,
             reselect: reselect(config).map_err(invalid)?,
             flush_mode,

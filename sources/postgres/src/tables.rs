@@ -19,7 +19,7 @@ use relational::{
 
 use crate::{
     catalog::{self, CatalogTable},
-    cells::{Phase, Scratch},
+    cells::{Phase, Scratch, binary::Sent},
     session::Session,
     types::{self, Types},
     wire::pgoutput,
@@ -44,6 +44,8 @@ pub(crate) struct Capture {
     pub(crate) field_names: Adjustment,
     pub(crate) types: types::Settings,
     pub(crate) bad_values: BadValues,
+    /// `binary` in `slot.stream.params`: values of the stream come in binary form.
+    pub(crate) binary: bool,
     pub(crate) source: Arc<Schema>,
 }
 
@@ -114,7 +116,16 @@ impl Table {
             type_oid: column.type_oid,
             typmod: column.type_modifier,
         });
-        Self::build(&id, described.collect(), found, types, capture, Phase::Stream)
+        let table = Self::build(&id, described.collect(), found, types, capture, Phase::Stream)?;
+        let unread = |column: &&Column| column.sent == Sent::Unread;
+        match table.columns.iter().flatten().find(unread) {
+            Some(column) if capture.binary => Err(Error::fatal(format!(
+                "make the schema of table {id}: column {} has a type whose binary form is not read; \
+                 leave binary out of slot.stream.params, or the column out with column.exclude.list",
+                column.name
+            ))),
+            _ => Ok(table),
+        }
     }
 
     fn build(
@@ -281,7 +292,11 @@ impl Table {
                 column.push_missing(rows);
                 Ok(())
             }
-            Some(field) => column.push_decoded(column.decode.copied(field, scratch), self, rows),
+            Some(field) => column.push_decoded(
+                column.decode.copied(field, Phase::Snapshot, scratch),
+                self,
+                rows,
+            ),
         };
         let mut columns = fields.clone();
         for column in self.columns.iter().flatten() {
@@ -303,7 +318,11 @@ impl Table {
     ) -> Result<Slot> {
         match (self.columns.get(index).and_then(Option::as_ref), field) {
             (Some(column), Some(field)) => {
-                column.push_decoded(column.decode.copied(field, scratch), self, rows)?;
+                column.push_decoded(
+                    column.decode.copied(field, Phase::Snapshot, scratch),
+                    self,
+                    rows,
+                )?;
             }
             (Some(column), None) => column.push_missing(rows),
             (None, _) => rows.null(),

@@ -6,16 +6,25 @@
 //! they showed. As in Debezium these are the values of now and not of the transaction, and rows that
 //! are gone keep what they had.
 //!
+//! # When
+//!
+//! The server sends a transaction as soon as its commit is in the log, which is a moment before other
+//! sessions see it. Read in that moment, a row would be one of before the transaction, or none; so the
+//! query waits until the transactions of its rows are seen ([`VISIBLE_WITHIN`]).
+//!
+//! # How much
+//!
 //! How many rows a query asks for follows from how large the rows before were, so that what it
 //! brings is about as much as a batch may hold.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use model::{
     error::{Error, Result},
     row::Slot,
 };
 use relational::filters::Filter;
+use tokio::time::Instant;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::Reader;
@@ -49,10 +58,19 @@ const QUERY_BYTES: usize = 1 << 20;
 /// And at most so many rows.
 const QUERY_ROWS_MAX: usize = 2_048;
 
+/// A commit is seen when it is done, which with synchronous standbys can take longer than this; then
+/// what there is is read.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Between two looks.
+const VISIBLE_AGAIN: Duration = Duration::from_millis(1);
+
 /// What waits to be read again.
 pub(super) struct Reselect {
     plans: HashMap<Arc<str>, Arc<Plan>>,
     groups: Vec<Group>,
+    /// Whose rows these are.
+    transactions: Vec<u32>,
     /// Rows in the groups, and how many there may be.
     rows: usize,
     rows_max: usize,
@@ -60,7 +78,13 @@ pub(super) struct Reselect {
 
 impl Default for Reselect {
     fn default() -> Self {
-        Self { plans: HashMap::new(), groups: Vec::new(), rows: 0, rows_max: ROWS_FIRST }
+        Self {
+            plans: HashMap::new(),
+            groups: Vec::new(),
+            transactions: Vec::new(),
+            rows: 0,
+            rows_max: ROWS_FIRST,
+        }
     }
 }
 
@@ -180,6 +204,11 @@ impl Reader<'_> {
                 _ => None,
             });
         }
+        // The log has 32 bits of it.
+        let xid = self.moment.tx_id.and_then(|xid| u32::try_from(xid).ok()).unwrap_or_default();
+        if self.reselect.transactions.last() != Some(&xid) {
+            self.reselect.transactions.push(xid);
+        }
         group.rows.push(Wanted { row, columns });
         self.reselect.rows += 1;
         if self.reselect.rows >= self.reselect.rows_max { self.read_again().await } else { Ok(()) }
@@ -192,6 +221,8 @@ impl Reader<'_> {
         if rows == 0 {
             return Ok(());
         }
+        let transactions = std::mem::take(&mut self.reselect.transactions);
+        self.wait_visible(&transactions).await?;
         let before = self.batch.rows.byte_len();
         for group in groups {
             let strict = self.options.reselect.as_ref().is_some_and(|settings| settings.strict);
@@ -212,6 +243,33 @@ impl Reader<'_> {
         let size = (self.batch.rows.byte_len() - before) / rows + 1;
         self.reselect.rows_max = (QUERY_BYTES / size).clamp(1, QUERY_ROWS_MAX);
         Ok(())
+    }
+
+    /// Waits until other sessions see what these transactions did.
+    async fn wait_visible(&self, transactions: &[u32]) -> Result<()> {
+        let end = Instant::now() + VISIBLE_WITHIN;
+        loop {
+            let row = self
+                .session
+                .query_one(
+                    "read which transactions are under way",
+                    "SELECT pg_snapshot_xmax(s)::text::int8, ARRAY(SELECT pg_snapshot_xip(s)::text::int8)
+                       FROM pg_current_snapshot() AS s",
+                    &[],
+                )
+                .await?;
+            let (next, open): (i64, Vec<i64>) = (row.get(0), row.get(1));
+            // The lower half is what the log has; a number ahead of the next one is of this moment.
+            let low = |xid: i64| (xid & i64::from(u32::MAX)) as u32;
+            let seen = |&xid: &u32| {
+                xid.wrapping_sub(low(next)).cast_signed() < 0
+                    && !open.iter().any(|&open| low(open) == xid)
+            };
+            if transactions.iter().all(seen) || Instant::now() >= end {
+                return Ok(());
+            }
+            tokio::time::sleep(VISIBLE_AGAIN).await;
+        }
     }
 
     /// Returns how many rows are not there any more.

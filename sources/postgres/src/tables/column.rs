@@ -16,7 +16,7 @@ use relational::{
 use super::{BadValues, Capture, Table};
 use crate::{
     catalog::{self, CatalogColumn},
-    cells::{BadValue, Cell, Decode, Phase, Scratch, bind_value, push_value},
+    cells::{BadValue, Cell, Decode, Phase, Scratch, binary::Sent, bind_value, push_value},
     defaults::default_value,
     types::{self, Placeholder, Types, jdbc},
     wire::pgoutput,
@@ -38,6 +38,8 @@ pub(crate) struct Column {
     pub(super) schema: Arc<Schema>,
     pub(crate) decode: Decode,
     pub(crate) cast: &'static str,
+    /// How the stream has its values in binary form.
+    pub(super) sent: Sent,
     /// What a mapper does to the values.
     change: Option<Change>,
     /// Pushed for null when the column is NOT NULL.
@@ -90,6 +92,7 @@ impl Column {
             schema: Arc::new(mapped.schema),
             decode: mapped.decode,
             cast: mapped.cast,
+            sent: Sent::of(types::base_name(types, type_oid), mapped.cast),
             change: None,
             missing,
             unchanged,
@@ -234,9 +237,8 @@ impl Column {
                 };
                 return self.push_decoded(decoded, table, rows);
             }
-            Some(pgoutput::Cell::Binary(_)) => {
-                // Never asked for: START_REPLICATION leaves `binary` off.
-                let decoded = Err(BadValue { expected: "a value in text form" });
+            Some(pgoutput::Cell::Binary(field)) => {
+                let decoded = self.sent.decode(&self.decode, field, scratch);
                 return self.push_decoded(decoded, table, rows);
             }
         }
