@@ -326,7 +326,7 @@ macro_rules! cases {
     };
 }
 
-cases! { ddl dml identity keys messages names names_adjusted resume savepoints streamed transactions types }
+cases! { ddl dml identity keys messages names names_adjusted reselect resume savepoints streamed streamed_binary transactions types }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;

@@ -187,6 +187,24 @@ impl RowsBuilder {
         self.rows.cells.push(cell);
     }
 
+    /// Whether a finished row has null in `column`.
+    pub fn is_null(&self, slot: Slot, column: usize) -> bool {
+        matches!(self.rows.cells.get(slot.start as usize + column), Some(Cell::Null))
+    }
+
+    /// Gives a column of a finished row the value that a column of another has: row and column each.
+    ///
+    /// # Panics
+    ///
+    /// When one of the rows has no such column.
+    pub fn overwrite(&mut self, target: (Slot, usize), value: (Slot, usize)) {
+        for (slot, column) in [target, value] {
+            assert!(column < usize::from(slot.width), "column {column} of a row of {}", slot.width);
+        }
+        let cell = self.rows.cells[value.0.start as usize + value.1];
+        self.rows.cells[target.0.start as usize + target.1] = cell;
+    }
+
     /// Whether two finished rows read equal in these columns.
     pub fn equal_in(&self, a: Slot, b: Slot, columns: &[u16]) -> bool {
         columns.iter().all(|&column| {

@@ -72,7 +72,7 @@ pub(crate) fn parse_stream_params(text: &str) -> Result<Vec<(String, String)>, S
             "streaming" => {
                 (!on && !off && lower != "parallel").then_some("use off, on or parallel")
             }
-            "binary" => (!off).then_some("values are read as text; remove it"),
+            "binary" => (!on && !off).then_some("use true or false"),
             "two_phase" => (!off).then_some(
                 "a transaction that was sent with PREPARE TRANSACTION would be lost if this \
                  connector restarts before COMMIT PREPARED; remove it, then it is sent with \
@@ -98,6 +98,12 @@ pub(crate) fn parse_stream_params(text: &str) -> Result<Vec<(String, String)>, S
         ));
     }
     Ok(params)
+}
+
+/// Whether values are asked for in binary form.
+pub(crate) fn binary(params: &[(String, String)]) -> bool {
+    let given = params.iter().find(|(name, _)| name == "binary");
+    given.is_some_and(|(_, value)| ["on", "true"].contains(&&*value.to_ascii_lowercase()))
 }
 
 /// Our own key: how many bytes of memory transactions in progress may take.
@@ -165,6 +171,7 @@ mod tests {
             "proto_version=2;streaming=on",
             "streaming = parallel; proto_version = 4; origin=none",
             "proto_version=3;two_phase=off;binary=false",
+            "binary=true",
         ] {
             assert!(parse_stream_params(right).is_ok(), "{right}");
         }
@@ -174,7 +181,7 @@ mod tests {
             "proto_version=3;streaming=parallel",
             "proto_version=5",
             "streaming=1;proto_version=2",
-            "binary=true",
+            "binary=1",
             "proto_version=3;two_phase=on",
             "origin",
         ] {

@@ -69,7 +69,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
         keys: &[
             &common::PROVIDE_TRANSACTION_METADATA.spec,
             &common::CONVERTERS.spec.unsupported(),
-            &common::POST_PROCESSORS.spec.unsupported(),
+            &common::POST_PROCESSORS.spec.with_doc("Name of a post processor of events: NAME.type=io.debezium.processors.reselect.ReselectColumnsPostProcessor reads values that the log does not have from the table; NAME.reselect.columns.include.list and exclude.list, reselect.unavailable.values, reselect.null.values, reselect.use.event.key, reselect.error.handling.mode."),
             &common::INCREMENTAL_SNAPSHOT_ALLOW_SCHEMA_CHANGES.spec.unsupported(),
             &common::SIGNAL_DATA_COLLECTION.spec.unsupported(),
             &common::SIGNAL_ENABLED_CHANNELS.spec.unsupported(),

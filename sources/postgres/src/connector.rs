@@ -75,6 +75,9 @@ fn check_keys(config: &Config, infos: &mut ConfigInfos) {
     if let Err(reason) = options::mismatch_strategy(config) {
         infos.error(config::SLOT_NAME.spec.name, reason);
     }
+    if let Err(reason) = options::reselect(config) {
+        infos.error(common::POST_PROCESSORS.spec.name, reason);
+    }
     if let Err(reason) = checks::stream_memory(config.prop(checks::STREAM_MEMORY)) {
         infos.error(config::SLOT_STREAM_PARAMS.spec.name, reason);
     }

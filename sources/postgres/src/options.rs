@@ -32,18 +32,20 @@ use crate::{
     position::Position,
     replica_identity::ReplicaIdentities,
     source_info::{self, Writer},
-    stream::Limits,
+    stream::{Limits, Reselected},
     tables::{BadValues, Capture},
     wire::Settings,
 };
 
 mod keys;
+mod processors;
 
 use keys::{
     autocreate, context_headers, field_names, flush_mode, in_progress, isolation, legacy_threads,
     partition, props, publish, query_timeout, selects, skipped, statements, type_settings,
 };
 pub(crate) use keys::{mismatch_strategy, mode, multipliers, naming, rows_per_second, settings};
+pub(crate) use processors::reselect;
 
 pub(crate) struct Options {
     database: Settings,
@@ -81,6 +83,8 @@ pub(crate) struct Options {
     pub(crate) stream_params: Vec<(String, String)>,
     /// Where transactions in progress are kept.
     pub(crate) in_progress: Limits,
+    /// What events show although the log does not have it.
+    pub(crate) reselect: Option<Reselected>,
     pub(crate) flush_mode: FlushMode,
     /// `lsn.flush.timeout.ms` and what happens then.
     pub(crate) flush_limit: Duration,
@@ -172,6 +176,10 @@ impl Options {
         let naming = naming(config).map_err(invalid)?;
         let prefix = naming.prefix.clone();
         let source = Arc::new(source_info::schema());
+        let stream_params = match config.find(&config::SLOT_STREAM_PARAMS) {
+            Some(text) => checks::parse_stream_params(&text).map_err(invalid)?,
+            None => Vec::new(),
+        };
         let capture = Capture {
             naming: naming.clone(),
             schemas: filter(&config::SCHEMA_INCLUDE_LIST, &config::SCHEMA_EXCLUDE_LIST)?,
@@ -186,6 +194,7 @@ impl Options {
             schema_names: Adjustment::parse(&config.get(&common::SCHEMA_NAME_ADJUSTMENT_MODE)),
             field_names: field_names(config),
             types: type_settings(config).map_err(invalid)?,
+            binary: checks::binary(&stream_params),
             bad_values: match &*config
                 .get(&common::EVENT_CONVERTING_FAILURE_HANDLING_MODE)
                 .trim()
@@ -273,11 +282,9 @@ impl Options {
             slot_dropped_on_stop: config.get(&config::SLOT_DROP_ON_STOP),
             slot_retries_max: config.get(&config::SLOT_MAX_RETRIES).unsigned_abs(),
             slot_retry_delay: millis(config.get(&config::SLOT_RETRY_DELAY_MS)),
-            stream_params: match config.find(&config::SLOT_STREAM_PARAMS) {
-                Some(text) => checks::parse_stream_params(&text).map_err(invalid)?,
-                None => Vec::new(),
-            },
+            stream_params,
             in_progress: in_progress(config).map_err(invalid)?,
+            reselect: reselect(config).map_err(invalid)?,
             flush_mode,
             flush_limit: millis(config.get(&config::LSN_FLUSH_TIMEOUT_MS)),
             flush_late: match &*config

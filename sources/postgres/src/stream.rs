@@ -23,9 +23,11 @@
 
 mod blocks;
 mod decode;
+mod reselect;
 mod spill;
 
 pub(crate) use blocks::Limits;
+pub(crate) use reselect::Settings as Reselected;
 
 use std::{sync::Arc, time::Duration};
 
@@ -55,6 +57,7 @@ use crate::{
 };
 
 use blocks::Blocks;
+use reselect::Reselect;
 
 /// How often the loop looks for a newly stored offset, which moves the slot on.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -164,6 +167,7 @@ struct Reader<'a> {
     types: Types,
     relations: Relations,
     decoder: pgoutput::Decoder,
+    reselect: Reselect,
     /// Transactions in progress, where `slot.stream.params` asks for them.
     blocks: Blocks,
     scratch: Scratch,
@@ -199,6 +203,7 @@ impl<'a> Reader<'a> {
             types,
             relations: Relations::default(),
             decoder: pgoutput::Decoder::new(),
+            reselect: Reselect::default(),
             blocks: Blocks::new(&options.in_progress, server_version),
             scratch: Scratch::default(),
             batch,
@@ -374,6 +379,7 @@ impl<'a> Reader<'a> {
         sent: &mut Position,
         out: &mut Outbox,
     ) -> Result<()> {
+        self.read_again().await?;
         let (fresh, writer) = self.options.fresh_batch();
         self.writer = writer;
         let collected = std::mem::replace(&mut self.batch, fresh);

@@ -19,7 +19,7 @@ use relational::{
 
 use crate::{
     catalog::{self, CatalogTable},
-    cells::{Phase, Scratch},
+    cells::{Phase, Scratch, binary::Sent},
     session::Session,
     types::{self, Types},
     wire::pgoutput,
@@ -44,6 +44,8 @@ pub(crate) struct Capture {
     pub(crate) field_names: Adjustment,
     pub(crate) types: types::Settings,
     pub(crate) bad_values: BadValues,
+    /// `binary` in `slot.stream.params`: values of the stream come in binary form.
+    pub(crate) binary: bool,
     pub(crate) source: Arc<Schema>,
 }
 
@@ -77,6 +79,10 @@ pub(crate) struct Table {
     /// columns: their own values follow those of the columns in each row.
     keys: Vec<(usize, Column)>,
     bad_values: BadValues,
+    /// The columns of the primary key (or of the first unique index) as the catalog has it, and those
+    /// of the events' key, by their index among `columns`.
+    pub(crate) primary_key: Vec<usize>,
+    pub(crate) event_key: Vec<usize>,
     pub(crate) schema: Arc<TableSchema>,
 }
 
@@ -110,7 +116,16 @@ impl Table {
             type_oid: column.type_oid,
             typmod: column.type_modifier,
         });
-        Self::build(&id, described.collect(), found, types, capture, Phase::Stream)
+        let table = Self::build(&id, described.collect(), found, types, capture, Phase::Stream)?;
+        let unread = |column: &&Column| column.sent == Sent::Unread;
+        match table.columns.iter().flatten().find(unread) {
+            Some(column) if capture.binary => Err(Error::fatal(format!(
+                "make the schema of table {id}: column {} has a type whose binary form is not read; \
+                 leave binary out of slot.stream.params, or the column out with column.exclude.list",
+                column.name
+            ))),
+            _ => Ok(table),
+        }
     }
 
     fn build(
@@ -144,7 +159,15 @@ impl Table {
         }
         let mut keys = Vec::new();
         let mut fields = Vec::new();
-        for index in key_columns(id, &captured, found, capture) {
+        let of_key = key_columns(id, &captured, found, capture);
+        let place = |name: &str| {
+            columns.iter().position(|column| column.as_ref().is_some_and(|c| &*c.name == name))
+        };
+        let primary_key = found.map(|table| table.key.as_slice()).unwrap_or_default();
+        let primary_key = primary_key.iter().filter_map(|name| place(name)).collect();
+        let event_key = of_key.iter().filter_map(|&index| place(&captured.get(index)?.name));
+        let event_key = event_key.collect();
+        for index in of_key {
             let Some(column) = captured.get(index) else { continue };
             let of_cell = |cell: usize| {
                 u16::try_from(cell).map_err(|_| {
@@ -168,6 +191,8 @@ impl Table {
             columns,
             keys,
             bad_values: capture.bad_values,
+            primary_key,
+            event_key,
             schema,
         })
     }
@@ -267,7 +292,11 @@ impl Table {
                 column.push_missing(rows);
                 Ok(())
             }
-            Some(field) => column.push_decoded(column.decode.copied(field, scratch), self, rows),
+            Some(field) => column.push_decoded(
+                column.decode.copied(field, Phase::Snapshot, scratch),
+                self,
+                rows,
+            ),
         };
         let mut columns = fields.clone();
         for column in self.columns.iter().flatten() {
@@ -279,6 +308,28 @@ impl Table {
         Ok(rows.end())
     }
 
+    /// Pushes a value that was read again, as a row of its own. `index` is that of its column.
+    pub(crate) fn push_again(
+        &self,
+        index: usize,
+        field: Option<&[u8]>,
+        scratch: &mut Scratch,
+        rows: &mut RowsBuilder,
+    ) -> Result<Slot> {
+        match (self.columns.get(index).and_then(Option::as_ref), field) {
+            (Some(column), Some(field)) => {
+                column.push_decoded(
+                    column.decode.copied(field, Phase::Snapshot, scratch),
+                    self,
+                    rows,
+                )?;
+            }
+            (Some(column), None) => column.push_missing(rows),
+            (None, _) => rows.null(),
+        }
+        Ok(rows.end())
+    }
+
     /// The select list of a COPY: captured columns, cast where they are not read in their own form.
     /// A column that the source of the rows does not have is null.
     pub(crate) fn select_list(&self, has: impl Fn(&str) -> bool) -> String {
@@ -286,12 +337,7 @@ impl Table {
             if !has(&column.name) {
                 return "NULL".to_owned();
             }
-            let name = catalog::quote(&column.name);
-            match column.cast {
-                "" => name,
-                types::INET => format!("textin(inet_out({name}))"),
-                cast => format!("{name}::{cast}"),
-            }
+            column.selected()
         });
         columns.collect::<Vec<_>>().join(", ")
     }

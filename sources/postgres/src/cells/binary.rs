@@ -1,7 +1,8 @@
-//! Values in the server's binary form, as `COPY … (FORMAT binary)` sends them.
+//! Values in the server's binary form, as `COPY … (FORMAT binary)` sends them, and the stream with
+//! `binary=true` in `slot.stream.params`.
 //!
-//! Only the types that pay for it are read this way ([`BINARY`]); others are cast to text in the
-//! query. Layouts: the `*_send` functions of the server, `src/backend/utils/adt`.
+//! Only the types that pay for it are read this way ([`Decode::comes_binary`]); others are cast to
+//! text in the query of a COPY, and of the stream [`Sent`] says which can be read. Layouts: the `*_send` functions of the server, `src/backend/utils/adt`.
 
 use super::{
     BadValue, Cell, Decode, Phase, Scratch, bad,
@@ -32,15 +33,16 @@ impl Decode {
         )
     }
 
-    /// Decodes a field of a COPY; what does not come binary is text.
+    /// Decodes a field in binary form; what does not come binary is text.
     pub(crate) fn copied<'a>(
         &self,
         field: &'a [u8],
+        phase: Phase,
         scratch: &'a mut Scratch,
     ) -> Result<Cell<'a>, BadValue> {
         if !self.comes_binary() {
             let Ok(text) = std::str::from_utf8(field) else { return bad("text in UTF-8") };
-            return self.text(text, Phase::Snapshot, scratch);
+            return self.text(text, phase, scratch);
         }
         Ok(match self {
             Decode::Bool => Cell::Bool(field == [1]),
@@ -69,7 +71,7 @@ impl Decode {
                     i32::MIN => Finite::NegativeInfinity,
                     days => Finite::Value(i64::from(days) + POSTGRES_EPOCH_DAYS),
                 };
-                form.cell(days, Phase::Snapshot, scratch)
+                form.cell(days, phase, scratch)
             }
             Decode::Time(form) => form.cell(integer(field)?, scratch)?,
             Decode::Timestamp(form) => form.cell(timestamp(field)?, scratch)?,
@@ -89,6 +91,62 @@ impl Decode {
             }
             _ => return bad("a type that is read in binary form"),
         })
+    }
+}
+
+/// How values of a type come when the stream is asked for binary ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// As in a COPY without a cast.
+    Plain,
+    /// The text after a byte that is the version of the form (`jsonb_send`, `ltree_send`).
+    Versioned,
+    /// Four bytes without a sign.
+    Oid,
+    /// A byte, which is zero when there is no character (`charsend`).
+    Char,
+    /// In a form that is not read.
+    Unread,
+}
+
+impl Sent {
+    /// `cast` is what a COPY casts the column to.
+    pub(crate) fn of(type_name: &str, cast: &str) -> Self {
+        match type_name {
+            _ if cast.is_empty() => Self::Plain,
+            // Their send functions write their text.
+            "citext" | "xml" | "name" => Self::Plain,
+            "jsonb" | "ltree" => Self::Versioned,
+            "oid" => Self::Oid,
+            "char" => Self::Char,
+            _ => Self::Unread,
+        }
+    }
+
+    pub(crate) fn decode<'a>(
+        self,
+        decode: &Decode,
+        field: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Result<Cell<'a>, BadValue> {
+        match self {
+            Self::Plain => decode.copied(field, Phase::Stream, scratch),
+            Self::Versioned => match field {
+                [1, text @ ..] => decode.copied(text, Phase::Stream, scratch),
+                _ => bad("a value in version 1 of its binary form"),
+            },
+            Self::Oid => {
+                Ok(Cell::Int(u32::from_be_bytes(fixed(field, "4 bytes of an oid")?).into()))
+            }
+            Self::Char => match field {
+                [0] => decode.copied(b"", Phase::Stream, scratch),
+                [0..=0x7F] => decode.copied(field, Phase::Stream, scratch),
+                // The server prints others in octal since PostgreSQL 16, and before as they are, which
+                // is no UTF-8.
+                _ => bad("a character of ASCII"),
+            },
+            Self::Unread => bad("a type that is read in binary form"),
+        }
     }
 }
 

@@ -64,14 +64,22 @@ impl Reader<'_> {
                 let Some(table) = self.captured(insert.relation, lsn)? else { return Ok(()) };
                 let rows = &mut self.batch.rows;
                 match table.push_tuple(insert.new, None, &mut self.scratch, rows) {
-                    Ok(after) => self.emit(&table, Op::Create, None, Some(after), lsn, "INSERT"),
+                    Ok(after) => {
+                        self.emit(&table, Op::Create, None, Some(after), lsn, "INSERT");
+                        self.note(&table, insert.new, false, after).await?;
+                    }
                     Err(error) => self.options.failed_event(error)?,
                 }
             }
             Message::Update(update) => {
                 let Some(table) = self.captured(update.relation, lsn)? else { return Ok(()) };
                 match push_update(&table, &update, &mut self.scratch, &mut self.batch.rows) {
-                    Ok((old, new)) => self.emit(&table, Op::Update, old, Some(new), lsn, "UPDATE"),
+                    Ok((old, new)) => {
+                        self.emit(&table, Op::Update, old, Some(new), lsn, "UPDATE");
+                        let kind = update.old.map(|old| old.kind);
+                        let whole = kind == Some(pgoutput::OldKind::Full);
+                        self.note(&table, update.new, whole, new).await?;
+                    }
                     Err(error) => self.options.failed_event(error)?,
                 }
             }

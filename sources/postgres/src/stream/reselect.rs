@@ -1,0 +1,375 @@
+//! `post.processors` with `ReselectColumnsPostProcessor`: values that an event lacks are read again.
+//!
+//! An update does not log large values that it leaves alone, so their columns show a placeholder. Rows
+//! with such a column, or with a null, are noted while they are decoded; before their batch is handed
+//! over, one query for each table reads what the columns hold now, and it takes the place of what
+//! they showed. As in Debezium these are the values of now and not of the transaction, and rows that
+//! are gone keep what they had.
+//!
+//! # When
+//!
+//! The server sends a transaction as soon as its commit is in the log, which is a moment before other
+//! sessions see it. Read in that moment, a row would be one of before the transaction, or none; so the
+//! query waits until the transactions of its rows are seen ([`VISIBLE_WITHIN`]).
+//!
+//! # How much
+//!
+//! How many rows a query asks for follows from how large the rows before were, so that what it
+//! brings is about as much as a batch may hold.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use model::{
+    error::{Error, Result},
+    row::Slot,
+};
+use relational::filters::Filter;
+use tokio::time::Instant;
+use tokio_postgres::types::{FromSql, Type};
+
+use super::Reader;
+use crate::{
+    catalog,
+    tables::Table,
+    wire::pgoutput::{Cell, Tuple},
+};
+
+/// What to read again.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// By `schema.table:column`.
+    pub(crate) columns: Filter,
+    /// `reselect.unavailable.values`
+    pub(crate) unavailable: bool,
+    /// `reselect.null.values`
+    pub(crate) nulls: bool,
+    /// `reselect.use.event.key`: rows are found by the event's key instead of the primary key.
+    pub(crate) event_key: bool,
+    /// `reselect.error.handling.mode=fail`
+    pub(crate) strict: bool,
+}
+
+/// Rows of a query before the size of rows is known. 16 rows of 1 MB are bearable.
+const ROWS_FIRST: usize = 16;
+
+/// A query brings about so many bytes.
+const QUERY_BYTES: usize = 1 << 20;
+
+/// And at most so many rows.
+const QUERY_ROWS_MAX: usize = 2_048;
+
+/// A commit is seen when it is done, which with synchronous standbys can take longer than this; then
+/// what there is is read.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Between two looks.
+const VISIBLE_AGAIN: Duration = Duration::from_millis(1);
+
+/// What waits to be read again.
+pub(super) struct Reselect {
+    plans: HashMap<Arc<str>, Arc<Plan>>,
+    groups: Vec<Group>,
+    /// Whose rows these are.
+    transactions: Vec<u32>,
+    /// Rows in the groups, and how many there may be.
+    rows: usize,
+    rows_max: usize,
+}
+
+impl Default for Reselect {
+    fn default() -> Self {
+        Self {
+            plans: HashMap::new(),
+            groups: Vec::new(),
+            transactions: Vec::new(),
+            rows: 0,
+            rows_max: ROWS_FIRST,
+        }
+    }
+}
+
+/// What is read again of a table version.
+struct Plan {
+    table: Arc<Table>,
+    /// The columns that a row is found by, as places in a row of the stream, with their names.
+    key: Vec<(usize, Arc<str>)>,
+    columns: Vec<Candidate>,
+}
+
+/// A column that may be read again.
+struct Candidate {
+    /// Its place in a row of the stream.
+    streamed: usize,
+    /// Its place in a packed row.
+    packed: usize,
+    /// Whether it shows a placeholder for a value that was not logged.
+    unavailable: bool,
+}
+
+/// The rows of one table version in a batch.
+struct Group {
+    plan: Arc<Plan>,
+    /// For each column of the key its values, as text.
+    keys: Vec<Vec<Option<String>>>,
+    rows: Vec<Wanted>,
+}
+
+/// A row whose columns (by their index in the plan) are to be read again.
+struct Wanted {
+    row: Slot,
+    columns: Vec<u16>,
+}
+
+impl Plan {
+    fn new(
+        table: &Arc<Table>,
+        settings: &Settings,
+        placeholder: &crate::types::Placeholder,
+    ) -> Self {
+        let named = |&index: &usize| {
+            let column = table.columns.get(index)?.as_ref()?;
+            Some((index, column.name.clone()))
+        };
+        let key = if settings.event_key { &table.event_key } else { &table.primary_key };
+        let captured = table
+            .columns
+            .iter()
+            .enumerate()
+            .filter_map(|(index, column)| column.as_ref().map(|column| (index, column)));
+        let candidates = captured.enumerate().filter_map(|(packed, (streamed, column))| {
+            let name = format!("{}:{}", table.text, column.name);
+            settings.columns.accepts(&name).then(|| Candidate {
+                streamed,
+                packed,
+                unavailable: settings.unavailable && column.shows(placeholder),
+            })
+        });
+        Self {
+            key: key.iter().filter_map(named).collect(),
+            columns: candidates.collect(),
+            table: table.clone(),
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Notes what a new row lacks. `whole` says that its untouched values were taken from the old row.
+    pub(super) async fn note(
+        &mut self,
+        table: &Arc<Table>,
+        tuple: Tuple<'_>,
+        whole: bool,
+        row: Slot,
+    ) -> Result<()> {
+        let Some(settings) = &self.options.reselect else { return Ok(()) };
+        if table.schema.key.is_none() {
+            return Ok(());
+        }
+        let known = self.reselect.plans.get(&table.text);
+        let plan = match known.filter(|plan| Arc::ptr_eq(&plan.table, table)) {
+            Some(plan) => plan.clone(),
+            None => {
+                let placeholder = &self.options.capture.types.placeholder;
+                let plan = Arc::new(Plan::new(table, settings, placeholder));
+                self.reselect.plans.insert(table.text.clone(), plan.clone());
+                plan
+            }
+        };
+        let (mut cells, mut next) = (tuple, 0);
+        let mut columns = Vec::new();
+        for (candidate, index) in plan.columns.iter().zip(0..) {
+            let cell = cells.nth(candidate.streamed - next);
+            next = candidate.streamed + 1;
+            let unavailable = candidate.unavailable && !whole && cell == Some(Cell::Unchanged);
+            if unavailable || settings.nulls && self.batch.rows.is_null(row, candidate.packed) {
+                columns.push(index);
+            }
+        }
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let group = self.reselect.groups.iter_mut().find(|group| Arc::ptr_eq(&group.plan, &plan));
+        let group = match group {
+            Some(group) => group,
+            None => {
+                let keys = vec![Vec::new(); plan.key.len()];
+                self.reselect.groups.push(Group { plan, keys, rows: Vec::new() });
+                self.reselect.groups.last_mut().expect("just put there")
+            }
+        };
+        for ((place, _), values) in group.plan.key.iter().zip(&mut group.keys) {
+            let mut tuple = tuple;
+            values.push(match tuple.nth(*place) {
+                Some(Cell::Text(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+                _ => None,
+            });
+        }
+        // The log has 32 bits of it.
+        let xid = self.moment.tx_id.and_then(|xid| u32::try_from(xid).ok()).unwrap_or_default();
+        if self.reselect.transactions.last() != Some(&xid) {
+            self.reselect.transactions.push(xid);
+        }
+        group.rows.push(Wanted { row, columns });
+        self.reselect.rows += 1;
+        if self.reselect.rows >= self.reselect.rows_max { self.read_again().await } else { Ok(()) }
+    }
+
+    /// Reads what was noted and puts it into the rows.
+    pub(super) async fn read_again(&mut self) -> Result<()> {
+        let groups = std::mem::take(&mut self.reselect.groups);
+        let rows = std::mem::take(&mut self.reselect.rows);
+        if rows == 0 {
+            return Ok(());
+        }
+        let transactions = std::mem::take(&mut self.reselect.transactions);
+        self.wait_visible(&transactions).await?;
+        let before = self.batch.rows.byte_len();
+        for group in groups {
+            let strict = self.options.reselect.as_ref().is_some_and(|settings| settings.strict);
+            let table = group.plan.table.text.clone();
+            let missing = match self.read_group(&group).await {
+                Ok(0) => continue,
+                Ok(missing) => Error::fatal(format!(
+                    "read columns of table {table} again: Failed to find row in table {table}, {missing} of {} keys",
+                    group.rows.len()
+                )),
+                Err(error) => error,
+            };
+            if strict {
+                return Err(missing);
+            }
+            tracing::warn!("{}; the events keep what they have", missing.trace());
+        }
+        let size = (self.batch.rows.byte_len() - before) / rows + 1;
+        self.reselect.rows_max = (QUERY_BYTES / size).clamp(1, QUERY_ROWS_MAX);
+        Ok(())
+    }
+
+    /// Waits until other sessions see what these transactions did.
+    async fn wait_visible(&self, transactions: &[u32]) -> Result<()> {
+        let end = Instant::now() + VISIBLE_WITHIN;
+        loop {
+            let row = self
+                .session
+                .query_one(
+                    "read which transactions are under way",
+                    "SELECT pg_snapshot_xmax(s)::text::int8, ARRAY(SELECT pg_snapshot_xip(s)::text::int8)
+                       FROM pg_current_snapshot() AS s",
+                    &[],
+                )
+                .await?;
+            let (next, open): (i64, Vec<i64>) = (row.get(0), row.get(1));
+            // The lower half is what the log has; a number ahead of the next one is of this moment.
+            let low = |xid: i64| (xid & i64::from(u32::MAX)) as u32;
+            let seen = |&xid: &u32| {
+                xid.wrapping_sub(low(next)).cast_signed() < 0
+                    && !open.iter().any(|&open| low(open) == xid)
+            };
+            if transactions.iter().all(seen) || Instant::now() >= end {
+                return Ok(());
+            }
+            tokio::time::sleep(VISIBLE_AGAIN).await;
+        }
+    }
+
+    /// Returns how many rows are not there any more.
+    async fn read_group(&mut self, group: &Group) -> Result<usize> {
+        let Group { plan, keys, rows } = group;
+        let table = &plan.table;
+        let action = format!("read columns of table {} again", table.text);
+        if plan.key.is_empty() {
+            return Err(Error::fatal(format!(
+                "{action}: it has no primary key; set reselect.use.event.key=true"
+            )));
+        }
+        // Only what some row lacks.
+        let mut wanted: Vec<u16> =
+            rows.iter().flat_map(|row| row.columns.iter().copied()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let query = self.query_of(plan, &wanted, &action).await?;
+        let params: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
+            keys.iter().map(|values| values as _).collect();
+        let found = self.session.query(&action, &query, &params).await?;
+        let mut seen = vec![false; rows.len()];
+        for answer in &found {
+            let number = usize::try_from(answer.get::<_, i64>(0)).unwrap_or(0).wrapping_sub(1);
+            let Some(row) = rows.get(number) else { continue };
+            // Of several rows with one key the first.
+            if std::mem::replace(&mut seen[number], true) {
+                continue;
+            }
+            for column in &row.columns {
+                let Ok(place) = wanted.binary_search(column) else { continue };
+                let candidate = &plan.columns[usize::from(*column)];
+                let Raw(value) = answer.get(place + 1);
+                let (scratch, packed) = (&mut self.scratch, &mut self.batch.rows);
+                let value = table.push_again(candidate.streamed, value, scratch, packed)?;
+                packed.overwrite((row.row, candidate.packed), (value, 0));
+            }
+        }
+        Ok(seen.iter().filter(|seen| !**seen).count())
+    }
+
+    async fn query_of(&self, plan: &Plan, wanted: &[u16], action: &str) -> Result<String> {
+        let table = &plan.table;
+        let relation = catalog::qualified(&table.id);
+        let names: Vec<&str> = plan.key.iter().map(|(_, name)| &**name).collect();
+        let types = self
+            .session
+            .query(
+                action,
+                "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
+                  WHERE attrelid = $1::text::regclass AND attname = ANY ($2::text[]) AND NOT attisdropped",
+                &[&relation, &names],
+            )
+            .await?;
+        let type_of = |name: &str| {
+            let found = types.iter().find(|row| row.get::<_, &str>(0) == name);
+            found
+                .map(|row| row.get::<_, String>(1))
+                .ok_or_else(|| Error::fatal(format!("{action}: it has no column {name} any more")))
+        };
+        let (mut arrays, mut aliases, mut equal) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, number) in names.iter().zip(1..) {
+            arrays.push(format!("${number}::text[]"));
+            aliases.push(format!("k{number}"));
+            equal.push(format!("{} = k.k{number}::{}", catalog::quote(name), type_of(name)?));
+        }
+        let columns: String = wanted
+            .iter()
+            .filter_map(|&index| {
+                let place = plan.columns.get(usize::from(index))?.streamed;
+                Some(format!(", {}", table.columns.get(place)?.as_ref()?.selected()))
+            })
+            .collect();
+        Ok(format!(
+            "SELECT k.number{columns} FROM unnest({}) WITH ORDINALITY AS k ({}, number) JOIN {relation} ON {}",
+            arrays.join(", "),
+            aliases.join(", "),
+            equal.join(" AND ")
+        ))
+    }
+}
+
+/// A value as the server sends it, whatever its type.
+struct Raw<'a>(Option<&'a [u8]>);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(
+        _: &Type,
+        raw: &'a [u8],
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(Some(raw)))
+    }
+
+    fn from_sql_null(
+        _: &Type,
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(None))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
