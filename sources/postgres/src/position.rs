@@ -13,6 +13,8 @@ pub(crate) struct Position {
     pub(crate) ts_usec: Option<i64>,
     pub(crate) tx_id: Option<i64>,
     pub(crate) lsn: Option<Lsn>,
+    /// The slot's, with `xmin.fetch.interval.ms`.
+    pub(crate) xmin: Option<i64>,
     /// `INITIAL` while a snapshot runs.
     pub(crate) snapshot: Option<String>,
     /// The last event that is done.
@@ -55,6 +57,7 @@ impl Position {
             ts_usec: int("ts_usec"),
             tx_id: int("txId"),
             lsn: lsn("lsn"),
+            xmin: int("xmin"),
             snapshot: snapshot.filter(|_| !finished),
             lsn_proc: lsn("lsn_proc"),
             lsn_commit: lsn("lsn_commit").or(lsn("lsn_proc")),
@@ -73,6 +76,7 @@ impl Position {
         put("ts_usec", self.ts_usec.map(Value::from));
         put("txId", self.tx_id.map(Value::from));
         put("lsn", self.lsn.map(int));
+        put("xmin", self.xmin.map(Value::from));
         if let Some(snapshot) = &self.snapshot {
             put("snapshot", Some(snapshot.as_str().into()));
             put("last_snapshot_record", Some(false.into()));

@@ -107,7 +107,7 @@ pub(crate) async fn run(
         Ok(row) => (row.get(0), row.get(1)),
         Err(error) => return Err(error),
     };
-    let moment = Arc::new(Moment { ts_us, tx_id: Some(tx_id), lsn_commit: None, origin: None });
+    let moment = Arc::new(Moment { ts_us, tx_id: Some(tx_id), ..Moment::default() });
     let chunks = chunks(options, &plan, &first).await?;
     options.figures.begin(chunks.iter().map(|chunk| &chunk.table.id));
     let tables = chunks.len();

@@ -216,6 +216,7 @@ impl Moment {
         Position {
             ts_usec: Some(self.ts_us),
             tx_id: self.tx_id,
+            xmin: self.xmin,
             lsn: Some(lsn),
             lsn_proc: Some(lsn),
             lsn_commit: self.lsn_commit,
