@@ -1,6 +1,6 @@
 //! Checks of keys that only this connector has, with Debezium's reasons.
 
-use model::config::one_of;
+use model::config::{Given, one_of};
 use relational::{checks::pairs, config as common, names::Strategy};
 
 pub(crate) fn slot_name(given: Option<&str>) -> Vec<String> {
@@ -84,6 +84,63 @@ pub(crate) fn metric_tags(given: Option<&str>) -> Vec<String> {
             format!("The custom metric tag key '{key}' is not a valid JMX ObjectName property key")
         })
         .collect()
+}
+
+/// A key whose values name Java classes, of which there is one here: the default, under its own name.
+pub(crate) fn only_class(given: Option<&str>, known: &str) -> Vec<String> {
+    match given.map(str::trim) {
+        Some(class) if class != known => {
+            let wrong = relational::checks::class(given);
+            if wrong.is_empty() {
+                return vec![format!("{class} is a Java class, which can't be loaded here; only {known} is supported")];
+            }
+            wrong
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A key whose values name Java classes, of which there is none here.
+pub(crate) fn no_class(given: Option<&str>) -> Vec<String> {
+    match given.map(str::trim) {
+        Some(class) if !class.is_empty() => {
+            vec![format!("{class} is a Java class, which can't be loaded here; remove the key")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+pub(crate) fn converters(given: Option<&str>) -> Vec<String> {
+    match given.map(str::trim) {
+        Some(names) if !names.is_empty() => vec![format!(
+            "the converters {names} are Java classes, which can't be loaded here; remove the key, and see the keys of modes (decimal.handling.mode and others) for other forms of values"
+        )],
+        _ => Vec::new(),
+    }
+}
+
+pub(crate) fn no_lineage(given: Option<&str>) -> Vec<String> {
+    let wrong = relational::checks::boolean(given);
+    match given.map(str::trim) {
+        Some(text) if wrong.is_empty() && text.eq_ignore_ascii_case("true") => {
+            vec!["sending lineage events is not supported; set it to false".to_owned()]
+        }
+        _ => wrong,
+    }
+}
+
+/// `database.include.list` and `database.exclude.list`, which make no sense where there is one.
+pub(crate) fn databases(given: Option<&str>, all: &Given<'_>, which: &str) -> Vec<String> {
+    let wrong = match which {
+        "EXCLUDE" => relational::checks::exclude_list(given, all, "database.include.list"),
+        _ => relational::checks::regexes(given),
+    };
+    match given.map(str::trim) {
+        Some(list) if wrong.is_empty() && !list.is_empty() => vec![
+            "a PostgreSQL connector reads the one database that database.dbname names; remove the key".to_owned(),
+        ],
+        _ => wrong,
+    }
 }
 
 pub(crate) fn snapshot_mode(given: Option<&str>) -> Vec<String> {

@@ -338,8 +338,9 @@ fn check_slot(options: &Options, slot: &Slot) -> Result<()> {
         _ if slot.two_phase => Err(Error::fatal(format!(
             "use replication slot {name}: it was made with two_phase, so prepared transactions would come before they are committed; drop the slot and let the connector make it, or choose another slot.name"
         ))),
-        _ if slot.synced => Err(Error::fatal(format!(
-            "use replication slot {name}: it is a copy that this standby keeps of the primary's slot, and can be read only after a promotion; connect to the primary"
+        // A failover may be under way.
+        _ if slot.synced => Err(Error::retriable(format!(
+            "use replication slot {name}: it is a copy that this standby keeps of the primary's slot, and can be read only after a promotion; connect to the primary, or promote the standby"
         ))),
         _ => Ok(()),
     }
