@@ -89,8 +89,8 @@ impl Scene {
     }
 
     fn store(&self, rest: &Rest, offset: &Value) {
-        let body =
-            json!({"offsets": [{"partition": {"server": self.name}, "offset": offset}]}).to_string();
+        let body = json!({"offsets": [{"partition": {"server": self.name}, "offset": offset}]})
+            .to_string();
         rest.call("PATCH", &format!("/connectors/{}/offsets", self.name), Some(&body));
     }
 
@@ -154,9 +154,12 @@ fn offset_mismatch_strategy() {
         assert_eq!(scene.ids_up_to(rest, id + 1), [id + 1], "{strategy}");
     }
     // The offset is ahead of the slot: only two of them move the slot before the stream begins.
-    for (strategy, moved) in
-        [("no_validation", false), ("trust_slot", false), ("trust_offset", true), ("trust_greater_lsn", true)]
-    {
+    for (strategy, moved) in [
+        ("no_validation", false),
+        ("trust_slot", false),
+        ("trust_offset", true),
+        ("trust_greater_lsn", true),
+    ] {
         config.insert("offset.mismatch.strategy".into(), strategy.into());
         // Beyond that nobody moves the slot here.
         config.insert("snapshot.mode".into(), "initial".into());
@@ -183,7 +186,11 @@ fn offset_mismatch_strategy() {
         }
         let id: i64 = scene.database.value("SELECT max(id) + 1 FROM t").parse().unwrap();
         scene.database.sql(&format!("INSERT INTO t VALUES ({id});"));
-        assert_eq!(scene.ids_up_to(rest, id), [id], "{strategy}: what the offset covers came again");
+        assert_eq!(
+            scene.ids_up_to(rest, id),
+            [id],
+            "{strategy}: what the offset covers came again"
+        );
     }
     // An offset beyond the end of the log is of another server.
     rest.stop(scene.name);
@@ -367,7 +374,8 @@ fn tables_are_ordered_and_identified() {
         rest.stop(scene.name);
         topics::delete(&scene.kafka, &format!("{}.", scene.name));
     }
-    let query = "SELECT relname, relreplident FROM pg_class WHERE relname IN ('few', 'many', 'some')
+    let query =
+        "SELECT relname, relreplident FROM pg_class WHERE relname IN ('few', 'many', 'some')
                   ORDER BY 1";
     assert_eq!(scene.database.query(query), ["few\tf", "many\tn", "some\ti"]);
     // The server says no; Debezium goes on then.
@@ -464,7 +472,9 @@ fn values_that_can_not_be_converted() {
         let config = scene.config(&more);
         rest.start(name, &config);
         scene.streams();
-        scene.database.sql("INSERT INTO t VALUES (1, 'x', 'NaN'); INSERT INTO t VALUES (2, 'y', 1);");
+        scene
+            .database
+            .sql("INSERT INTO t VALUES (1, 'x', 'NaN'); INSERT INTO t VALUES (2, 'y', 1);");
         if fails {
             let trace = rest.wait_failed(name);
             assert!(trace.contains("exact"), "{trace}");
@@ -487,7 +497,8 @@ fn values_that_can_not_be_converted() {
             }
         } else {
             assert_eq!(scene.ids_up_to(rest, 2), [1, 2], "{mode}");
-            let warned = log(&scene.home).lines().any(|l| l.contains("WARN") && l.contains("exact"));
+            let warned =
+                log(&scene.home).lines().any(|l| l.contains("WARN") && l.contains("exact"));
             assert_eq!(warned, mode == "warn", "{mode}");
         }
         drop(worker);

@@ -36,9 +36,8 @@ fn all_versions_say_the_same() {
     topics::delete(&kafka, "versions_");
     let mut places: Vec<(&str, String, Option<AtEnd>)> = vec![("main", main, None)];
     // The first start of each makes a cluster, which takes a second or two: side by side.
-    let starts = OTHERS.map(|(version, own)| {
-        (version, own, std::thread::spawn(move || own.run("pg-start", "")))
-    });
+    let starts = OTHERS
+        .map(|(version, own)| (version, own, std::thread::spawn(move || own.run("pg-start", ""))));
     for (version, own, starting) in starts {
         let address = starting.join().expect("a server");
         let url = format!("postgres://postgres@{address}/postgres");

@@ -288,7 +288,7 @@ pub(crate) async fn ensure_publication(
             }
             _ => "",
         };
-        let action = format!("run {statement:?} for publication.autocreate.mode");
+        let action = format!("run {statement} (publication.autocreate.mode)");
         let failed = session.failed(&action, error);
         match advice {
             "" => Err(failed),

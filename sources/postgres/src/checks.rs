@@ -92,7 +92,9 @@ pub(crate) fn only_class(given: Option<&str>, known: &str) -> Vec<String> {
         Some(class) if class != known => {
             let wrong = relational::checks::class(given);
             if wrong.is_empty() {
-                return vec![format!("{class} is a Java class, which can't be loaded here; only {known} is supported")];
+                return vec![format!(
+                    "{class} is a Java class, which can't be loaded here; only {known} is supported"
+                )];
             }
             wrong
         }

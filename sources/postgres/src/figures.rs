@@ -268,8 +268,7 @@ impl Out<'_> {
     fn labelled(&mut self, attribute: &str, help: &str, value: f64, more: &[(&str, &str)]) {
         let own = [("plugin", "postgres"), ("name", self.name), ("context", self.context)];
         let tags = self.tags.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let labels: Vec<_> =
-            own.into_iter().chain(tags).chain(more.iter().copied()).collect();
+        let labels: Vec<_> = own.into_iter().chain(tags).chain(more.iter().copied()).collect();
         let name = format!("debezium_metrics_{attribute}");
         (self.out)(Figure { name: &name, help, counter: false, labels: &labels, value });
     }

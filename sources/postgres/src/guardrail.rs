@@ -17,10 +17,7 @@ impl Guardrail {
     pub(crate) fn read(config: &Config) -> Self {
         let max = usize::try_from(config.get(&common::GUARDRAIL_COLLECTIONS_MAX)).ok();
         let action = config.get(&common::GUARDRAIL_COLLECTIONS_LIMIT_ACTION);
-        Self {
-            max: max.filter(|max| *max > 0),
-            fails: action.trim().eq_ignore_ascii_case("fail"),
-        }
+        Self { max: max.filter(|max| *max > 0), fails: action.trim().eq_ignore_ascii_case("fail") }
     }
 
     /// # Errors

@@ -242,10 +242,7 @@ mod tests {
         progress.idle(Lsn(30));
         progress.beat();
         assert_eq!(progress.position().start(), Some(Lsn(9)));
-        progress.committed(
-            Position { lsn_commit: Some(Lsn(40)), ..at(40, "COMMIT") },
-            None,
-        );
+        progress.committed(Position { lsn_commit: Some(Lsn(40)), ..at(40, "COMMIT") }, None);
         progress.beat();
         assert_eq!(progress.hand_over().start(), Some(Lsn(40)));
     }

@@ -48,11 +48,7 @@ struct Published {
     identified: bool,
 }
 
-async fn findings(
-    options: &Options,
-    session: &Session,
-    tables: &[TableId],
-) -> Result<Vec<String>> {
+async fn findings(options: &Options, session: &Session, tables: &[TableId]) -> Result<Vec<String>> {
     const WHAT: &str = "
         SELECT pubinsert, pubupdate, pubdelete, pubtruncate FROM pg_publication WHERE pubname = $1";
     let name = &options.publication;
@@ -108,8 +104,7 @@ async fn findings(
             ));
         }
     }
-    if let Some((tables, list)) =
-        named(&|table| changes_rows && table.covered && !table.identified)
+    if let Some((tables, list)) = named(&|table| changes_rows && table.covered && !table.identified)
     {
         findings.push(format!(
             "{tables} have no replica identity (no primary key, or REPLICA IDENTITY NOTHING) and are in publication {name}, so the server refuses to update and to delete their rows; add primary keys, or run ALTER TABLE … REPLICA IDENTITY FULL for {list}"
@@ -205,7 +200,9 @@ mod tests {
         let (prose, list) = names(tables[..1].iter()).unwrap();
         assert_eq!((prose.as_str(), list.as_str()), ("table s.t0", "\"s\".\"t0\""));
         let (prose, list) = names(tables.iter()).unwrap();
-        assert!(prose.starts_with("12 of the captured tables, s.t0, ") && prose.ends_with("s.t9, …"));
+        assert!(
+            prose.starts_with("12 of the captured tables, s.t0, ") && prose.ends_with("s.t9, …")
+        );
         assert!(list.ends_with("\"s\".\"t9\""));
     }
 }

@@ -127,10 +127,8 @@ mod tests {
 
     #[test]
     fn errors_in_a_row_are_counted_and_events_begin_anew() {
-        let mut retries = retries(&[
-            ("errors.max.retries", "2"),
-            ("retriable.restart.connector.wait.ms", "30"),
-        ]);
+        let mut retries =
+            retries(&[("errors.max.retries", "2"), ("retriable.restart.connector.wait.ms", "30")]);
         let mut judge = |seen| retries.judge(Error::retriable("gone"), seen);
         assert_eq!(judge(0).unwrap(), Duration::from_millis(30));
         assert!(judge(0).is_ok());

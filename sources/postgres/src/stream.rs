@@ -137,10 +137,18 @@ async fn connect(options: &Options, start: Lsn) -> Result<Stream> {
                 );
                 tokio::time::sleep(options.slot_retry_delay).await;
             }
+            Err(error) if error.server().is_some_and(|said| said.message.contains(UNKNOWN)) => {
+                return Err(Error::fatal(format!(
+                    "{error}; this version of PostgreSQL does not have it: correct slot.stream.params"
+                )));
+            }
             Err(error) => return Err(error.into()),
         }
     }
 }
+
+/// What a server says, without a code of its own, of an option that only newer ones have.
+const UNKNOWN: &str = "unrecognized pgoutput option";
 
 async fn drop_slot(options: &Options) -> Result<()> {
     let mut replication = Replication::connect(&options.database("Debezium Drop Slot")).await?;

@@ -75,7 +75,8 @@ impl Socket {
             Attempt::Plain => None,
             Attempt::Offered | Attempt::Tls => Some(tls::client_config(&settings.ssl)?),
         };
-        let (host, mut tcp) = connect(settings).await?;
+        let host = settings.host.trim_start_matches('[').trim_end_matches(']');
+        let mut tcp = TcpStream::connect((host, settings.port)).await?;
         tcp.set_nodelay(true)?;
         if settings.tcp_keepalive {
             // The kernel's two hours would let a dead peer hold the slot's reader for as long.
@@ -127,32 +128,6 @@ impl Socket {
             }
         }
     }
-}
-
-/// The first of the hosts that can be reached, and its name.
-async fn connect(settings: &Settings) -> io::Result<(&str, TcpStream)> {
-    let mut first = None;
-    for (host, port) in places(&settings.host, settings.port) {
-        match TcpStream::connect((host, port)).await {
-            Ok(tcp) => return Ok((host, tcp)),
-            Err(error) => first = first.or(Some(error)),
-        }
-    }
-    Err(first.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no host is named")))
-}
-
-/// Hosts with their ports. Several are separated by commas, as in the addresses of pgjdbc: all but the
-/// last bring their own port, `first:5432,second`, because the configured one follows.
-fn places(hosts: &str, port: u16) -> impl Iterator<Item = (&str, u16)> {
-    let several = hosts.contains(',');
-    hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).map(move |host| {
-        let own = host.rsplit_once(':').filter(|_| several).and_then(|(host, port)| {
-            let port = port.parse().ok()?;
-            (!host.contains(':') || host.ends_with(']')).then_some((host, port))
-        });
-        let (host, port) = own.unwrap_or((host, port));
-        (host.trim_start_matches('[').trim_end_matches(']'), port)
-    })
 }
 
 impl AsyncRead for Socket {
@@ -214,21 +189,5 @@ impl tokio_postgres::tls::TlsConnect<Socket> for Ready {
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(std::future::ready(Ok(socket)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::places;
-
-    #[test]
-    fn several_hosts_bring_their_ports() {
-        let all = |hosts: &'static str| places(hosts, 5432).collect::<Vec<_>>();
-        assert_eq!(all("db"), [("db", 5432)]);
-        assert_eq!(all("::1"), [("::1", 5432)]);
-        assert_eq!(all("[::1]"), [("::1", 5432)]);
-        assert_eq!(all("a:1, b:2,c"), [("a", 1), ("b", 2), ("c", 5432)]);
-        assert_eq!(all("[::1]:7,::2,"), [("::1", 7), ("::2", 5432)]);
-        assert_eq!(all(""), []);
     }
 }
