@@ -91,7 +91,7 @@ pub(crate) fn only_class(given: Option<&str>, known: &str) -> Vec<String> {
     match given.map(str::trim) {
         Some(class) if class != known => {
             let wrong = relational::checks::class(given);
-            if wrong.is_empty() {
+            if wrong.is_empty() && !class.is_empty() {
                 return vec![format!(
                     "{class} is a Java class, which can't be loaded here; only {known} is supported"
                 )];
@@ -157,6 +157,22 @@ pub(crate) fn snapshot_mode(given: Option<&str>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn java_classes_are_refused_by_name() {
+        assert!(only_class(None, "a.B").is_empty() && only_class(Some("a.B"), "a.B").is_empty());
+        let [reason] = only_class(Some("c.D"), "a.B").try_into().unwrap();
+        assert!(reason.contains("c.D") && reason.contains("only a.B"), "{reason}");
+        assert!(no_class(Some("")).is_empty());
+        assert!(no_class(Some("org.postgresql.ssl.NonValidatingFactory"))[0].contains("remove"));
+        assert!(converters(Some("isbn"))[0].contains("isbn"));
+        assert!(no_lineage(Some("false")).is_empty() && !no_lineage(Some("TRUE")).is_empty());
+        assert_eq!(no_lineage(Some("bogus")), relational::checks::boolean(Some("bogus")));
+        let none = Given::new();
+        assert!(databases(None, &none, "INCLUDE").is_empty());
+        assert!(databases(Some("shop"), &none, "INCLUDE")[0].contains("database.dbname"));
+        assert!(databases(Some("shop"), &none, "EXCLUDE")[0].contains("database.dbname"));
+    }
 
     #[test]
     fn parameters_of_the_stream() {

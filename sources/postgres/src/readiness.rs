@@ -86,7 +86,7 @@ async fn findings(options: &Options, session: &Session, tables: &[TableId]) -> R
     };
     if let Some((tables, list)) = named(&|table| !table.covered) {
         findings.push(format!(
-            "publication {name} does not have {tables}, so their changes never come; run ALTER PUBLICATION {quoted} ADD TABLE {list}, or set publication.autocreate.mode=filtered"
+            "publication {name} does not have {tables}, so no change of them ever comes; run ALTER PUBLICATION {quoted} ADD TABLE {list}, or set publication.autocreate.mode=filtered"
         ));
     }
     for found in published.iter().take(NAMED_MAX) {
@@ -107,7 +107,7 @@ async fn findings(options: &Options, session: &Session, tables: &[TableId]) -> R
     if let Some((tables, list)) = named(&|table| changes_rows && table.covered && !table.identified)
     {
         findings.push(format!(
-            "{tables} have no replica identity (no primary key, or REPLICA IDENTITY NOTHING) and are in publication {name}, so the server refuses to update and to delete their rows; add primary keys, or run ALTER TABLE … REPLICA IDENTITY FULL for {list}"
+            "the server refuses to update and to delete rows of {tables}, which publication {name} has: no replica identity (no primary key, or REPLICA IDENTITY NOTHING); add primary keys, or run ALTER TABLE … REPLICA IDENTITY FULL for {list}"
         ));
     }
     Ok(findings)

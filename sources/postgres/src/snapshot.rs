@@ -59,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) lsn: Lsn,
     /// Tables may be read in ranges of pages. Before PostgreSQL 14 each range reads the whole table.
     pub(crate) ranges: bool,
+    /// The server is a standby.
+    pub(crate) standby: bool,
 }
 
 /// A part of a table for one reader.
@@ -189,6 +191,10 @@ async fn begin(options: &Arc<Options>, plan: &Plan) -> Result<Session> {
             "BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '{}'",
             name.replace('\'', "''")
         ),
+        // A standby has no serializable transactions.
+        None if plan.standby && options.isolation.contains("SERIALIZABLE") => {
+            "BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY".to_owned()
+        }
         None => format!("BEGIN; SET TRANSACTION {}", options.isolation),
     };
     // A table takes as long as it takes, whatever database.query.timeout.ms says.

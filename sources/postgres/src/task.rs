@@ -241,7 +241,13 @@ impl Task {
         }
         let tables = tables.into_iter().filter(|table| options.snapshots(table)).collect();
         let tables = ordered(options, session, tables).await?;
-        let plan = Plan { tables, exported, lsn, ranges: server.version >= 140_000 };
+        let plan = Plan {
+            tables,
+            exported,
+            lsn,
+            ranges: server.version >= 140_000,
+            standby: server.in_recovery,
+        };
         let taken = snapshot::run(options, plan, out).await;
         let complete = matches!(taken, Ok(Some(_)));
         options.figures.enter(if complete { Phase::Completed } else { Phase::Aborted });

@@ -47,9 +47,12 @@ impl Reader<'_> {
                 self.end_transaction(lsn);
             }
             Message::Relation(relation) => {
+                // The session may have been cut in silence while the stream was not.
+                self.options.progress.asked();
                 self.relations
                     .announce(&relation, self.session, &mut self.types, &self.options.capture)
                     .await?;
+                self.options.progress.heard();
             }
             Message::Insert(insert) => {
                 let Some(table) = self.captured(insert.relation, lsn)? else { return Ok(()) };
