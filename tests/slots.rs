@@ -306,14 +306,18 @@ fn slots_of_quiet_connectors_let_the_log_go() {
     wait_for("the heartbeat to take the position along", WITHIN, || {
         (positions("slots_beating")?.1 > confirmed).then_some(())
     });
-    // Four segments of the log, of which no slot has anything to send. A checkpoint says which
-    // transactions run, as the server does by itself every 15 s.
-    for _ in 0..4 {
-        busy.sql("INSERT INTO noise SELECT generate_series(1, 100); SELECT pg_switch_wal();");
-        busy.sql("CHECKPOINT;");
-    }
+    // The log goes on by segments, of which no slot has anything to send. A checkpoint says which
+    // transactions run, as the server does by itself every 15 s; a slot takes one such word at a time.
     for ((slot, ..), (restart, _)) in slots.iter().zip(before) {
+        let mut looks = 0;
         wait_for(&format!("slot {slot} to let the log go"), WITHIN, || {
+            if looks % 25 == 0 {
+                busy.sql(
+                    "INSERT INTO noise SELECT generate_series(1, 100); SELECT pg_switch_wal();",
+                );
+                busy.sql("CHECKPOINT;");
+            }
+            looks += 1;
             (positions(slot)?.0 >= restart + (16 << 20)).then_some(())
         });
     }

@@ -35,16 +35,16 @@ impl Retries {
     /// What is wrong with `custom.retriable.exception`.
     pub(crate) fn read(config: &Config) -> Result<Self, String> {
         let custom = config.prop(CUSTOM).filter(|text| !text.is_empty());
-        let whole = |text: &str| Regex::new(&format!("(?s)^(?:{text})$"));
+        let whole = |text: &str| {
+            Regex::new(&format!("(?s)^(?:{text})$"))
+                .map_err(|error| format!("{CUSTOM} is no regular expression: {error}"))
+        };
         let wait_ms = config.get(&common::RETRIABLE_RESTART_CONNECTOR_WAIT_MS);
         let given = config.prop(common::RETRIABLE_RESTART_CONNECTOR_WAIT_MS.spec.name).is_some();
         Ok(Self {
             max: u32::try_from(config.get(&common::ERRORS_MAX_RETRIES)).ok(),
             wait: given.then(|| Duration::from_millis(wait_ms.unsigned_abs())),
-            custom: custom
-                .map(whole)
-                .transpose()
-                .map_err(|error| format!("{CUSTOM} is no regular expression: {error}"))?,
+            custom: custom.map(whole).transpose()?,
             tried: 0,
             seen: 0,
         })
