@@ -503,3 +503,33 @@ fn values_that_can_not_be_converted() {
         scene.end();
     }
 }
+
+/// Debezium's too: one record at once behind rows that were read, none where none are.
+#[test]
+fn a_heartbeat_follows_a_snapshot_at_once() {
+    for (name, mode, beats) in
+        [("keys_beat", "initial", true), ("keys_beat_none", "no_data", false)]
+    {
+        let Some(mut scene) = Scene::new(name) else { return };
+        let heartbeats = format!("__debezium-heartbeat.{name}");
+        topics::delete(&scene.kafka, &heartbeats);
+        let worker = scene.home.start(&[]);
+        let rest = &worker.rest;
+        let more = [("snapshot.mode", mode), ("heartbeat.interval.ms", "600000")];
+        rest.start(name, &scene.config(&more));
+        scene.streams();
+        if beats {
+            let mut topic = Follower::new(&scene.kafka, &heartbeats);
+            wait_for("a heartbeat", WITHIN, || topic.next().map(|_| ()));
+        }
+        scene.database.sql("INSERT INTO t VALUES (1);");
+        scene.ids_up_to(rest, 1);
+        rest.stop(name);
+        let count =
+            topics::read_all(&scene.kafka, &heartbeats).values().map(Vec::len).sum::<usize>();
+        assert_eq!(count, usize::from(beats), "{mode}");
+        drop(worker);
+        topics::delete(&scene.kafka, &heartbeats);
+        scene.end();
+    }
+}

@@ -311,10 +311,10 @@ fn slots_of_quiet_connectors_let_the_log_go() {
     for ((slot, ..), (restart, _)) in slots.iter().zip(before) {
         let mut looks = 0;
         wait_for(&format!("slot {slot} to let the log go"), WITHIN, || {
-            if looks % 25 == 0 {
-                busy.sql(
-                    "INSERT INTO noise SELECT generate_series(1, 100); SELECT pg_switch_wal();",
-                );
+            if looks % 4 == 0 {
+                let noise =
+                    "INSERT INTO noise SELECT generate_series(1, 9); SELECT pg_switch_wal();";
+                busy.sql(&noise.repeat(2));
                 busy.sql("CHECKPOINT;");
             }
             looks += 1;

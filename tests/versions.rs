@@ -121,7 +121,8 @@ fn origins(
             continue;
         }
         database.sql(
-            "SELECT pg_replication_origin_create('elsewhere');
+            "SELECT pg_replication_origin_create('elsewhere')
+              WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = 'elsewhere');
              SELECT pg_replication_origin_session_setup('elsewhere');
              INSERT INTO plain VALUES (900, 'from elsewhere');
              SELECT pg_replication_origin_session_reset();
