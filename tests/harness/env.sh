@@ -2,6 +2,7 @@
 #   RIVERRUN_LAB  where everything lives that the harness makes (default: .lab in the checkout)
 #   INSTANCE      which set of servers is meant (default: test); each has its own data, ports and logs
 #   PG_BIN, JAVA  other programs than Debian's
+#   PG_MAJOR      PostgreSQL of this version, one of $PG_MAJORS, instead of the distribution's
 set -euo pipefail
 HARNESS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HARNESS/../.." && pwd)
@@ -19,24 +20,35 @@ is_root() { [ "$(id -u)" = 0 ]; }
 # PostgreSQL refuses to run as root, so root hands it to the user the package made.
 as_postgres() { if is_root; then (cd / && runuser -u postgres -- "$@"); else "$@"; fi; }
 
-# The programs of the PostgreSQL the tests are recorded with, else of the newest there is.
+# A directory of the lab that the database's user can reach: a checkout under /root is closed to it.
+reachable() {
+  local dir=$1
+  if is_root && id postgres >/dev/null 2>&1 && ! as_postgres test -x "$(dirname "$dir")"; then
+    dir=/var/tmp/riverrun-$(cksum <<<"$(dirname "$dir")" | cut -d' ' -f1)/$(basename "$dir")
+  fi
+  printf '%s\n' "$dir"
+}
+
+# Beside the distribution's PostgreSQL, those that the connector is tested with.
+PG_MAJORS='14 16 17 18'
+pg_software() { reachable "$LAB/postgres"; }
+
+# The programs of PG_MAJOR; else of the PostgreSQL the tests are recorded with, else of the newest there is.
 find_pg_bin() {
   [ -n "${PG_BIN:-}" ] && return 0
   local candidate
+  if [ -n "${PG_MAJOR:-}" ]; then
+    PG_BIN=$(pg_software)/$PG_MAJOR/bin
+    [ -x "$PG_BIN/postgres" ] || { PG_BIN=; return 1; }
+    return 0
+  fi
   for candidate in /usr/lib/postgresql/15/bin $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -rV); do
     [ -x "$candidate/postgres" ] && { PG_BIN=$candidate; return 0; }
   done
   return 1
 }
 
-# A directory that the database's user can reach: a checkout under /root is closed to it.
-pg_data() {
-  local dir=$STATE/pg
-  if is_root && ! as_postgres test -x "$STATE"; then
-    dir=/var/tmp/riverrun-$(cksum <<<"$STATE" | cut -d' ' -f1)/pg
-  fi
-  printf '%s\n' "$dir"
-}
+pg_data() { reachable "$STATE/pg"; }
 
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 

@@ -57,7 +57,7 @@ pub(crate) struct Script {
 
 impl Script {
     /// Ports are searched from those in `variables` on.
-    pub(crate) fn new(
+    pub(crate) const fn new(
         instance: &'static str,
         variables: &'static [(&'static str, &'static str)],
     ) -> Self {

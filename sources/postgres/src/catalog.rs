@@ -8,7 +8,7 @@ use relational::table::TableId;
 use crate::{
     session::Session,
     types::{TypeInfo, TypeKind, Types},
-    wire::Lsn,
+    wire::{Lsn, Settings},
 };
 
 /// A column as the catalog has it.
@@ -152,13 +152,27 @@ pub(crate) struct Slot {
     pub(crate) active_pid: Option<i32>,
     /// `reserved`, `extended`, `unreserved`, `lost`; `None` when nothing is reserved.
     pub(crate) wal_status: Option<String>,
+    /// Why it was invalidated, as far as the server says (`rows_removed`, `wal_removed`, …).
+    pub(crate) invalidated: Option<String>,
+    /// Made with TWO_PHASE.
+    pub(crate) two_phase: bool,
+    /// A copy of a slot of the primary, which can be read only after a promotion.
+    pub(crate) synced: bool,
+    /// Where the server's log ends; `None` on a standby, which may have to catch up.
+    pub(crate) log_end: Option<Lsn>,
 }
 
 pub(crate) async fn slot(session: &Session, name: &str) -> Result<Option<Slot>> {
+    // Columns that newer servers have are asked for by name, and are null where there are none.
     const QUERY: &str = "
         SELECT plugin::text, database::text, restart_lsn::text, confirmed_flush_lsn::text,
-               wal_status, active_pid
-          FROM pg_replication_slots WHERE slot_name = $1";
+               wal_status, active_pid,
+               coalesce(to_jsonb(s)->>'invalidation_reason',
+                        CASE to_jsonb(s)->>'conflicting' WHEN 'true' THEN 'conflict with recovery' END),
+               coalesce((to_jsonb(s)->>'two_phase')::bool, false),
+               coalesce((to_jsonb(s)->>'synced')::bool, false) AND pg_is_in_recovery(),
+               CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn()::text END
+          FROM pg_replication_slots s WHERE slot_name = $1";
     let action = format!("look up replication slot {name}");
     let row = session.query_opt(&action, QUERY, &[&name]).await?;
     let Some(row) = row else { return Ok(None) };
@@ -170,7 +184,34 @@ pub(crate) async fn slot(session: &Session, name: &str) -> Result<Option<Slot>> 
         confirmed_flush: lsn(3),
         wal_status: row.get(4),
         active_pid: row.get(5),
+        invalidated: row.get(6),
+        two_phase: row.get(7),
+        synced: row.get(8),
+        log_end: lsn(9),
     }))
+}
+
+/// All slots of the server, as text.
+pub(crate) async fn slots(settings: &Settings) -> Result<String> {
+    const QUERY: &str = "
+        SELECT string_agg(slot_name || CASE WHEN active THEN '' ELSE ' (not read)' END, ', '
+                          ORDER BY active, slot_name) FROM pg_replication_slots";
+    let session = Session::connect(settings, &[]).await?;
+    let row = session.query_one("list replication slots", QUERY, &[]).await?;
+    Ok(row.get::<_, Option<String>>(0).unwrap_or_default())
+}
+
+/// The oldest transactions that run and write, as text.
+pub(crate) async fn oldest_transactions(settings: &Settings) -> Result<String> {
+    const QUERY: &str = "
+        SELECT string_agg(format('process %s of %s since %s', pid, coalesce(usename, 'nobody'),
+                                 coalesce(xact_start::text, 'unknown')), ', ')
+          FROM (SELECT * FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+                 ORDER BY xact_start LIMIT 5) oldest";
+    let session = Session::connect(settings, &[]).await?;
+    let row = session.query_one("list running transactions", QUERY, &[]).await?;
+    let prepared = "prepared ones, see pg_prepared_xacts".to_owned();
+    Ok(row.get::<_, Option<String>>(0).unwrap_or(prepared))
 }
 
 /// What must be known of the server and of this role before anything is created.
@@ -239,8 +280,20 @@ pub(crate) async fn ensure_publication(
     let found = session.query_opt(&format!("look up publication {name}"), ALL, &[name]).await?;
     let execute = async |statement: String| {
         tracing::info!("{statement}");
-        let action = format!("run {statement:?} for publication.autocreate.mode");
-        session.execute(&action, &statement).await
+        let Err(error) = session.client().batch_execute(&statement).await else { return Ok(()) };
+        let advice = match error.code().map(|code| code.code()) {
+            Some("25006") => "the server is a standby, so run the statement on the primary",
+            Some("42501") => {
+                "run the statement as a role that may, and set publication.autocreate.mode=disabled"
+            }
+            _ => "",
+        };
+        let action = format!("run {statement} (publication.autocreate.mode)");
+        let failed = session.failed(&action, error);
+        match advice {
+            "" => Err(failed),
+            advice => Err(Error::fatal(format!("{action}: {advice}")).caused_by(failed)),
+        }
     };
     let no_tables = || {
         Error::fatal(format!(

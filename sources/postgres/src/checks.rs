@@ -1,6 +1,6 @@
 //! Checks of keys that only this connector has, with Debezium's reasons.
 
-use model::config::one_of;
+use model::config::{Given, one_of};
 use relational::{checks::pairs, config as common, names::Strategy};
 
 pub(crate) fn slot_name(given: Option<&str>) -> Vec<String> {
@@ -146,6 +146,65 @@ pub(crate) fn metric_tags(given: Option<&str>) -> Vec<String> {
         .collect()
 }
 
+/// A key whose values name Java classes, of which there is one here: the default, under its own name.
+pub(crate) fn only_class(given: Option<&str>, known: &str) -> Vec<String> {
+    match given.map(str::trim) {
+        Some(class) if class != known => {
+            let wrong = relational::checks::class(given);
+            if wrong.is_empty() && !class.is_empty() {
+                return vec![format!(
+                    "{class} is a Java class, which can't be loaded here; only {known} is supported"
+                )];
+            }
+            wrong
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A key whose values name Java classes, of which there is none here.
+pub(crate) fn no_class(given: Option<&str>) -> Vec<String> {
+    match given.map(str::trim) {
+        Some(class) if !class.is_empty() => {
+            vec![format!("{class} is a Java class, which can't be loaded here; remove the key")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+pub(crate) fn converters(given: Option<&str>) -> Vec<String> {
+    match given.map(str::trim) {
+        Some(names) if !names.is_empty() => vec![format!(
+            "the converters {names} are Java classes, which can't be loaded here; remove the key, and see the keys of modes (decimal.handling.mode and others) for other forms of values"
+        )],
+        _ => Vec::new(),
+    }
+}
+
+pub(crate) fn no_lineage(given: Option<&str>) -> Vec<String> {
+    let wrong = relational::checks::boolean(given);
+    match given.map(str::trim) {
+        Some(text) if wrong.is_empty() && text.eq_ignore_ascii_case("true") => {
+            vec!["sending lineage events is not supported; set it to false".to_owned()]
+        }
+        _ => wrong,
+    }
+}
+
+/// `database.include.list` and `database.exclude.list`, which make no sense where there is one.
+pub(crate) fn databases(given: Option<&str>, all: &Given<'_>, which: &str) -> Vec<String> {
+    let wrong = match which {
+        "EXCLUDE" => relational::checks::exclude_list(given, all, "database.include.list"),
+        _ => relational::checks::regexes(given),
+    };
+    match given.map(str::trim) {
+        Some(list) if wrong.is_empty() && !list.is_empty() => vec![
+            "a PostgreSQL connector reads the one database that database.dbname names; remove the key".to_owned(),
+        ],
+        _ => wrong,
+    }
+}
+
 pub(crate) fn snapshot_mode(given: Option<&str>) -> Vec<String> {
     match given.map(|text| text.trim().to_ascii_lowercase()).as_deref() {
         Some(mode @ "custom") => vec![format!(
@@ -158,6 +217,22 @@ pub(crate) fn snapshot_mode(given: Option<&str>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn java_classes_are_refused_by_name() {
+        assert!(only_class(None, "a.B").is_empty() && only_class(Some("a.B"), "a.B").is_empty());
+        let [reason] = only_class(Some("c.D"), "a.B").try_into().unwrap();
+        assert!(reason.contains("c.D") && reason.contains("only a.B"), "{reason}");
+        assert!(no_class(Some("")).is_empty());
+        assert!(no_class(Some("org.postgresql.ssl.NonValidatingFactory"))[0].contains("remove"));
+        assert!(converters(Some("isbn"))[0].contains("isbn"));
+        assert!(no_lineage(Some("false")).is_empty() && !no_lineage(Some("TRUE")).is_empty());
+        assert_eq!(no_lineage(Some("bogus")), relational::checks::boolean(Some("bogus")));
+        let none = Given::new();
+        assert!(databases(None, &none, "INCLUDE").is_empty());
+        assert!(databases(Some("shop"), &none, "INCLUDE")[0].contains("database.dbname"));
+        assert!(databases(Some("shop"), &none, "EXCLUDE")[0].contains("database.dbname"));
+    }
 
     #[test]
     fn parameters_of_the_stream() {

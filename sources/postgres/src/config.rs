@@ -14,8 +14,8 @@ use model::config::{
 use relational::{checks::*, config as common};
 
 use crate::checks::{
-    locking_mode, metric_tags, naming, query_mode, replica_identities, slot_name, snapshot_mode,
-    stream_params,
+    converters, databases, locking_mode, metric_tags, naming, no_class, no_lineage, only_class,
+    query_mode, replica_identities, slot_name, snapshot_mode, stream_params,
 };
 
 pub static CONFIG: ConfigDef = ConfigDef(&[
@@ -68,7 +68,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
         name: "CONNECTOR_ADVANCED",
         keys: &[
             &common::PROVIDE_TRANSACTION_METADATA.spec,
-            &common::CONVERTERS.spec.unsupported(),
+            &common::CONVERTERS.spec.with_check(Field(converters)).with_doc("Names of custom value converters. They are Java classes, which can't be loaded here, so only none is accepted."),
             &common::POST_PROCESSORS.spec.with_doc("Name of a post processor of events: NAME.type=io.debezium.processors.reselect.ReselectColumnsPostProcessor reads values that the log does not have from the table; NAME.reselect.columns.include.list and exclude.list, reselect.unavailable.values, reselect.null.values, reselect.use.event.key, reselect.error.handling.mode."),
             &common::INCREMENTAL_SNAPSHOT_ALLOW_SCHEMA_CHANGES.spec.unsupported(),
             &common::SIGNAL_DATA_COLLECTION.spec.unsupported(),
@@ -79,18 +79,18 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::NOTIFICATION_HTTP_TIMEOUT_MS.spec.unsupported(),
             &common::NOTIFICATION_HTTP_RETRIES.spec.unsupported(),
             &common::NOTIFICATION_HTTP_ALLOW_PRIVATE_NETWORKS.spec.unsupported(),
-            &common::TRANSACTION_METADATA_FACTORY.spec.unsupported(),
+            &common::TRANSACTION_METADATA_FACTORY.spec.with_check(Field(|given| only_class(given, "io.debezium.pipeline.txmetadata.DefaultTransactionMetadataFactory"))).with_doc("Class that makes transaction metadata. Java classes can't be loaded here, so only the default is accepted."),
             &common::MESSAGE_KEY_COLUMNS.spec,
             &common::COLUMN_MASK_HASH_WITH_SALT.spec,
             &common::COLUMN_MASK_WITH_D_CHARS.spec,
             &common::COLUMN_TRUNCATE_TO_D_CHARS.spec,
             &common::COLUMN_PROPAGATE_SOURCE_TYPE.spec,
             &common::DATATYPE_PROPAGATE_SOURCE_TYPE.spec,
-            &common::MEMORY_MANAGEMENT_SCHEMAS_CLASS.spec.unsupported(),
-            &common::MEMORY_MANAGEMENT_TABLES_CLASS.spec.unsupported(),
+            &common::MEMORY_MANAGEMENT_SCHEMAS_CLASS.spec.with_doc("Class that holds schemas in memory. Schemas are held here in another way, so it has no effect."),
+            &common::MEMORY_MANAGEMENT_TABLES_CLASS.spec.with_doc("Class that holds table definitions in memory. They are held here in another way, so it has no effect."),
             &SCHEMA_REFRESH_MODE.spec,
             &INCLUDE_UNKNOWN_DATATYPES.spec,
-            &common::SOURCEINFO_STRUCT_MAKER.spec.with_default("io.debezium.connector.postgresql.PostgresSourceInfoStructMaker").unsupported(),
+            &common::SOURCEINFO_STRUCT_MAKER.spec.with_default("io.debezium.connector.postgresql.PostgresSourceInfoStructMaker").with_check(Field(|given| only_class(given, "io.debezium.connector.postgresql.PostgresSourceInfoStructMaker"))).with_doc("Class that makes the source block. Java classes can't be loaded here, so only the default is accepted."),
         ],
     },
     Group {
@@ -112,7 +112,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::LEGACY_SNAPSHOT_MAX_THREADS.spec.with_doc("With several threads one thread reads a table from its beginning to its end."),
             &common::INTERNAL_LEGACY_SNAPSHOT_MAX_THREADS.spec.alias(Alias::Yes).with_check(Field(|_| Vec::new())),
             &common::STREAMING_DELAY_MS.spec,
-            &common::QUERY_FETCH_SIZE.spec.with_doc("Rows per fetch of other queries. There is no fetching by cursor here, so it has no effect."),
+            &common::QUERY_FETCH_SIZE.spec.with_doc("Rows per fetch of queries. Answers are read as they come, so it has no effect here."),
             &common::INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY.spec.unsupported(),
             &common::SNAPSHOT_LOCK_TIMEOUT_MS.spec,
             &common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES.spec,
@@ -132,33 +132,33 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
     Group {
         name: "ADVANCED",
         keys: &[
-            &common::RETRIABLE_RESTART_CONNECTOR_WAIT_MS.spec.unsupported(),
+            &common::RETRIABLE_RESTART_CONNECTOR_WAIT_MS.spec.with_doc("Wait before the task begins anew after a retriable error. When it is not given, the worker waits, from little to more."),
             &common::MAX_QUEUE_SIZE.spec,
             &common::MAX_BATCH_SIZE.spec,
             &common::POLL_INTERVAL_MS.spec,
             &common::MAX_QUEUE_SIZE_IN_BYTES.spec,
             &common::EVENT_PROCESSING_FAILURE_HANDLING_MODE.spec,
-            &common::ERRORS_MAX_RETRIES.spec.unsupported(),
-            &common::INTERNAL_LOG_POSITION_CHECK_ENABLE.spec.unsupported(),
+            &common::ERRORS_MAX_RETRIES.spec.with_doc("Retries after retriable errors in a row, without an event in between; -1 without limit. custom.retriable.exception, a regular expression of error texts, makes other errors retriable."),
+            &common::INTERNAL_LOG_POSITION_CHECK_ENABLE.spec.with_doc("Check at start that the log still has the stored position. Without it the stream goes on whatever was lost, with a warning."),
             &common::INTERNAL_ADVANCED_METRICS_ENABLE.spec.unsupported(),
             &common::CONNECTION_VALIDATION_TIMEOUT_MS.spec,
-            &common::EXECUTOR_SHUTDOWN_TIMEOUT_MS.spec.unsupported(),
-            &common::OPENLINEAGE_INTEGRATION_ENABLED.spec.unsupported(),
-            &common::OPENLINEAGE_INTEGRATION_CONFIG_FILE_PATH.spec.unsupported(),
-            &common::OPENLINEAGE_INTEGRATION_JOB_NAMESPACE.spec.unsupported(),
-            &common::OPENLINEAGE_INTEGRATION_JOB_DESCRIPTION.spec.unsupported(),
-            &common::OPENLINEAGE_INTEGRATION_JOB_TAGS.spec.unsupported(),
-            &common::OPENLINEAGE_INTEGRATION_JOB_OWNERS.spec.unsupported(),
-            &common::OPENLINEAGE_INTEGRATION_DATASET_KAFKA_BOOTSTRAP_SERVERS.spec.unsupported(),
+            &common::EXECUTOR_SHUTDOWN_TIMEOUT_MS.spec.with_doc("Time limit of stopping Java's threads. There are none; the worker's task.shutdown.graceful.timeout.ms is the limit here."),
+            &common::OPENLINEAGE_INTEGRATION_ENABLED.spec.with_check(Field(no_lineage)).with_doc("Send lineage events. Only false is supported."),
+            &common::OPENLINEAGE_INTEGRATION_CONFIG_FILE_PATH.spec.with_doc("OpenLineage configuration file. Without effect while openlineage.integration.enabled is false."),
+            &common::OPENLINEAGE_INTEGRATION_JOB_NAMESPACE.spec.with_doc("OpenLineage namespace. Without effect while openlineage.integration.enabled is false."),
+            &common::OPENLINEAGE_INTEGRATION_JOB_DESCRIPTION.spec.with_doc("OpenLineage description. Without effect while openlineage.integration.enabled is false."),
+            &common::OPENLINEAGE_INTEGRATION_JOB_TAGS.spec.with_doc("OpenLineage tags. Without effect while openlineage.integration.enabled is false."),
+            &common::OPENLINEAGE_INTEGRATION_JOB_OWNERS.spec.with_doc("OpenLineage owners. Without effect while openlineage.integration.enabled is false."),
+            &common::OPENLINEAGE_INTEGRATION_DATASET_KAFKA_BOOTSTRAP_SERVERS.spec.with_doc("OpenLineage data set servers. Without effect while openlineage.integration.enabled is false."),
             &common::EXTENDED_HEADERS_ENABLED.spec,
-            &common::GUARDRAIL_COLLECTIONS_MAX.spec.unsupported(),
-            &common::GUARDRAIL_COLLECTIONS_LIMIT_ACTION.spec.unsupported(),
+            &common::GUARDRAIL_COLLECTIONS_MAX.spec,
+            &common::GUARDRAIL_COLLECTIONS_LIMIT_ACTION.spec,
             &common::CUSTOM_SANITIZE_PATTERN.spec.unsupported(),
             &common::SIGNAL_EMIT_FAILURE_MAX_RETRIES.spec.unsupported(),
             &common::SIGNAL_EMIT_FAILURE_BACKOFF_MS.spec.unsupported(),
-            &common::STATISTICS_METRICS_ENABLED.spec.unsupported(),
+            &common::STATISTICS_METRICS_ENABLED.spec.with_doc("Collect percentiles of latencies for JMX. There is no JMX here, so it has no effect."),
             &common::INTERNAL_OFFSET_ACTIVITY_MONITOR_INTERVAL_MS.spec.unsupported(),
-            &common::CUSTOM_METRIC_TAGS.spec.with_check(Field(metric_tags)).unsupported(),
+            &common::CUSTOM_METRIC_TAGS.spec.with_check(Field(metric_tags)).with_doc("Labels added to the connector's figures in /metrics: name=value, separated by commas."),
             &common::INTERNAL_SIGNAL_SYNCHRONOUS_BATCH_SIZE.spec.unsupported(),
             &common::INTERNAL_SIGNAL_PROCESSOR_SEMAPHORE_WAIT_MS.spec.unsupported(),
         ],
@@ -182,8 +182,8 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::COLUMN_INCLUDE_LIST.spec,
             &SCHEMA_INCLUDE_LIST.spec,
             &SCHEMA_EXCLUDE_LIST.spec,
-            &common::DATABASE_INCLUDE_LIST.spec.with_doc("Databases to capture; a PostgreSQL connector reads database.dbname only.").unsupported(),
-            &common::DATABASE_EXCLUDE_LIST.spec.with_doc("Databases not to capture; a PostgreSQL connector reads database.dbname only.").unsupported(),
+            &common::DATABASE_INCLUDE_LIST.spec.with_check(Fields(|given, all| databases(given, all, "INCLUDE"))).with_doc("Databases to capture. A connector reads database.dbname only, so a list is refused."),
+            &common::DATABASE_EXCLUDE_LIST.spec.with_check(Fields(|given, all| databases(given, all, "EXCLUDE"))).with_doc("Databases not to capture. A connector reads database.dbname only, so a list is refused."),
         ],
     },
     Group {
@@ -274,8 +274,7 @@ pub static SCHEMA_REFRESH_MODE: Key<String> = Key::string("schema.refresh.mode")
     .importance(Medium)
     .width(Short)
     .display("Schema refresh mode")
-    .doc("When the definition of a table is read again.")
-    .unsupported()
+    .doc("When the definition of a table is read again. pgoutput says when a definition has changed, so it has no effect.")
     .one_of(&["columns_diff", "columns_diff_exclude_unchanged_toast"]);
 pub static INCLUDE_UNKNOWN_DATATYPES: Key<bool> = Key::boolean("include.unknown.datatypes")
     .default("false")
@@ -354,8 +353,8 @@ pub static DATABASE_SSLFACTORY: Key<String> = Key::string("database.sslfactory")
     .importance(Medium)
     .width(Long)
     .display("SSL Root Certificate")
-    .doc("Java class that makes TLS sockets.")
-    .unsupported();
+    .doc("Class that makes TLS sockets. Java classes can't be loaded here, so only none is accepted; database.sslmode and database.sslrootcert say how to encrypt and whom to trust.")
+    .check(Field(no_class));
 pub static PLUGIN_NAME: Key<String> = Key::string("plugin.name")
     .default("decoderbufs")
     .importance(Medium)
@@ -448,6 +447,5 @@ pub static XMIN_FETCH_INTERVAL_MS: Key<i64> = Key::long("xmin.fetch.interval.ms"
     .importance(Medium)
     .width(Short)
     .display("Xmin fetch interval (ms)")
-    .doc("How often the xmin of the slot is read; 0 turns it off.")
-    .unsupported()
+    .doc("How often the catalog_xmin of the slot is read, which events show as xmin; 0 turns it off.")
     .check(Field(non_negative_long));

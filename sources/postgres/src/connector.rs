@@ -14,6 +14,7 @@ use crate::{
     catalog, checks,
     config::{self, CONFIG},
     options::{self, Options, settings},
+    retries::Retries,
     session::Session,
     source_info::VERSION,
     task::Task,
@@ -55,8 +56,17 @@ impl SourceConnector for Connector {
 
     async fn start(&self, config: Config, start: Start) -> Result<Box<dyn SourceTask>> {
         let options = Arc::new(Options::read(&config, start.task, start.progress)?);
+        let retries = Retries::read(&config)
+            .map_err(|error| Error::fatal(format!("read the configuration: {error}")))?;
         start.gauges.publish(options.figures.clone());
-        Ok(Box::new(Task { options, offsets: start.offsets, position: None, snapshot: None }))
+        Ok(Box::new(Task {
+            options,
+            offsets: start.offsets,
+            position: None,
+            snapshot: None,
+            retries,
+            reviewed: false,
+        }))
     }
 }
 
@@ -71,6 +81,9 @@ fn check_keys(config: &Config, infos: &mut ConfigInfos) {
     }
     if let Err(reason) = options::naming(config) {
         infos.error(common::TOPIC_NAMING_STRATEGY.spec.name, reason);
+    }
+    if let Err(reason) = Retries::read(config) {
+        infos.error(common::ERRORS_MAX_RETRIES.spec.name, reason);
     }
     if let Err(reason) = options::mismatch_strategy(config) {
         infos.error(config::SLOT_NAME.spec.name, reason);
@@ -115,15 +128,13 @@ struct Hidden {
     reported_under: &'static str,
 }
 
-const HIDDEN: [Hidden; 4] = {
+const HIDDEN: [Hidden; 2] = {
     const fn hidden(name: &'static str, default: &'static str, under: &'static str) -> Hidden {
         Hidden { name, default, reported_under: under }
     }
     [
         hidden("read.only", "false", "signal.data.collection"),
         hidden("queue.provider.type", "memory", "max.queue.size"),
-        hidden("topic.regex", "", "topic.naming.strategy"),
-        hidden("custom.retriable.exception", "", "errors.max.retries"),
     ]
 };
 

@@ -16,6 +16,10 @@ use model::{
     figures::{self, Figure, Snapshot, clock_ms},
 };
 
+mod slot;
+
+pub(crate) use slot::{SlotFigures, SlotState};
+
 /// Tables shown with a row count of their own. More would cost whoever scrapes more than they tell.
 const TABLES_MAX: usize = 500;
 
@@ -69,6 +73,9 @@ pub(crate) struct Figures {
     began_ms: AtomicU64,
     ended_ms: AtomicU64,
     progress: Progress,
+    /// `custom.metric.tags`, with names that Prometheus takes.
+    tags: Vec<(String, String)>,
+    pub(crate) slot: SlotFigures,
 }
 
 #[derive(Default)]
@@ -133,7 +140,26 @@ impl Figures {
             began_ms: AtomicU64::new(0),
             ended_ms: AtomicU64::new(0),
             progress: Progress::default(),
+            tags: Vec::new(),
+            slot: SlotFigures::default(),
         }
+    }
+
+    /// Puts the pairs of `custom.metric.tags` on all figures.
+    pub(crate) fn tagged(self, pairs: &str) -> Self {
+        let pairs = pairs.split(',').filter_map(|pair| pair.split_once('='));
+        let tags = pairs.map(|(name, value)| (tag_name(name.trim()), value.trim().to_owned()));
+        Self { tags: tags.collect(), ..self }
+    }
+
+    /// Names the slot whose figures are shown.
+    pub(crate) fn of_slot(self, slot: &str) -> Self {
+        Self { slot: SlotFigures::new(slot), ..self }
+    }
+
+    /// How many events there were so far.
+    pub(crate) fn seen(&self) -> u64 {
+        self.streaming.all.load(Relaxed) + self.snapshot.all.load(Relaxed)
     }
 
     /// How many batches the worker takes without waiting, and at most.
@@ -201,10 +227,24 @@ impl Drop for Connected {
     }
 }
 
+/// A tag as the name of a label: what may not stand in one is an underscore, and a name that we give
+/// ourselves stays ours.
+fn tag_name(tag: &str) -> String {
+    let valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let name: String = tag.chars().map(|c| if valid(c) { c } else { '_' }).collect();
+    const OURS: [&str; 8] =
+        ["plugin", "name", "context", "table", "connector", "task", "slot", "status"];
+    if OURS.contains(&name.as_str()) || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return format!("tag_{name}");
+    }
+    name
+}
+
 /// Gives the figures of one context.
 struct Out<'a> {
     out: &'a mut dyn FnMut(Figure<'_>),
     name: &'a str,
+    tags: &'a [(String, String)],
     context: &'static str,
 }
 
@@ -215,7 +255,8 @@ impl Out<'_> {
 
     fn labelled(&mut self, attribute: &str, help: &str, value: f64, more: &[(&str, &str)]) {
         let own = [("plugin", "postgres"), ("name", self.name), ("context", self.context)];
-        let labels = [&own, more].concat();
+        let tags = self.tags.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let labels: Vec<_> = own.into_iter().chain(tags).chain(more.iter().copied()).collect();
         let name = format!("debezium_metrics_{attribute}");
         (self.out)(Figure { name: &name, help, counter: false, labels: &labels, value });
     }
@@ -229,7 +270,7 @@ impl figures::Figures for Figures {
     fn read(&self, out: &mut dyn FnMut(Figure<'_>)) {
         let number = |figure: &AtomicU64| figure.load(Relaxed) as f64;
         for (context, events) in [("snapshot", &self.snapshot), ("streaming", &self.streaming)] {
-            let mut out = Out { out, name: &self.name, context };
+            let mut out = Out { out, name: &self.name, tags: &self.tags, context };
             let figures = [
                 ("TotalNumberOfEventsSeen", "Events seen since the task started.", &events.all),
                 ("TotalNumberOfCreateEventsSeen", "Inserts seen.", &events.created),
@@ -262,9 +303,11 @@ impl figures::Figures for Figures {
             let help = "Milliseconds since the last event; -1 before the first.";
             out.give("MilliSecondsSinceLastEvent", help, since);
         }
-        self.read_streaming(&mut Out { out, name: &self.name, context: "streaming" });
-        self.read_snapshot(&mut Out { out, name: &self.name, context: "snapshot" });
+        let tags = &self.tags;
+        self.read_streaming(&mut Out { out, name: &self.name, tags, context: "streaming" });
+        self.read_snapshot(&mut Out { out, name: &self.name, tags, context: "snapshot" });
         self.read_progress(out);
+        self.slot.read(&self.name, tags, out);
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
@@ -397,6 +440,17 @@ mod tests {
         assert_eq!(value("streaming Connected"), 1.0);
         drop(connected);
         assert_eq!(value("streaming Connected"), 0.0);
+    }
+
+    #[test]
+    fn tags_are_labels() {
+        let figures = Figures::new("shop".into(), 0).tagged("region=eu, my-team=a b,table=x,2nd=y");
+        figures.read(&mut |figure| {
+            for tag in [("region", "eu"), ("my_team", "a b"), ("tag_table", "x"), ("tag_2nd", "y")]
+            {
+                assert!(figure.labels.contains(&tag), "{figure:?}");
+            }
+        });
     }
 
     #[test]

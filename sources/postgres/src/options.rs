@@ -27,6 +27,7 @@ use crate::{
     catalog::{Autocreate, Publication},
     checks, config,
     figures::Figures,
+    guardrail::Guardrail,
     messages::Messages,
     mismatch,
     position::Position,
@@ -91,6 +92,11 @@ pub(crate) struct Options {
     pub(crate) flush_late: FlushLate,
     pub(crate) mismatch: mismatch::Strategy,
     pub(crate) bad_events: BadEvents,
+    pub(crate) guardrail: Guardrail,
+    /// `internal.log.position.check.enable`
+    pub(crate) position_checked: bool,
+    /// `xmin.fetch.interval.ms`; `None` when it is off.
+    pub(crate) xmin_interval: Option<Duration>,
     pub(crate) replica_identities: ReplicaIdentities,
     pub(crate) publication: String,
     autocreate: Autocreate,
@@ -306,6 +312,10 @@ impl Options {
                 "skip" | "ignore" => BadEvents::Skip,
                 _ => BadEvents::Fail,
             },
+            guardrail: Guardrail::read(config),
+            position_checked: config.get(&common::INTERNAL_LOG_POSITION_CHECK_ENABLE),
+            xmin_interval: Some(millis(config.get(&config::XMIN_FETCH_INTERVAL_MS)))
+                .filter(|interval| !interval.is_zero()),
             replica_identities: match config.find(&config::REPLICA_IDENTITY_AUTOSET_VALUES) {
                 Some(text) => ReplicaIdentities::parse(&text).map_err(invalid)?,
                 None => ReplicaIdentities::default(),
@@ -331,7 +341,11 @@ impl Options {
                 &source,
             ),
             prefix: prefix.clone(),
-            figures: Arc::new(Figures::new(prefix, u64::try_from(queue_bytes).unwrap_or(0))),
+            figures: Arc::new(
+                Figures::new(prefix, u64::try_from(queue_bytes).unwrap_or(0))
+                    .tagged(config.prop(common::CUSTOM_METRIC_TAGS.spec.name).unwrap_or_default())
+                    .of_slot(&config.get(&config::SLOT_NAME)),
+            ),
             progress,
         })
     }

@@ -370,7 +370,7 @@ async fn every_type_in_both_forms() {
                 let field = copied.fields().next().unwrap().expect("no null");
                 let mapped = &mapped.decode;
                 let from_text = owned(mapped.text(text, Phase::Snapshot, &mut scratch));
-                let from_copy = owned(mapped.copied(field, &mut other));
+                let from_copy = owned(mapped.copied(field, Phase::Snapshot, &mut other));
                 let of_both = |value: &Result<Value, BadValue>| format!("{value:?}");
                 assert_eq!(
                     of_both(&from_text),

@@ -15,6 +15,8 @@ pub(crate) struct Position {
     pub(crate) ts_usec: Option<i64>,
     pub(crate) tx_id: Option<i64>,
     pub(crate) lsn: Option<Lsn>,
+    /// The slot's, with `xmin.fetch.interval.ms`.
+    pub(crate) xmin: Option<i64>,
     /// `INITIAL` while a snapshot runs.
     pub(crate) snapshot: Option<String>,
     /// What of that snapshot is done: the text of a checkpoint. A field of ours, which Debezium passes
@@ -65,6 +67,7 @@ impl Position {
             tx_id: int("txId"),
             lsn: lsn("lsn"),
             checkpoint: checkpoint.filter(|_| snapshot.is_some() && !finished).map(Into::into),
+            xmin: int("xmin"),
             snapshot: snapshot.filter(|_| !finished),
             lsn_proc: lsn("lsn_proc"),
             lsn_commit: lsn("lsn_commit").or(lsn("lsn_proc")),
@@ -83,6 +86,7 @@ impl Position {
         put("ts_usec", self.ts_usec.map(Value::from));
         put("txId", self.tx_id.map(Value::from));
         put("lsn", self.lsn.map(int));
+        put("xmin", self.xmin.map(Value::from));
         if let Some(snapshot) = &self.snapshot {
             put("snapshot", Some(snapshot.as_str().into()));
             put("last_snapshot_record", Some(false.into()));

@@ -35,6 +35,8 @@ pub(crate) struct Progress {
     handed_over: Lsn,
     /// How far the log has to move on before that is worth a batch without records.
     worth: u64,
+    /// Up to where the server has decoded the log, outside of transactions.
+    decoded: Lsn,
     /// The numbers of the events, when transaction metadata is provided.
     pub(crate) transaction: Transaction,
 }
@@ -48,6 +50,7 @@ impl Progress {
             last: position,
             ahead: false,
             worth,
+            decoded: Lsn::ZERO,
         }
     }
 
@@ -74,14 +77,28 @@ impl Progress {
 
     /// Outside of a transaction the server has decoded the log up to `end` and has nothing for us.
     pub(crate) fn idle(&mut self, end: Lsn) {
+        self.decoded = self.decoded.max(end);
         let begins = self.whole.start().unwrap_or(Lsn::ZERO);
-        if self.whole != self.last || end.0.saturating_sub(begins.0) < self.worth {
+        if end.0.saturating_sub(begins.0) >= self.worth {
+            self.let_go(end);
+            self.ahead |= self.worth_storing();
+        }
+    }
+
+    /// A heartbeat goes out: what the server has decoded goes with it, however little it is.
+    pub(crate) fn beat(&mut self) {
+        if self.whole.start().is_some_and(|begins| begins < self.decoded) {
+            self.let_go(self.decoded);
+        }
+    }
+
+    fn let_go(&mut self, end: Lsn) {
+        if self.whole != self.last {
             return;
         }
         self.whole.lsn_proc = Some(end);
         self.whole.message_type = Some(COMMIT);
         self.last = self.whole.clone();
-        self.ahead |= self.worth_storing();
     }
 
     /// Whether there is an offset at all.
@@ -209,6 +226,25 @@ mod tests {
         progress.changed(Lsn(end.0 + 1), at(end.0 + 1, "INSERT"));
         progress.idle(Lsn(end.0 * 9));
         assert_eq!(progress.position().start(), Some(end));
+    }
+
+    #[test]
+    fn a_heartbeat_takes_what_is_decoded_along() {
+        let mut progress = begun();
+        progress.beat();
+        assert_eq!(progress.position().start(), Some(Lsn(5)));
+        progress.idle(Lsn(9));
+        assert!(!progress.held_back(), "too little for a batch of its own");
+        progress.beat();
+        assert_eq!(progress.hand_over().start(), Some(Lsn(9)));
+        // Not among changes, and never back.
+        progress.changed(Lsn(20), at(20, "INSERT"));
+        progress.idle(Lsn(30));
+        progress.beat();
+        assert_eq!(progress.position().start(), Some(Lsn(9)));
+        progress.committed(Position { lsn_commit: Some(Lsn(40)), ..at(40, "COMMIT") }, None);
+        progress.beat();
+        assert_eq!(progress.hand_over().start(), Some(Lsn(40)));
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub(crate) struct Plan {
     pub(crate) kind: &'static str,
     /// How far an earlier run got: [`Position::checkpoint`]. Empty when there was none.
     pub(crate) resumed: Checkpoint,
+    /// The server is a standby.
+    pub(crate) standby: bool,
 }
 
 /// How often the log says how far it is.
@@ -111,7 +113,7 @@ pub(crate) async fn run(
     let (ts_us, tx_id): (i64, i64) = (row.get(0), row.get(1));
     let transaction = |column| row.get::<_, i64>(column).cast_unsigned();
     let horizon = Horizon { xmin: transaction(2), xmax: transaction(3) };
-    let moment = Arc::new(Moment { ts_us, tx_id: Some(tx_id), lsn_commit: None, origin: None });
+    let moment = Arc::new(Moment { ts_us, tx_id: Some(tx_id), ..Moment::default() });
     let work = cut(options, &plan, &first, horizon).await?;
     let Work { chunks, mut tracker, tables, finished_before } = work;
     if finished_before > 0 || !plan.resumed.is_empty() {
@@ -276,6 +278,10 @@ async fn begin(options: &Arc<Options>, plan: &Plan, exported: Option<&str>) -> R
             "BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '{}'",
             name.replace('\'', "''")
         ),
+        // A standby has no serializable transactions.
+        None if plan.standby && options.isolation.contains("SERIALIZABLE") => {
+            "BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY".to_owned()
+        }
         None => format!("BEGIN; SET TRANSACTION {}", options.isolation),
     };
     // A table takes as long as it takes, whatever database.query.timeout.ms says.

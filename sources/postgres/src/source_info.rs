@@ -55,6 +55,8 @@ pub(crate) struct Moment {
     pub(crate) tx_id: Option<i64>,
     /// The end of the last transaction that was seen whole.
     pub(crate) lsn_commit: Option<Lsn>,
+    /// The slot's, with `xmin.fetch.interval.ms`.
+    pub(crate) xmin: Option<i64>,
     pub(crate) origin: Option<(Arc<str>, Lsn)>,
 }
 
@@ -110,7 +112,10 @@ impl Writer {
             None => rows.null(),
         }
         rows.int(lsn.0.cast_signed());
-        rows.null();
+        match moment.xmin {
+            Some(xmin) => rows.int(xmin),
+            None => rows.null(),
+        }
         match &moment.origin {
             Some((origin, lsn)) => {
                 rows.text(origin);

@@ -48,6 +48,7 @@ use crate::{
     position::{Done, Position},
     progress::{Progress, SEGMENT_BYTES},
     session::Session,
+    slot_watch::SlotWatch,
     source_info::{Moment, Writer},
     tables::Relations,
     types::Types,
@@ -111,7 +112,8 @@ async fn follow(
         options.publication
     );
     let types = catalog::types(session).await?;
-    let mut reader = Reader::new(options, session, types, position.clone(), server_version);
+    let watch = SlotWatch::start(options, session).await?;
+    let mut reader = Reader::new(options, session, types, position.clone(), server_version, watch);
     let connected = options.figures.connected();
     let result = reader.run(stream, position, out).await;
     drop(connected);
@@ -148,10 +150,18 @@ async fn connect(options: &Options, start: Lsn) -> Result<(Stream, u32)> {
                 );
                 tokio::time::sleep(options.slot_retry_delay).await;
             }
+            Err(error) if error.server().is_some_and(|said| said.message.contains(UNKNOWN)) => {
+                return Err(Error::fatal(format!(
+                    "{error}; this version of PostgreSQL does not have it: correct slot.stream.params"
+                )));
+            }
             Err(error) => return Err(error.into()),
         }
     }
 }
+
+/// What a server says, without a code of its own, of an option that only newer ones have.
+const UNKNOWN: &str = "unrecognized pgoutput option";
 
 async fn drop_slot(options: &Options) -> Result<()> {
     let mut replication = Replication::connect(&options.database("Debezium Drop Slot")).await?;
@@ -186,6 +196,7 @@ struct Reader<'a> {
     confirmed: Lsn,
     heartbeat_at: Option<Instant>,
     action: Option<Action>,
+    watch: SlotWatch,
 }
 
 impl<'a> Reader<'a> {
@@ -195,6 +206,7 @@ impl<'a> Reader<'a> {
         types: Types,
         position: Position,
         server_version: u32,
+        watch: SlotWatch,
     ) -> Self {
         let (batch, writer) = options.fresh_batch();
         Self {
@@ -212,6 +224,7 @@ impl<'a> Reader<'a> {
                 // A message outside of transactions shows the time of what came before it.
                 ts_us: position.ts_usec.unwrap_or_else(|| crate::now_ns() / 1_000),
                 lsn_commit: position.lsn_commit,
+                xmin: watch.xmin(),
                 ..Moment::default()
             },
             done: position.done(),
@@ -219,11 +232,13 @@ impl<'a> Reader<'a> {
             received: Lsn::ZERO,
             // Nothing is confirmed before this run's outbox says so.
             confirmed: Lsn::ZERO,
-            heartbeat_at: options
-                .heartbeat
-                .as_ref()
-                .map(|(interval, _)| Instant::now() + *interval),
+            // As Debezium does, one at once behind a snapshot.
+            heartbeat_at: options.heartbeat.as_ref().map(|(interval, _)| {
+                let snapshot = position.lsn_proc.is_none() && position.ts_usec.is_some();
+                if snapshot { Instant::now() } else { Instant::now() + *interval }
+            }),
             action: Action::new(options),
+            watch,
             progress: Progress::new(
                 position,
                 match options.flush_mode {
@@ -264,6 +279,7 @@ impl<'a> Reader<'a> {
                     self.options.figures.streamed(&mut self.counts);
                     self.options.figures.queue(out.capacity());
                     self.look(&mut stream, out).await?;
+                    self.moment.xmin = self.watch.xmin();
                     if let Some(action) = &mut self.action {
                         action.check().await?;
                     }
@@ -383,6 +399,9 @@ impl<'a> Reader<'a> {
         let (fresh, writer) = self.options.fresh_batch();
         self.writer = writer;
         let collected = std::mem::replace(&mut self.batch, fresh);
+        if self.heartbeat_due() {
+            self.progress.beat();
+        }
         let mut batch = collected.seal(Some(self.options.position(&self.progress.position())));
         self.add_heartbeat(&mut batch);
         self.options.figures.streamed(&mut self.counts);

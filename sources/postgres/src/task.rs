@@ -1,6 +1,7 @@
 //! The task: snapshot when the mode says so, then the stream.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +20,8 @@ use crate::{
     mismatch,
     options::{Options, TableOrder},
     position::Position,
+    readiness,
+    retries::Retries,
     session::Session,
     snapshot::{self, Plan},
     stream,
@@ -39,11 +42,28 @@ pub(crate) struct Task {
     pub(crate) position: Option<Position>,
     /// Where the snapshot of this run has got to, when it did not end.
     pub(crate) snapshot: Option<Position>,
+    /// What becomes of errors.
+    pub(crate) retries: Retries,
+    /// Publication and tables were looked at.
+    pub(crate) reviewed: bool,
 }
 
 #[async_trait]
 impl SourceTask for Task {
     async fn run(&mut self, out: &mut Outbox) -> Result<()> {
+        loop {
+            let Err(error) = self.attempt(out).await else { return Ok(()) };
+            self.options.progress.heard();
+            let wait = self.retries.judge(error, self.options.figures.seen())?;
+            if !delayed(wait, out).await {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Task {
+    async fn attempt(&mut self, out: &mut Outbox) -> Result<()> {
         let options = self.options.clone();
         let session =
             Session::connect(&options.database("Debezium General"), &options.initial_statements)
@@ -67,6 +87,11 @@ impl SourceTask for Task {
         }
         if !delayed(options.streaming_delay, out).await {
             return Ok(());
+        }
+        if !self.reviewed {
+            let tables = captured_tables(&options, &session).await?;
+            readiness::review(&options, &session, &server, &tables).await?;
+            self.reviewed = true;
         }
         let position = self.position.get_or_insert_default();
         stream::run(&options, &session, position, out)
@@ -201,6 +226,10 @@ impl Task {
                 let tables = captured_tables(options, session).await?;
                 catalog::ensure_publication(session, &options.publication(&tables)).await?;
                 options.replica_identities.apply(session, &tables).await;
+                if slot.is_none() {
+                    // Only where the log's position is not to be checked.
+                    ensure_slot(options, None, server, false).await?;
+                }
                 options.figures.captured(tables.len());
                 options.figures.enter(Phase::Skipped);
                 return Ok(Some(position));
@@ -240,6 +269,7 @@ impl Task {
             lsn,
             kind: INITIAL,
             resumed: resumed.unwrap_or_default(),
+            standby: server.in_recovery,
         };
         let taken = snapshot::run(options, plan, snapshot, out).await;
         let complete = matches!(taken, Ok(Some(_)));
@@ -272,7 +302,10 @@ fn resumable(position: &Position, slot: Option<&Slot>) -> Option<Checkpoint> {
 
 async fn captured_tables(options: &Options, session: &Session) -> Result<Vec<TableId>> {
     let tables = catalog::tables(session, options.capture.builtin_ignored).await?;
-    Ok(tables.into_iter().filter(|table| options.capture.accepts(table)).collect())
+    let tables: Vec<TableId> =
+        tables.into_iter().filter(|table| options.capture.accepts(table)).collect();
+    options.guardrail.check(tables.len())?;
+    Ok(tables)
 }
 
 /// The tables in the order in which they are read: by `snapshot.tables.order.by.row.count`, otherwise
@@ -353,12 +386,31 @@ fn check_slot(options: &Options, slot: &Slot) -> Result<()> {
             "use replication slot {name}: it belongs to database {database}, not to {}; choose another slot.name",
             options.dbname
         ))),
+        _ if slot.two_phase => Err(Error::fatal(format!(
+            "use replication slot {name}: it was made with two_phase, so prepared transactions would come before they are committed; drop the slot and let the connector make it, or choose another slot.name"
+        ))),
+        // A failover may be under way.
+        _ if slot.synced => Err(Error::retriable(format!(
+            "use replication slot {name}: it is a copy that this standby keeps of the primary's slot, and can be read only after a promotion; connect to the primary, or promote the standby"
+        ))),
         _ => Ok(()),
     }
 }
 
 /// Why the stored position can not be resumed.
 fn lost(options: &Options, position: &Position, slot: Option<&Slot>) -> Option<Error> {
+    let lost = missing(options, position, slot)?;
+    if options.position_checked {
+        return Some(lost);
+    }
+    tracing::warn!(
+        "internal.log.position.check.enable is off, so the stream goes on: {}",
+        lost.trace()
+    );
+    None
+}
+
+fn missing(options: &Options, position: &Position, slot: Option<&Slot>) -> Option<Error> {
     let name = &options.slot;
     let start = position.start()?;
     let advice = "to go on with a new snapshot set snapshot.mode=when_needed, or stop the connector and delete its offsets; to accept the gap reset the offsets by hand";
@@ -370,8 +422,16 @@ fn lost(options: &Options, position: &Position, slot: Option<&Slot>) -> Option<E
         });
     };
     if slot.wal_status.as_deref() == Some("lost") {
+        let reason = slot.invalidated.as_deref().unwrap_or("see max_slot_wal_keep_size");
         return Some(Error::fatal(format!(
-            "The offset to start reading from has been removed from the database write-ahead log. (resume at {start}: slot {name} was invalidated, see max_slot_wal_keep_size; {advice})"
+            "The offset to start reading from has been removed from the database write-ahead log. (resume at {start}: slot {name} was invalidated: {reason}; {advice})"
+        )));
+    }
+    if let Some(end) = slot.log_end
+        && start > end
+    {
+        return Some(Error::fatal(format!(
+            "resume at {start}: the server's log ends at {end} already, so this is not the server that the changes came from (it was restored from a backup, or a standby was promoted that had not received all of them), and what it has instead is unknown; {advice}"
         )));
     }
     match slot.confirmed_flush.max(slot.restart_lsn) {
@@ -407,7 +467,51 @@ async fn ensure_slot(
         temporary: false,
         snapshot: if reads_data { Snapshot::Export } else { Snapshot::Nothing },
     };
-    let created = maker.create_slot(&options.slot, &slot_options).await?;
+    let created = {
+        let mut creation = pin!(maker.create_slot(&options.slot, &slot_options));
+        loop {
+            tokio::select! {
+                created = &mut creation => break created,
+                () = tokio::time::sleep(SLOT_PATIENCE) => tell_wait(options, server).await,
+            }
+        }
+    };
+    let created = match created {
+        Ok(created) => created,
+        Err(error) if error.code() == Some("53400") => {
+            let taken = catalog::slots(&options.database("Debezium Slot Info")).await?;
+            return Err(Error::fatal(format!(
+                "create replication slot {}: all max_replication_slots of the server are in use ({taken}); drop one that nobody reads any more with pg_drop_replication_slot, or raise max_replication_slots and restart the server",
+                options.slot
+            ))
+            .caused_by(error));
+        }
+        Err(error) => return Err(error.into()),
+    };
     tracing::info!("created replication slot {} at {}", options.slot, created.consistent_point);
     Ok((created.consistent_point, created.snapshot_name, Some(maker)))
+}
+
+/// How long the creation of a slot may take before the log says what it waits for.
+const SLOT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A new slot begins where the server knows all running transactions. A primary waits for those that
+/// run to end; a standby waits for its primary to log which run.
+async fn tell_wait(options: &Options, server: &Server) {
+    let slot = &options.slot;
+    if server.in_recovery {
+        tracing::warn!(
+            "the creation of replication slot {slot} on this standby waits until the primary logs its running transactions, which an idle one does not; run SELECT pg_log_standby_snapshot() on the primary"
+        );
+        return;
+    }
+    match catalog::oldest_transactions(&options.database("Debezium Slot Info")).await {
+        Ok(running) => tracing::warn!(
+            "the creation of replication slot {slot} waits for all transactions that run to end: {running}"
+        ),
+        Err(error) => tracing::warn!(
+            "the creation of replication slot {slot} waits for all transactions that run to end; which, is unknown: {}",
+            error.trace()
+        ),
+    }
 }

@@ -56,9 +56,12 @@ impl Reader<'_> {
                 self.end_transaction(lsn);
             }
             Message::Relation(relation) => {
+                // The session may have been cut in silence while the stream was not.
+                self.options.progress.asked();
                 self.relations
                     .announce(&relation, self.session, &mut self.types, &self.options.capture)
                     .await?;
+                self.options.progress.heard();
             }
             Message::Insert(insert) => {
                 let Some(table) = self.captured(insert.relation, lsn)? else { return Ok(()) };
@@ -242,6 +245,7 @@ impl Moment {
         Position {
             ts_usec: Some(self.ts_us),
             tx_id: self.tx_id,
+            xmin: self.xmin,
             lsn: Some(lsn),
             lsn_proc: Some(lsn),
             lsn_commit: self.lsn_commit,

@@ -80,7 +80,10 @@ impl Socket {
         tcp.set_nodelay(true)?;
         if settings.tcp_keepalive {
             // The kernel's two hours would let a dead peer hold the slot's reader for as long.
-            let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
+            let keepalive = socket2::TcpKeepalive::new()
+                .with_time(Duration::from_secs(60))
+                .with_interval(Duration::from_secs(10))
+                .with_retries(3);
             socket2::SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
         }
         let Some(config) = tls else {
