@@ -483,7 +483,7 @@ fn debezium_passes_over_a_checkpoint() {
     let path = format!("/connectors/{}/offsets", scene.name);
     let stored = wait_for("a checkpoint", PATIENCE, || {
         let checkpoint = scene.checkpoint(&worker.rest)?;
-        (checkpoint["open"].as_array()?.len() > 0).then(|| worker.rest.call("GET", &path, None))
+        (!checkpoint["open"].as_array()?.is_empty()).then(|| worker.rest.call("GET", &path, None))
     });
     worker.kill();
     topics::delete(&scene.kafka, &format!("{}.", scene.name));
