@@ -84,7 +84,7 @@ impl Log {
                 let kept = kept as usize;
                 self.segments.truncate(kept.div_ceil(SEGMENT_BYTES));
                 if let Some(last) = self.segments.last_mut()
-                    && kept % SEGMENT_BYTES != 0
+                    && !kept.is_multiple_of(SEGMENT_BYTES)
                 {
                     last.truncate(kept % SEGMENT_BYTES);
                 }
