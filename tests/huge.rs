@@ -1,4 +1,5 @@
-//! Transactions and rows larger than memory should have to hold.
+//! Transactions and rows larger than memory should have to hold, and what `slot.stream.params` asks
+//! for.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
@@ -224,4 +225,30 @@ fn memory_of_wide_rows() {
     }
     assert!(worker.terminate().success(), "the worker's end\n{}", home.log());
     topics::delete(&kafka, "wide.");
+}
+
+/// A table with a type whose binary form has no reader is named, before any event of it.
+#[test]
+fn a_binary_form_that_is_not_read() {
+    let name = "a_binary_form_that_is_not_read";
+    let (Some(postgres), Some(kafka)) = (servers::postgres(name), servers::kafka(name)) else {
+        return;
+    };
+    topics::delete(&kafka, "unread.");
+    let database = database(&postgres, "unread");
+    database.sql("CREATE TABLE of_arrays (id int PRIMARY KEY, list int[]);");
+    let home = Home::new(name, &kafka);
+    let config = postgres_source(&database, "unread", &[("slot.stream.params", "binary=true")]);
+    let worker = home.start(&[home.connector("unread", &config)]);
+    wait_streaming(&database, &worker, "unread");
+    database.sql(
+        "INSERT INTO t VALUES (1, 'is read');
+         INSERT INTO of_arrays VALUES (1, '{1,2}');",
+    );
+    let trace = worker.rest.wait_failed("unread");
+    assert!(trace.contains("table public.of_arrays: column list"), "{trace}");
+    assert!(trace.contains("leave binary out of slot.stream.params"), "{trace}");
+    assert!(!topics::read_all(&kafka, "unread.").contains_key("unread.public.of_arrays"));
+    assert!(worker.terminate().success(), "the worker's end\n{}", home.log());
+    topics::delete(&kafka, "unread.");
 }

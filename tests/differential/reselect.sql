@@ -2,12 +2,8 @@
 -- config: post.processors=again
 -- config: again.type=io.debezium.processors.reselect.ReselectColumnsPostProcessor
 -- under: all
--- under: not_null again.reselect.null.values=false
--- under: not_unavailable again.reselect.unavailable.values=false; again.reselect.error.handling.mode=warn
--- under: included again.reselect.columns.include.list=public.large:(t|b),public.twokeys:.*; unavailable.value.placeholder=hex:4e4f4e45
--- under: excluded again.reselect.columns.exclude.list=public.large:j.*,PUBLIC.LARGE:T; binary.handling.mode=base64
--- under: by_key again.reselect.use.event.key=true; message.key.columns=public.twokeys:a,b
--- under: hstore_map hstore.handling.mode=map; binary.handling.mode=hex; decimal.handling.mode=string
+-- under: some again.reselect.columns.include.list=public.large:(t|b|j),public.twokeys:.*; again.reselect.null.values=false; unavailable.value.placeholder=hex:4e4f4e45; binary.handling.mode=base64
+-- under: other again.reselect.columns.exclude.list=PUBLIC.LARGE:T,public.large:jb; again.reselect.use.event.key=true; message.key.columns=public.twokeys:a,b; hstore.handling.mode=map; binary.handling.mode=hex; decimal.handling.mode=string
 -- expect: 36 records
 -- snapshot
 CREATE EXTENSION hstore;

@@ -407,7 +407,7 @@ pub static SLOT_STREAM_PARAMS: Key<String> = Key::string("slot.stream.params")
     .importance(Low)
     .width(Long)
     .display("Optional parameters to pass to the logical decoder when the stream is started.")
-    .doc("Options of the plug-in for START_REPLICATION: name=value, separated by semicolons. proto_version=2;streaming=on takes large transactions while they are in progress.")
+    .doc("Options of the plug-in for START_REPLICATION: name=value, separated by semicolons. proto_version=2;streaming=on takes large transactions while they are in progress, binary=true takes values in binary form.")
     .check(Field(stream_params));
 pub static SLOT_MAX_RETRIES: Key<i32> = Key::int("slot.max.retries")
     .default("6")
