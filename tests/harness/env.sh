@@ -60,11 +60,13 @@ port() {
   printf '%s\n' "$port" | tee "$file"
 }
 
-# alive PID: a process that has ended but that nobody has asked about yet (a zombie) is not.
+# alive PID: a process that has ended but that nobody has asked about yet (a zombie) is not, once the last of its
+# threads has let go of its ports.
 alive() {
-  local stat
-  read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
-  [[ ${stat##*) } != [ZX]* ]]
+  local stat threads
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  threads=("/proc/$1/task/"*)
+  [[ ${stat##*) } != [ZX]* || ${#threads[@]} -gt 1 ]]
 }
 
 running() { [ -s "$1" ] && alive "$(cat "$1")"; }

@@ -63,8 +63,11 @@ impl Process {
     /// Whether it runs: it is no child of this process.
     pub(crate) fn lives(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // The state follows the name, which stands in parentheses; a zombie has ended.
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+        // The state follows the name, which stands in parentheses. A zombie has ended, but until its
+        // last thread has ended too it holds its ports.
+        let threads =
+            std::fs::read_dir(format!("/proc/{}/task", self.pid)).map_or(0, Iterator::count);
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z') || threads > 1)
     }
 }
 
