@@ -1,4 +1,10 @@
-//! Snapshots, for any database: when one is taken, and which marker its rows carry.
+//! Snapshots, for any database: when one is taken, which marker its rows carry, and what is asked of and
+//! told about them while a connector runs.
+
+pub mod incremental;
+pub mod java_objects;
+pub mod notifications;
+pub mod signals;
 
 /// `snapshot.mode`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
