@@ -103,12 +103,11 @@ struct Hidden {
     reported_under: &'static str,
 }
 
-const HIDDEN: [Hidden; 4] = {
+const HIDDEN: [Hidden; 3] = {
     const fn hidden(name: &'static str, default: &'static str, under: &'static str) -> Hidden {
         Hidden { name, default, reported_under: under }
     }
     [
-        hidden("read.only", "false", "signal.data.collection"),
         hidden("queue.provider.type", "memory", "max.queue.size"),
         hidden("topic.regex", "", "topic.naming.strategy"),
         hidden("custom.retriable.exception", "", "errors.max.retries"),

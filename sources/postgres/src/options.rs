@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use ::snapshot::Mode;
+use ::snapshot::{Mode, notifications::Channels as Notifications};
 use model::{
     change::BatchBuilder,
     config::Config,
@@ -31,6 +31,7 @@ use crate::{
     mismatch,
     position::Position,
     replica_identity::ReplicaIdentities,
+    signals::Signals,
     source_info::{self, Writer},
     tables::{BadValues, Capture},
     wire::Settings,
@@ -39,7 +40,7 @@ use crate::{
 mod keys;
 
 use keys::{
-    autocreate, context_headers, field_names, flush_mode, isolation, partition, props, publish,
+    autocreate, context_headers, field_names, flush_mode, isolation, notifications, partition, props, publish,
     query_timeout, selects, skipped, statements, type_settings,
 };
 pub(crate) use keys::{mismatch_strategy, mode, naming, settings};
@@ -93,6 +94,9 @@ pub(crate) struct Options {
     pub(crate) messages: Messages,
     prefix: Arc<str>,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) signals: Signals,
+    /// `notification.*`
+    pub(crate) notifications: Notifications,
     /// Told when the server is asked for a sign of life, and when it gives one.
     pub(crate) progress: Progress,
 }
@@ -155,6 +159,7 @@ impl Options {
             tables: filter(&common::TABLE_INCLUDE_LIST, &common::TABLE_EXCLUDE_LIST)?,
             columns: filter(&common::COLUMN_INCLUDE_LIST, &common::COLUMN_EXCLUDE_LIST)?,
             builtin_ignored: config.get(&common::TABLE_IGNORE_BUILTIN),
+            signals: Signals::read(config).table,
             keys: match config.find(&common::MESSAGE_KEY_COLUMNS) {
                 Some(text) => KeyColumns::parse(&text).map_err(invalid)?,
                 None => KeyColumns::default(),
@@ -289,6 +294,8 @@ impl Options {
                 filter(&config::MESSAGE_PREFIX_INCLUDE_LIST, &config::MESSAGE_PREFIX_EXCLUDE_LIST)?,
                 &source,
             ),
+            signals: Signals::read(config),
+            notifications: notifications(config, &prefix),
             prefix: prefix.clone(),
             figures: Arc::new(Figures::new(prefix, u64::try_from(queue_bytes).unwrap_or(0))),
             progress,

@@ -26,6 +26,8 @@ pub(crate) struct Position {
     /// The transaction that is under way, when transaction metadata is provided. The end of one still
     /// has it, as in Debezium.
     pub(crate) transaction: Option<Counted>,
+    /// The fields of an incremental snapshot that is under way.
+    pub(crate) incremental: Vec<(String, Value)>,
 }
 
 /// The kind of message that ends a transaction.
@@ -55,13 +57,19 @@ impl Position {
             ts_usec: int("ts_usec"),
             tx_id: int("txId"),
             lsn: lsn("lsn"),
-            snapshot: snapshot.filter(|_| !finished),
+            // A blocking snapshot begins with its signal, which comes again.
+            snapshot: snapshot.filter(|name| !finished && name != "BLOCKING"),
             lsn_proc: lsn("lsn_proc"),
             lsn_commit: lsn("lsn_commit").or(lsn("lsn_proc")),
             message_type: message_type
                 .and_then(|text| MESSAGE_TYPES.into_iter().find(|known| *known == text)),
             events: int("lsn_events_processed").unwrap_or_default(),
             transaction: Counted::read(offset),
+            incremental: offset
+                .iter()
+                .filter(|(field, _)| ::snapshot::incremental::is_stored(field))
+                .map(|(field, value)| (field.clone(), value.clone()))
+                .collect(),
         }
     }
 
@@ -87,7 +95,7 @@ impl Position {
         );
         let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
         let transaction = self.transaction.iter().flat_map(Counted::entries);
-        java::hash_map(entries.chain(transaction))
+        java::hash_map(entries.chain(transaction).chain(self.incremental.iter().cloned()))
     }
 
     /// Where the stream begins: transactions that end later are sent.

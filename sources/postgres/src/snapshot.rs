@@ -22,7 +22,12 @@
 //! Nothing is confirmed to the slot before the snapshot's last record is stored, so a crash begins
 //! the snapshot anew and loses nothing.
 
-use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use ::snapshot::Place;
 use futures_util::StreamExt;
@@ -42,6 +47,7 @@ use tokio::{
 use crate::{
     catalog,
     cells::Scratch,
+    notify,
     options::Options,
     position::Position,
     session::Session,
@@ -53,12 +59,25 @@ use crate::{
 /// What is to be read, and as of when.
 pub(crate) struct Plan {
     pub(crate) tables: Vec<TableId>,
+    /// What notifications call the tables.
+    pub(crate) names: Arc<[String]>,
     /// The exported snapshot to import, when the slot is new.
     pub(crate) exported: Option<String>,
     /// The LSN that the rows carry and the stream begins at.
     pub(crate) lsn: Lsn,
     /// Tables may be read in ranges of pages. Before PostgreSQL 14 each range reads the whole table.
     pub(crate) ranges: bool,
+    /// Present when a signal asked for the snapshot in the middle of the stream.
+    pub(crate) blocking: Option<Blocking>,
+}
+
+/// Where the stream stands still meanwhile.
+pub(crate) struct Blocking {
+    pub(crate) position: Position,
+    pub(crate) tx_id: Option<i64>,
+    pub(crate) lsn_commit: Option<Lsn>,
+    /// The statements that are read instead of tables.
+    pub(crate) selects: HashMap<String, String>,
 }
 
 /// A part of a table for one reader.
@@ -107,18 +126,24 @@ pub(crate) async fn run(
         Ok(row) => (row.get(0), row.get(1)),
         Err(error) => return Err(error),
     };
-    let moment = Arc::new(Moment { ts_us, tx_id: Some(tx_id), lsn_commit: None, origin: None });
+    let moment = Arc::new(match &plan.blocking {
+        None => Moment { ts_us, tx_id: Some(tx_id), lsn_commit: None, origin: None },
+        Some(Blocking { tx_id, lsn_commit, .. }) => {
+            Moment { ts_us, tx_id: *tx_id, lsn_commit: *lsn_commit, origin: None }
+        }
+    });
     let chunks = chunks(options, &plan, &first).await?;
     options.figures.begin(chunks.iter().map(|chunk| &chunk.table.id));
     let tables = chunks.len();
     let threads = options.snapshot_threads.min(tables.max(1));
-    let position = Position {
-        ts_usec: Some(ts_us),
-        tx_id: Some(tx_id),
-        lsn: Some(plan.lsn),
-        ..Position::default()
+    let (position, name) = match &plan.blocking {
+        None => {
+            let (ts_usec, tx_id) = (Some(ts_us), Some(tx_id));
+            (Position { ts_usec, tx_id, lsn: Some(plan.lsn), ..Position::default() }, "INITIAL")
+        }
+        Some(blocking) => (blocking.position.clone(), "BLOCKING"),
     };
-    let unfinished = Position { snapshot: Some("INITIAL".to_owned()), ..position.clone() };
+    let unfinished = Position { snapshot: Some(name.to_owned()), ..position.clone() };
 
     let mut sessions = vec![first];
     while sessions.len() < threads {
@@ -136,6 +161,7 @@ pub(crate) async fn run(
     let alone = threads == 1;
     for session in sessions {
         let reader = Reader::new(options, moment.clone(), plan.lsn, unfinished.clone(), alone);
+        let reader = Reader { names: plan.names.clone(), ..reader };
         readers.spawn(reader.run(session, queue.clone(), sender.clone()));
     }
     drop(sender);
@@ -225,7 +251,8 @@ async fn chunks(options: &Arc<Options>, plan: &Plan, session: &Session) -> Resul
             tracing::warn!("table {id} has no column that can be captured; its rows are left out");
             continue;
         }
-        if let Some(statement) = options.selects.get(&*table.text) {
+        let selects = plan.blocking.as_ref().map_or(&options.selects, |blocking| &blocking.selects);
+        if let Some(statement) = selects.get(&*table.text) {
             let list = select_from(session, &table, statement).await?;
             let part = Part::Select { list, statement: statement.clone() };
             chunks.push(Chunk { table, first_table, part });
@@ -306,6 +333,8 @@ struct Reader {
     middle: Option<(Arc<Table>, Slot)>,
     held: Option<Held>,
     now_ns: i64,
+    /// The tables of the snapshot.
+    names: Arc<[String]>,
 }
 
 struct Held {
@@ -336,6 +365,7 @@ impl Reader {
             middle: None,
             held: None,
             now_ns: crate::now_ns(),
+            names: Arc::new([]),
         }
     }
 
@@ -365,6 +395,10 @@ impl Reader {
         let failed = |error| session.failed(&action, error);
         let broken =
             |error: crate::wire::DecodeError| Error::fatal(action.clone()).caused_by(error);
+        if self.alone {
+            notify::table_begun(&self.options, &mut self.batch, &table.id, &self.names);
+        }
+        let mut all: u64 = 0;
         let stream = session.client().copy_out(&chunk.query()).await.map_err(failed)?;
         let mut stream = pin!(stream);
         let mut decoder = copy::Decoder::new();
@@ -399,10 +433,14 @@ impl Reader {
                 self.held = Some(Held { table: table.clone(), row, first_in_table, first_table });
                 first_in_table = false;
                 rows += 1;
+                all += 1;
             }
         }
         decoder.finish().map_err(broken)?;
         self.options.figures.scanned(&table.id, rows, true);
+        if self.alone {
+            notify::table_read(&self.options, &mut self.batch, &table.id, all, &self.names);
+        }
         Ok(true)
     }
 

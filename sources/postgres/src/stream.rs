@@ -19,6 +19,7 @@
 //! under way, the changes that were done are left out ([`Done`]).
 
 mod decode;
+mod incremental;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +29,10 @@ use model::{
     error::{Error, Result},
     record::Batch,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
 use crate::{
     catalog,
@@ -73,12 +77,13 @@ pub(crate) fn run(
     // A runtime of its own, so that the pause between batches can be a real sleep: while this thread
     // sleeps nobody waits for the socket, and the kernel collects. On the shared runtime each packet
     // of the server woke a thread, which was half of all CPU time in a stream of small transactions.
+    let jobs = Handle::current();
     tokio::task::block_in_place(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Error::retriable("start the streaming thread").caused_by(error))?;
-        runtime.block_on(follow(options, session, position, out))
+        runtime.block_on(follow(options, session, position, out, jobs))
     })
 }
 
@@ -87,6 +92,7 @@ async fn follow(
     session: &Session,
     position: &mut Position,
     out: &mut Outbox,
+    jobs: Handle,
 ) -> Result<()> {
     let start = position.start().unwrap_or(Lsn::ZERO);
     let stream = tokio::select! {
@@ -99,7 +105,7 @@ async fn follow(
         options.publication
     );
     let types = catalog::types(session).await?;
-    let mut reader = Reader::new(options, session, types, position.clone());
+    let mut reader = Reader::new(options, session, types, position.clone(), jobs);
     let connected = options.figures.connected();
     let result = reader.run(stream, position, out).await;
     drop(connected);
@@ -169,6 +175,7 @@ struct Reader<'a> {
     confirmed: Lsn,
     heartbeat_at: Option<Instant>,
     action: Option<Action>,
+    incremental: incremental::Incremental,
 }
 
 impl<'a> Reader<'a> {
@@ -176,9 +183,11 @@ impl<'a> Reader<'a> {
         options: &'a Arc<Options>,
         session: &'a Session,
         types: Types,
-        position: Position,
+        mut position: Position,
+        jobs: Handle,
     ) -> Self {
         let (batch, writer) = options.fresh_batch();
+        let incremental = incremental::Incremental::resume(options, &mut position, jobs);
         Self {
             options,
             session,
@@ -213,6 +222,7 @@ impl<'a> Reader<'a> {
                 },
             ),
             counts: Counts::default(),
+            incremental,
         }
     }
 
@@ -227,6 +237,7 @@ impl<'a> Reader<'a> {
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut handed_over = Instant::now() - BATCH_GAP;
+        self.begin_incremental().await?;
         loop {
             tokio::select! {
                 () = out.stopped() => {
@@ -234,6 +245,7 @@ impl<'a> Reader<'a> {
                     return Ok(stream.finish().await?);
                 }
                 event = stream.next() => self.take(event?, &mut stream).await?,
+                news = self.incremental.news() => self.heard(news).await?,
                 _ = status.tick() => {
                     // A server that lives answers at once, however little there is to send.
                     self.options.progress.asked();
@@ -248,6 +260,7 @@ impl<'a> Reader<'a> {
                     }
                 }
             }
+            self.attend(&mut stream, sent, out).await?;
             self.drain(&mut stream, sent, out).await?;
             if self.batch.is_empty() && !self.progress.held_back() && !self.heartbeat_due() {
                 continue;
@@ -277,6 +290,7 @@ impl<'a> Reader<'a> {
                 self.hand_over(stream, sent, out).await?;
             }
             self.take(event, stream).await?;
+            self.attend(stream, sent, out).await?;
         }
         Ok(())
     }
@@ -349,7 +363,8 @@ impl<'a> Reader<'a> {
         let (fresh, writer) = self.options.fresh_batch();
         self.writer = writer;
         let collected = std::mem::replace(&mut self.batch, fresh);
-        let mut batch = collected.seal(Some(self.options.position(&self.progress.position())));
+        let position = self.incremental.stored(self.progress.position());
+        let mut batch = collected.seal(Some(self.options.position(&position)));
         self.add_heartbeat(&mut batch);
         self.options.figures.streamed(&mut self.counts);
         self.options.figures.queue(out.capacity());
@@ -362,7 +377,7 @@ impl<'a> Reader<'a> {
                     // Stopped: the batch is dropped, and `sent` stays where it was.
                     let Some(room) = room else { return Ok(()) };
                     room.send(batch);
-                    *sent = self.progress.hand_over();
+                    *sent = self.incremental.stored(self.progress.hand_over());
                     return Ok(());
                 }
                 _ = tick.tick() => {}

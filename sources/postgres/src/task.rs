@@ -16,7 +16,7 @@ use relational::table::TableId;
 use crate::{
     catalog::{self, Server, Slot},
     figures::Phase,
-    mismatch,
+    mismatch, notify,
     options::{Options, TableOrder},
     position::Position,
     session::Session,
@@ -153,6 +153,13 @@ impl Task {
     ) -> Result<Option<Position>> {
         let options = &self.options;
         let offset = self.offsets.offset(options.partition()).await?;
+        if offset.as_ref().and_then(|offset| offset.get("snapshot")).and_then(|s| s.as_str())
+            == Some("BLOCKING")
+        {
+            tracing::warn!(
+                "a blocking snapshot was cut off; if its signal does not come again by itself, which it does from the signal table, send it again"
+            );
+        }
         let stored = offset.map(|offset| Position::read(&offset));
         let Some(slot) = free_slot(options, session, out).await? else { return Ok(None) };
         let stored = match stored {
@@ -183,7 +190,8 @@ impl Task {
                 options.replica_identities.apply(session, &tables).await;
                 options.figures.captured(tables.len());
                 options.figures.enter(Phase::Skipped);
-                return Ok(Some(position));
+                let told = notify::send(options, out, "SKIPPED", Vec::new()).await;
+                return Ok(told.then_some(position));
             }
             _ => {}
         }
@@ -208,21 +216,41 @@ impl Task {
         };
         if !reads_data {
             options.figures.enter(Phase::Skipped);
-            return Ok(Some(Position { lsn: Some(lsn), ..Position::default() }));
+            let told = notify::send(options, out, "SKIPPED", Vec::new()).await;
+            return Ok(told.then(|| Position { lsn: Some(lsn), ..Position::default() }));
         }
-        let tables = tables.into_iter().filter(|table| options.snapshots(table)).collect();
+        let mut tables: Vec<TableId> =
+            tables.into_iter().filter(|table| options.snapshots(table)).collect();
+        let names: Arc<[String]> = tables.iter().map(ToString::to_string).collect();
+        // As in Debezium: signals of the past are not read.
+        tables.retain(|table| options.signals.table.as_ref() != Some(table));
         let tables = ordered(options, session, tables).await?;
-        let plan = Plan { tables, exported, lsn, ranges: server.version >= 140_000 };
+        let ranges = server.version >= 140_000;
+        let resolved = vec![("data_collections", names.join(","))];
+        let plan = Plan { tables, names, exported, lsn, ranges, blocking: None };
+        if !notify::send(options, out, "STARTED", Vec::new()).await
+            || !notify::send(options, out, "DATA_COLLECTIONS_RESOLVED", resolved).await
+        {
+            return Ok(None);
+        }
         let taken = snapshot::run(options, plan, out).await;
         let complete = matches!(taken, Ok(Some(_)));
         options.figures.enter(if complete { Phase::Completed } else { Phase::Aborted });
+        let kind = if complete { "COMPLETED" } else { "ABORTED" };
+        // A task that was stopped meanwhile is told so by the stream.
+        let _told = notify::send(options, out, kind, Vec::new()).await;
         taken
     }
 }
 
 async fn captured_tables(options: &Options, session: &Session) -> Result<Vec<TableId>> {
     let tables = catalog::tables(session, options.capture.builtin_ignored).await?;
-    Ok(tables.into_iter().filter(|table| options.capture.accepts(table)).collect())
+    let captured = tables.into_iter().filter(|table| options.capture.accepts(table));
+    // A table of signals that the filters leave out comes last.
+    let (mut listed, signals): (Vec<_>, Vec<_>) =
+        captured.partition(|table| options.capture.lists(table));
+    listed.extend(signals);
+    Ok(listed)
 }
 
 /// The tables in the order in which they are read: by `snapshot.tables.order.by.row.count`, otherwise
