@@ -13,6 +13,7 @@ mod errors;
 mod golden;
 mod group_requests;
 mod harness;
+mod incremental;
 mod isolation;
 mod metrics;
 mod quickstart;

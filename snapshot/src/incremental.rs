@@ -76,13 +76,15 @@ impl Context {
         let Some(queue) = text("collections").and_then(collections) else {
             return Self::default();
         };
-        let key = |field: &str| match text(field).map(java_objects::from_hexadecimal) {
+        let key = |field: &str| {
+            match text(field).map(java_objects::from_hexadecimal) {
             None => Ok(None),
             Some(key) => key.map_err(|error| {
                 tracing::warn!(
                     "the stored offset's {PREFIX}{field} can't be read ({error}); the table that was being read by an incremental snapshot is read from its beginning"
                 );
             }),
+        }
         };
         let (after, maximum) = match (key("primary_key"), key("maximum_key")) {
             (Ok(after), Ok(maximum)) => (after, maximum),
@@ -363,7 +365,10 @@ mod tests {
         context.begun(vec![Object::Long(9)], Some(3));
         context.read(2, vec![Object::Long(4)]);
         context.sent(vec![Object::Long(3)]);
-        assert_eq!(Context::load(&context.store().into_iter().collect()).after(), Some(&vec![Object::Long(3)]));
+        assert_eq!(
+            Context::load(&context.store().into_iter().collect()).after(),
+            Some(&vec![Object::Long(3)])
+        );
         assert!(context.remove("s.c") && !context.remove("s.c") && !context.remove("s.a"));
         context.next();
         let current = context.current().unwrap();

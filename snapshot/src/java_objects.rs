@@ -135,7 +135,8 @@ mod tests {
         ("70", || Object::Null),
     ];
 
-    const ARRAY_OF_ONE: &str = "aced0005757200135b4c6a6176612e6c616e672e4f626a6563743b90ce589f1073296c020000787000000001";
+    const ARRAY_OF_ONE: &str =
+        "aced0005757200135b4c6a6176612e6c616e672e4f626a6563743b90ce589f1073296c020000787000000001";
 
     #[test]
     fn recorded_keys_round_trip() {

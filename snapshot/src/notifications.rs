@@ -102,12 +102,8 @@ impl Channels {
     /// Writes the notification to the log if it goes there; the record if it goes to a topic.
     pub fn notify(&self, notification: Notification) -> Option<Record> {
         let Notification { id, aggregate, kind, data, timestamp_ms } = notification;
-        let name = [("connector_name", self.connector.clone())];
-        // As Debezium has it in a HashMap.
-        let data = java::hash_map(
-            data.into_iter().chain(name).map(|(key, text)| (key.to_owned(), text.into())),
-        );
-        let entries = data.iter().map(|(key, value)| (key, value.as_str().unwrap_or_default()));
+        let data = in_java_order(data, ("connector_name", self.connector.clone()));
+        let entries = data.iter().map(|(key, text)| (*key, text.as_str()));
         if self.log {
             let shown: Vec<String> =
                 entries.clone().map(|(key, text)| format!("{key}={text}")).collect();
@@ -133,6 +129,23 @@ impl Channels {
         );
         Some(plain_record(topic.name.clone(), None, key, value))
     }
+}
+
+/// The order that entries have in Debezium: those of a `HashMap` are copied into another one, to which
+/// the last is added.
+fn in_java_order(
+    data: Vec<(&'static str, String)>,
+    last: (&'static str, String),
+) -> Vec<(&'static str, String)> {
+    let hash = |entry: &(&str, String)| java::string_hash(entry.0);
+    let count = data.len();
+    let mut data = java::in_hash_order(data, java::buckets(count), hash);
+    data.push(last);
+    let mut buckets = if count == 0 { java::buckets(1) } else { java::buckets_of_copy(count) };
+    if data.len() * 4 > buckets * 3 {
+        buckets *= 2;
+    }
+    java::in_hash_order(data, buckets, hash)
 }
 
 #[cfg(test)]
@@ -175,6 +188,32 @@ mod tests {
             "data_collections",
         ];
         assert_eq!(keys, wanted.map(|key| Value::Text(key.into())));
+    }
+
+    /// Likewise, where the copy has fewer buckets.
+    #[test]
+    fn a_copy_has_just_enough_buckets() {
+        let data = [
+            "data_collections",
+            "scanned_collection",
+            "total_rows_scanned",
+            "status",
+            "total_rows",
+        ];
+        let data = in_java_order(
+            data.map(|key| (key, String::new())).into(),
+            ("connector_name", String::new()),
+        );
+        let keys: Vec<&str> = data.into_iter().map(|(key, _)| key).collect();
+        let wanted = [
+            "scanned_collection",
+            "connector_name",
+            "total_rows_scanned",
+            "total_rows",
+            "data_collections",
+            "status",
+        ];
+        assert_eq!(keys, wanted);
     }
 
     #[test]

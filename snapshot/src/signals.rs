@@ -108,7 +108,9 @@ impl Signal {
             "stop-snapshot" => {
                 let data = data()?;
                 if kind(&data)? == Kind::Blocking {
-                    return Err("a blocking snapshot can't be stopped; it ends by itself".to_owned());
+                    return Err(
+                        "a blocking snapshot can't be stopped; it ends by itself".to_owned()
+                    );
                 }
                 Ok(Action::Stop(collections(&data)?))
             }
@@ -293,7 +295,8 @@ mod tests {
         let signal = Signal::from_json(line).unwrap();
         assert_eq!((signal.id.as_str(), signal.data.as_str()), ("7", r#"{"message":"m {}"}"#));
         assert!(matches!(signal.parse(), Ok(Action::Log(text)) if text == "m {}"));
-        let text = r#"{"id": "x", "type": "stop-snapshot", "data": "{\"data-collections\": [\"a\"]}"}"#;
+        let text =
+            r#"{"id": "x", "type": "stop-snapshot", "data": "{\"data-collections\": [\"a\"]}"}"#;
         let signal = Signal::from_json(text).unwrap();
         assert!(matches!(signal.parse(), Ok(Action::Stop(list)) if list == ["a"]));
         assert!(Signal::from_json("{").is_err() && Signal::from_json(r#"{"id": "a"}"#).is_err());

@@ -28,9 +28,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<Vec<Object>>, NoKey> {
     }
     match key {
         Thing::Null => Ok(None),
-        Thing::Array(things) => {
-            things.into_iter().map(object).collect::<Result<_, _>>().map(Some)
-        }
+        Thing::Array(things) => things.into_iter().map(object).collect::<Result<_, _>>().map(Some),
         _ => Err(NoKey("it is no array of objects".to_owned())),
     }
 }
@@ -338,7 +336,9 @@ fn of_class(parts: &[Part]) -> Result<Object, NoKey> {
         "java.lang.Long" => Object::Long(bits("value")?.cast_signed()),
         "java.lang.Float" => Object::Float(f32::from_bits(bits("value")? as u32)),
         "java.lang.Double" => Object::Double(f64::from_bits(bits("value")?)),
-        "java.math.BigInteger" => Object::BigInteger(big_integer(int("signum")?, field("magnitude")?)?),
+        "java.math.BigInteger" => {
+            Object::BigInteger(big_integer(int("signum")?, field("magnitude")?)?)
+        }
         "java.math.BigDecimal" => {
             let unscaled = match field("intVal")? {
                 Thing::Object(parts) => of_class(parts)?,

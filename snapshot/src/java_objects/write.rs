@@ -96,12 +96,8 @@ static UUID: Class = class(
 static UTIL_DATE: Class =
     Class { flags: 3, ..class("java.util.Date", 0x686a_8101_4b59_7419, &[], None) };
 static SQL_DATE: Class = class("java.sql.Date", 0x14fa_4668_3f35_6697, &[], Some(&UTIL_DATE));
-static TIMESTAMP: Class = class(
-    "java.sql.Timestamp",
-    0x2618_d5c8_0153_bf65,
-    &[(b'I', "nanos", "")],
-    Some(&UTIL_DATE),
-);
+static TIMESTAMP: Class =
+    class("java.sql.Timestamp", 0x2618_d5c8_0153_bf65, &[(b'I', "nanos", "")], Some(&UTIL_DATE));
 static PG_OBJECT: Class = class(
     "org.postgresql.util.PGobject",
     0x4bf8_95ca_ac6f_6444,

@@ -14,7 +14,8 @@ use model::config::{
 use relational::{checks::*, config as common};
 
 use crate::checks::{
-    locking_mode, metric_tags, naming, notification_channels, replica_identities, signal_channels, slot_name, snapshot_mode, stream_params,
+    locking_mode, metric_tags, naming, notification_channels, replica_identities, signal_channels,
+    slot_name, snapshot_mode, stream_params,
 };
 
 pub static CONFIG: ConfigDef = ConfigDef(&[

@@ -83,10 +83,7 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     /// The key that chunks follow, of a row of this chunk.
-    pub(crate) fn key_of<'r>(
-        &self,
-        fields: impl Iterator<Item = Option<&'r [u8]>>,
-    ) -> Result<Key> {
+    pub(crate) fn key_of<'r>(&self, fields: impl Iterator<Item = Option<&'r [u8]>>) -> Result<Key> {
         let captured = self.table.columns.iter().flatten().count();
         key::read(&self.kinds, fields.skip(captured))
     }
@@ -153,10 +150,8 @@ impl ChunkReader {
                 Ok(session) => session.execute(&mark.action, &mark.statement).await,
                 Err(error) => Err(error),
             };
-            let (max, backoff) = (
-                self.options.signals.mark_retries_max,
-                self.options.signals.mark_backoff,
-            );
+            let (max, backoff) =
+                (self.options.signals.mark_retries_max, self.options.signals.mark_backoff);
             match done {
                 Err(error) if attempt < max => {
                     attempt += 1;
@@ -396,10 +391,8 @@ impl Plan<'_> {
         let id = &self.table.id;
         let action = format!("count the rows of table {id}");
         if self.request.collection.condition.is_none() {
-            let row = self
-                .session
-                .query_opt(&action, ESTIMATE, &[&&*id.namespace, &&*id.name])
-                .await?;
+            let row =
+                self.session.query_opt(&action, ESTIMATE, &[&&*id.namespace, &&*id.name]).await?;
             let estimate: i64 = row.map_or(0, |row| row.get(0));
             if estimate > 0 {
                 return Ok(Some(estimate));
@@ -513,7 +506,9 @@ fn write_row(row: copy::Row<'_>, out: &mut BytesMut) {
     for field in fields {
         match field {
             Some(value) => {
-                out.extend_from_slice(&u32::try_from(value.len()).unwrap_or_default().to_be_bytes());
+                out.extend_from_slice(
+                    &u32::try_from(value.len()).unwrap_or_default().to_be_bytes(),
+                );
                 out.extend_from_slice(value);
             }
             None => out.extend_from_slice(&(-1i32).to_be_bytes()),

@@ -40,8 +40,8 @@ use crate::{
 mod keys;
 
 use keys::{
-    autocreate, context_headers, field_names, flush_mode, isolation, notifications, partition, props, publish,
-    query_timeout, selects, skipped, statements, type_settings,
+    autocreate, context_headers, field_names, flush_mode, isolation, notifications, partition,
+    props, publish, query_timeout, selects, skipped, statements, type_settings,
 };
 pub(crate) use keys::{mismatch_strategy, mode, naming, settings};
 

@@ -83,9 +83,7 @@ pub(super) fn read<'t>(
 ) -> Result<Key> {
     let value = |kind: &KeyKind| match texts.next().flatten().map(std::str::from_utf8) {
         None => Ok(Object::Null),
-        Some(Ok(text)) => {
-            Ok(kind.object(text).unwrap_or_else(|| Object::String(text.to_owned())))
-        }
+        Some(Ok(text)) => Ok(kind.object(text).unwrap_or_else(|| Object::String(text.to_owned()))),
         Some(Err(error)) => {
             Err(Error::fatal("read the key of a row of an incremental snapshot").caused_by(error))
         }

@@ -83,8 +83,7 @@ mod tests {
     async fn lines_are_taken_once() {
         let path = std::env::temp_dir().join(format!("signals-{}", uuid::Uuid::new_v4()));
         let (sender, mut signals) = mpsc::channel(8);
-        let following =
-            tokio::spawn(follow(path.clone(), Duration::from_millis(5), sender));
+        let following = tokio::spawn(follow(path.clone(), Duration::from_millis(5), sender));
         let lines = "{\"id\":\"1\",\"type\":\"pause-snapshot\",\"data\":{}}\n\nnonsense\n{\"id\":\"2\",\"type\":\"log\",\"data\":{\"message\":\"m\"}}\n";
         // Renamed into place, so that it is there whole.
         let draft = path.with_extension("draft");

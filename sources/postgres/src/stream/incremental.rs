@@ -20,6 +20,7 @@ mod chunks;
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use ::snapshot::{
@@ -35,7 +36,7 @@ use model::{
     value::ValueRef,
 };
 use relational::emitter::Rows;
-use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::Reader;
 use crate::{
@@ -47,6 +48,9 @@ use crate::{
     tables::Table,
     wire::{Lsn, Stream},
 };
+
+/// How long the mark behind a chunk may take before that is said.
+const MARK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a job answers.
 pub(super) enum Answer {
@@ -89,6 +93,8 @@ pub(super) struct Incremental {
     stops: Vec<String>,
     /// The chunk at hand was given up, and the next is to be begun.
     stalled: bool,
+    /// When the second mark of the chunk was written, or it was last said that it does not come.
+    marked_at: Option<Instant>,
     /// When the first mark of the chunk was written.
     opened_at: String,
     /// Where the stream is.
@@ -97,11 +103,7 @@ pub(super) struct Incremental {
 
 impl Incremental {
     /// Goes on where `position` says, and takes that out of it.
-    pub(super) fn resume(
-        options: &Arc<Options>,
-        position: &mut Position,
-        runtime: Handle,
-    ) -> Self {
+    pub(super) fn resume(options: &Arc<Options>, position: &mut Position, runtime: Handle) -> Self {
         let stored = std::mem::take(&mut position.incremental);
         Self {
             context: Context::load(&stored.into_iter().collect()),
@@ -122,6 +124,7 @@ impl Incremental {
             signals: VecDeque::new(),
             stops: Vec::new(),
             stalled: false,
+            marked_at: None,
             opened_at: String::new(),
             lsn: position.lsn.unwrap_or(Lsn::ZERO),
         }
@@ -228,6 +231,7 @@ fn key_bytes(rows: &RowsBuilder, table: &Table, slot: Slot) -> Option<Box<[u8]>>
 impl Reader<'_> {
     /// Goes on with what the stored offset says was under way.
     pub(super) async fn begin_incremental(&mut self) -> Result<()> {
+        self.check_signals().await?;
         if self.incremental.context.running() {
             tracing::info!(
                 "an incremental snapshot goes on where it was: {} left",
@@ -268,9 +272,60 @@ impl Reader<'_> {
             } else if std::mem::take(&mut self.incremental.stalled) {
                 self.begin_chunk().await?;
             } else {
+                self.complain_of_waiting();
                 return Ok(());
             }
         }
+    }
+
+    /// Says when the mark behind a chunk does not come: nothing else would.
+    fn complain_of_waiting(&mut self) {
+        let incremental = &mut self.incremental;
+        let (Some(chunk), Some(at)) = (&incremental.window, incremental.marked_at) else { return };
+        if at.elapsed() < MARK_PATIENCE {
+            return;
+        }
+        incremental.marked_at = Some(Instant::now());
+        let signals = self.options.signals.table.as_ref().map(ToString::to_string);
+        tracing::warn!(
+            "the incremental snapshot of table {} waits for the mark behind its chunk, which was written into {} and has not come in the stream: either the stream is far behind, or publication {} lacks that table; look at pg_publication_tables",
+            chunk.table.id,
+            signals.unwrap_or_default(),
+            self.options.publication
+        );
+    }
+
+    /// Says at the start what would keep signals from coming.
+    async fn check_signals(&self) -> Result<()> {
+        const PUBLISHED: &str = "SELECT count(*) FROM pg_publication_tables
+            WHERE pubname = $1 AND schemaname = $2 AND tablename = $3";
+        let Some(table) = &self.options.signals.table else { return Ok(()) };
+        let columns = catalog::table(self.session, table).await?.map(|found| found.columns.len());
+        if columns != Some(3) {
+            let fact = match columns {
+                None => "does not exist".to_owned(),
+                Some(columns) => format!("has {columns} columns and needs just three"),
+            };
+            tracing::warn!(
+                "signal.data.collection {table} {fact}, so no signal is followed; CREATE TABLE {} (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text)",
+                catalog::qualified(table)
+            );
+            return Ok(());
+        }
+        let publication: &str = &self.options.publication;
+        let action = format!("look for table {table} in publication {publication}");
+        let row = self
+            .session
+            .query_one(&action, PUBLISHED, &[&publication, &&*table.namespace, &&*table.name])
+            .await?;
+        if row.get::<_, i64>(0) == 0 {
+            tracing::warn!(
+                "signal.data.collection {table} is not in publication {publication}, so no signal comes in the stream; ALTER PUBLICATION {} ADD TABLE {}",
+                catalog::quote(publication),
+                catalog::qualified(table)
+            );
+        }
+        Ok(())
     }
 
     /// Follows a signal; one that can't be followed is said in the log.
@@ -316,7 +371,10 @@ impl Reader<'_> {
                 self.execute(&signal.id, &execute).await
             }
             Action::Execute(execute) => self.block(&execute, stream, sent, out).await,
-            Action::Stop(patterns) => self.stop(patterns).await,
+            Action::Stop(patterns) => {
+                self.stop(patterns);
+                Ok(())
+            }
             Action::Pause => {
                 self.pause(true);
                 Ok(())
@@ -337,7 +395,10 @@ impl Reader<'_> {
             tracing::warn!(
                 "signal {id} is not followed: incremental snapshots need signal.data.collection, a table to write marks to, or read.only=true"
             );
-            self.notify_incremental("ABORTED", vec![("data_collections", execute.collections.join(","))]);
+            self.notify_incremental(
+                "ABORTED",
+                vec![("data_collections", execute.collections.join(","))],
+            );
             return Ok(());
         }
         let names = self.captured_names().await?;
@@ -383,11 +444,11 @@ impl Reader<'_> {
         true
     }
 
-    async fn stop(&mut self, patterns: Vec<String>) -> Result<()> {
+    fn stop(&mut self, patterns: Vec<String>) {
         let incremental = &mut self.incremental;
         if !incremental.context.running() {
             tracing::warn!("there is no incremental snapshot to stop");
-            return Ok(());
+            return;
         }
         match patterns.is_empty() {
             true => incremental.stops.push(".*".to_owned()),
@@ -397,7 +458,6 @@ impl Reader<'_> {
         if incremental.context.paused && incremental.window.is_none() && incremental.job.is_none() {
             self.process_stops();
         }
-        Ok(())
     }
 
     /// Takes out the tables that stop signals named.

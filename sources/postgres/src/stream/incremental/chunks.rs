@@ -7,6 +7,7 @@ use model::{
     error::{Error, Result},
 };
 use relational::emitter::Rows;
+use tokio::time::Instant;
 
 use super::{Answer, key_bytes};
 use crate::{
@@ -37,15 +38,17 @@ impl Reader<'_> {
         }
         context.begin_chunk(uuid::Uuid::new_v4().to_string());
         self.incremental.open = false;
-        self.read_chunk(true).await
+        self.incremental.marked_at = None;
+        self.read_chunk(true);
+        Ok(())
     }
 
     /// `marked` when a mark is to be written before.
-    async fn read_chunk(&mut self, marked: bool) -> Result<()> {
+    fn read_chunk(&mut self, marked: bool) {
         let mark = if marked { self.opening_mark() } else { None };
         let incremental = &mut self.incremental;
-        let Some(collection) = incremental.context.current().cloned() else { return Ok(()) };
-        let Some(mut reader) = incremental.reader.take() else { return Ok(()) };
+        let Some(collection) = incremental.context.current().cloned() else { return };
+        let Some(mut reader) = incremental.reader.take() else { return };
         incremental.seen.clear();
         incremental.watched = Some(collection.id.as_str().into());
         let request = Request {
@@ -59,7 +62,6 @@ impl Reader<'_> {
             let found = reader.read(&request).await;
             (reader, Answer::Read(found))
         }));
-        Ok(())
     }
 
     /// A job has ended.
@@ -67,7 +69,10 @@ impl Reader<'_> {
         let (reader, answer) = answer;
         self.incremental.reader = Some(reader);
         let found = match answer {
-            Answer::Marked(Ok(())) => return Ok(()),
+            Answer::Marked(Ok(())) => {
+                self.incremental.marked_at = Some(Instant::now());
+                return Ok(());
+            }
             Answer::Marked(Err(error)) => return self.unmarked(&error),
             Answer::Read(found) => found?,
         };
@@ -124,7 +129,8 @@ impl Reader<'_> {
         }
         self.incremental.watched = None;
         if self.incremental.context.running() {
-            return self.read_chunk(false).await;
+            self.read_chunk(false);
+            return Ok(());
         }
         self.close_window();
         Ok(())
