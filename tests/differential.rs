@@ -157,6 +157,10 @@ fn masked(
     let Some(bytes) = bytes else { return "null".into() };
     let Ok(text) = str::from_utf8(bytes) else { return format!("bytes {bytes:x?}") };
     let mut text = text.replace(prefix, "<prefix>");
+    for side in ["peer", "ours"] {
+        // The tables of `signal.data.collection`, one for each side.
+        text = text.replace(&format!("signal_{side}"), "signal_<side>");
+    }
     for rule in allowed.iter().filter(|rule| rule.header.as_deref() == header) {
         text = rule.apply(&text);
     }

@@ -101,8 +101,11 @@ pub fn from_hexadecimal(text: &str) -> Result<Option<Vec<Object>>, NoKey> {
 mod tests {
     use super::*;
 
+    /// The bytes of an object after those of its array, and the object.
+    type Case = (&'static str, fn() -> Object);
+
     /// Recorded from Debezium 3.7, in the offsets of tables with one key column each.
-    const RECORDED: [(&str, fn() -> Object); 9] = [
+    const RECORDED: [Case; 9] = [
         (
             "737200116a6176612e6c616e672e496e746567657212e2a0a4f781873802000149000576616c7565787200106a6176612e6c616e672e4e756d62657286ac951d0b94e08b020000787000000005",
             || Object::Integer(5),

@@ -45,7 +45,7 @@ INSERT INTO signal_peer VALUES ('s2', 'execute-snapshot', '{"data-collections": 
 INSERT INTO signal_ours VALUES ('s2', 'execute-snapshot', '{"data-collections": ["public.empty_one", "public.pair", "public.by_uuid", "public.by_text", "public.by_number", "public.by_day", "public.by_float", "public.by_mood", "public.by_part"]}');
 -- wait: public.by_part 5
 -- stream
-INSERT INTO pair VALUES (99, 'z', 1);
+INSERT INTO pair VALUES (99, 'z', 9.5);
 INSERT INTO signal_peer VALUES ('s3', 'execute-snapshot', '{"data-collections": ["public.item"], "additional-conditions": [{"data-collection": "public.ITEM", "filter": "id > 4 OR id = 100"}]}');
 INSERT INTO signal_ours VALUES ('s3', 'execute-snapshot', '{"data-collections": ["public.item"], "additional-conditions": [{"data-collection": "public.ITEM", "filter": "id > 4 OR id = 100"}]}');
 -- wait: public.item 22

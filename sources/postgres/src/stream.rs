@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
                     return Ok(stream.finish().await?);
                 }
                 event = stream.next() => self.take(event?, &mut stream).await?,
-                news = self.incremental.news() => self.heard(news).await?,
+                news = self.incremental.news() => self.heard(news)?,
                 _ = status.tick() => {
                     // A server that lives answers at once, however little there is to send.
                     self.options.progress.asked();

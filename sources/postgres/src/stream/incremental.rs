@@ -243,13 +243,13 @@ impl Reader<'_> {
     }
 
     /// Takes what came up beside the stream.
-    pub(super) async fn heard(&mut self, news: News) -> Result<()> {
+    pub(super) fn heard(&mut self, news: News) -> Result<()> {
         match news {
             News::Signal(signal) => {
                 self.incremental.signals.push_back(signal);
                 Ok(())
             }
-            News::Answer(answer) => self.answered(*answer).await,
+            News::Answer(answer) => self.answered(*answer),
             News::Lost(error) => {
                 Err(Error::retriable("read a chunk of an incremental snapshot").caused_by(error))
             }

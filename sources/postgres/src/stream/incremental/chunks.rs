@@ -29,7 +29,7 @@ impl Reader<'_> {
             let ended = job.await.map_err(|error| {
                 Error::retriable("read a chunk of an incremental snapshot").caused_by(error)
             })?;
-            Box::pin(self.answered(ended)).await?;
+            self.answered(ended)?;
         }
         self.process_stops();
         let context = &mut self.incremental.context;
@@ -65,7 +65,7 @@ impl Reader<'_> {
     }
 
     /// A job has ended.
-    pub(super) async fn answered(&mut self, answer: (ChunkReader, Answer)) -> Result<()> {
+    pub(super) fn answered(&mut self, answer: (ChunkReader, Answer)) -> Result<()> {
         let (reader, answer) = answer;
         self.incremental.reader = Some(reader);
         let found = match answer {
