@@ -17,6 +17,7 @@ pub mod query;
 
 use std::collections::VecDeque;
 
+use chrono::{DateTime, Local};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -279,8 +280,19 @@ fn shown_value(value: &Object) -> String {
             let parts = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
             parts.map(|(from, to)| digits.get(from..to).unwrap_or_default()).join("-")
         }
-        Object::Date(millis) | Object::Timestamp { millis, .. } => millis.to_string(),
+        Object::Date(millis) => moment(*millis).format("%Y-%m-%d").to_string(),
+        Object::Timestamp { millis, nanos } => {
+            let nanos = format!("{nanos:09}");
+            let fraction = nanos.trim_end_matches('0');
+            let fraction = if fraction.is_empty() { "0" } else { fraction };
+            format!("{}.{fraction}", moment(*millis).format("%Y-%m-%d %H:%M:%S"))
+        }
     }
+}
+
+/// In the time zone of this process, as a JVM shows it in its own.
+fn moment(millis: i64) -> DateTime<Local> {
+    DateTime::from_timestamp_millis(millis).unwrap_or_default().with_timezone(&Local)
 }
 
 /// `BigDecimal.toString`: plain unless the exponent is far out.
@@ -307,6 +319,8 @@ fn decimal(unscaled: &str, scale: i32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeZone;
+
     use super::*;
     use crate::signals::{Action, Signal};
 
@@ -399,5 +413,8 @@ mod tests {
         let key = [Object::Integer(3), Object::Null, Object::String("a".into()), Object::Uuid(1)];
         assert_eq!(shown(&key), "3,<null>,a,00000000-0000-0000-0000-000000000001");
         assert_eq!(shown(&[Object::Double(0.5), Object::Boolean(true)]), "0.5,true");
+        let local = Local.with_ymd_and_hms(2024, 3, 1, 0, 0, 0).unwrap().timestamp_millis();
+        let moment = Object::Timestamp { millis: local, nanos: 120_000_000 };
+        assert_eq!(shown(&[Object::Date(local), moment]), "2024-03-01,2024-03-01 00:00:00.12");
     }
 }

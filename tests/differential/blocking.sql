@@ -4,7 +4,7 @@
 -- config: notification.enabled.channels=sink
 -- config: notification.sink.topic.name=${prefix}.notifications
 -- ignore: \.signal_
--- expect: 55 records
+-- expect: 53 records
 -- snapshot
 CREATE TABLE signal_peer (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);
 CREATE TABLE signal_ours (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);

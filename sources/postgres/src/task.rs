@@ -226,7 +226,9 @@ impl Task {
         tables.retain(|table| options.signals.table.as_ref() != Some(table));
         let tables = ordered(options, session, tables).await?;
         let ranges = server.version >= 140_000;
-        let resolved = vec![("data_collections", names.join(","))];
+        let mut sorted = names.to_vec();
+        sorted.sort();
+        let resolved = vec![("data_collections", sorted.join(","))];
         let plan = Plan { tables, names, exported, lsn, ranges, blocking: None };
         if !notify::send(options, out, "STARTED", Vec::new()).await
             || !notify::send(options, out, "DATA_COLLECTIONS_RESOLVED", resolved).await
