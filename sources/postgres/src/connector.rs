@@ -128,14 +128,11 @@ struct Hidden {
     reported_under: &'static str,
 }
 
-const HIDDEN: [Hidden; 2] = {
+const HIDDEN: [Hidden; 1] = {
     const fn hidden(name: &'static str, default: &'static str, under: &'static str) -> Hidden {
         Hidden { name, default, reported_under: under }
     }
-    [
-        hidden("read.only", "false", "signal.data.collection"),
-        hidden("queue.provider.type", "memory", "max.queue.size"),
-    ]
+    [hidden("queue.provider.type", "memory", "max.queue.size")]
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
