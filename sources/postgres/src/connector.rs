@@ -115,9 +115,10 @@ const HIDDEN: [Hidden; 3] = {
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
-const PATTERNS: [(&str, &str); 3] = [
+const PATTERNS: [(&str, &str); 4] = [
     ("snapshot.max.threads.multiplier.", "snapshot.max.threads.multiplier"),
     ("signal.kafka.", "signal.enabled.channels"),
+    ("signal.consumer.", "signal.enabled.channels"),
     ("driver.", "database.hostname"),
 ];
 
