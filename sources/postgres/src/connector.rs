@@ -136,8 +136,11 @@ const HIDDEN: [Hidden; 1] = {
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
-const PATTERNS: [(&str, &str); 2] =
-    [("signal.kafka.", "signal.enabled.channels"), ("driver.", "database.hostname")];
+const PATTERNS: [(&str, &str); 3] = [
+    ("signal.kafka.", "signal.enabled.channels"),
+    ("signal.consumer.", "signal.enabled.channels"),
+    ("driver.", "database.hostname"),
+];
 
 /// Logs in and checks what streaming needs.
 async fn try_database(config: &Config) -> Result<()> {
