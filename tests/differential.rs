@@ -9,9 +9,12 @@
 //! | `-- away` | while both are stopped; they resume after it |
 //!
 //! `-- config: key=value` adds to both configurations; `-- under: name key=value; key=value` plays the
-//! whole case with these too, once for each such line; `-- ours: key=value` adds to our
-//! configuration alone, what the peer does not know and what must change no record; `-- expect: N records` is how many records
-//! there must be, so that a case cannot pass by producing nothing. After each step a marker row is
+//! whole case with these too, once for each such line; in both `${side}` is `peer` or `ours` and
+//! `${prefix}` the side's. `-- ours: key=value` adds to our configuration alone, what the peer does not
+//! know and what must change no record. `-- expect: N records` is how many records there must be, so
+//! that a case cannot pass by producing nothing; `-- ignore: REGEX` leaves topics out, such as those of
+//! tables that the sides write to themselves; `-- wait: TOPIC N` is about the step it stands in: it ends
+//! when both sides have N records in `<prefix>.TOPIC`. After each step a marker row is
 //! written, and both sides are read up to it. Then every record must be the same **as bytes**: its
 //! partition, key, value and headers, less the two prefixes and what
 //! `tests/differential/allowed.txt` allows, which is the whole of what may differ.
@@ -33,6 +36,7 @@ use crate::harness::{
     servers,
     side::{self, MARKER, Side},
     topics::{self, Record},
+    wait_for,
     worker::Home,
 };
 
@@ -55,7 +59,10 @@ struct Case {
     /// Further configurations that the case is played with, by name.
     under: Vec<(String, Pairs)>,
     records: Option<usize>,
+    ignored: Vec<Regex>,
     steps: Vec<(Step, String)>,
+    /// By the index of the step.
+    waits: Vec<(usize, String, i64)>,
 }
 
 fn parse(text: &str) -> Case {
@@ -64,7 +71,9 @@ fn parse(text: &str) -> Case {
         ours: Vec::new(),
         under: Vec::new(),
         records: None,
+        ignored: Vec::new(),
         steps: Vec::new(),
+        waits: Vec::new(),
     };
     let pair = |text: &str| -> (String, String) {
         let (key, value) = text.split_once('=').expect("key=value");
@@ -87,6 +96,12 @@ fn parse(text: &str) -> Case {
                 } else if let Some(count) = line.strip_prefix("-- expect: ") {
                     let count = count.strip_suffix(" records").expect("-- expect: N records");
                     case.records = Some(count.parse().expect("a number of records"));
+                } else if let Some(pattern) = line.strip_prefix("-- ignore: ") {
+                    case.ignored.push(Regex::new(pattern).expect("a pattern of topics"));
+                } else if let Some(wait) = line.strip_prefix("-- wait: ") {
+                    let (topic, count) = wait.split_once(' ').expect("-- wait: TOPIC N");
+                    let count = count.parse().expect("a number of records");
+                    case.waits.push((case.steps.len(), topic.to_owned(), count));
                 } else if let Some((_, sql)) = case.steps.last_mut() {
                     sql.push_str(line);
                     sql.push('\n');
@@ -152,11 +167,19 @@ fn masked(
     // Nothing is allowed to differ in a schema, which is most of a record.
     let payload = text.find(r#"},"payload":"#).filter(|_| text.starts_with(r#"{"schema":"#));
     let (schema, rest) = text.split_at(payload.unwrap_or(0));
-    let mut text = rest.replace(prefix, "<prefix>");
+    let named = |text: &str| {
+        let mut text = text.replace(prefix, "<prefix>");
+        for side in ["peer", "ours"] {
+            // The tables of `signal.data.collection`, one for each side.
+            text = text.replace(&format!("signal_{side}"), "signal_<side>");
+        }
+        text
+    };
+    let mut text = named(rest);
     for rule in allowed.iter().filter(|rule| rule.header.as_deref() == header) {
         text = rule.apply(&text);
     }
-    schema.replace(prefix, "<prefix>") + &text
+    named(schema) + &text
 }
 
 /// A record in lines: partition, key, value, headers.
@@ -225,14 +248,18 @@ fn play(name: &str, case: &Case) -> Option<usize> {
     let mut watched: Vec<Side> = sides
         .iter()
         .map(|(rest, prefix)| {
-            let own = if *prefix == &our_prefix && !itself { case.ours.as_slice() } else { &[] };
+            let side = if *prefix == &peer_prefix { "peer" } else { "ours" };
+            let value = |value: &str| value.replace("${side}", side).replace("${prefix}", prefix);
+            let own = if side == "ours" && !itself { case.ours.as_slice() } else { &[] };
             let more = case.config.iter().chain(own);
-            let more: Vec<_> = more.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            let more: Vec<_> = more.map(|(k, v)| (k.clone(), value(v))).collect();
+            let more: Vec<_> = more.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
             let mut config = postgres_source(&database, prefix, &more);
             config.extend(json_converters(true));
             Side::start(rest, &kafka, prefix, &config)
         })
         .collect();
+    let snapshots = case.steps.iter().filter(|(step, _)| *step == Step::Snapshot).count();
     let live = case.steps.iter().filter(|(step, _)| *step != Step::Snapshot);
     for ((step, sql), id) in live.zip(1..) {
         if *step == Step::Away {
@@ -244,11 +271,22 @@ fn play(name: &str, case: &Case) -> Option<usize> {
         }
         side::mark(&database, id);
         watched.iter_mut().for_each(|side| side.wait(id));
+        let index = usize::try_from(id).expect("a step") + snapshots;
+        for (_, topic, count) in case.waits.iter().filter(|(step, ..)| *step == index) {
+            for prefix in [&peer_prefix, &our_prefix] {
+                let (topic, reader) = (format!("{prefix}.{topic}"), topics::consumer(&kafka));
+                wait_for(&format!("{count} records in {topic}"), Duration::from_secs(60), || {
+                    let there = topics::high_watermark(&reader, &topic);
+                    (there >= *count).then_some(())
+                });
+            }
+        }
     }
 
     let records = |prefix: &str| -> BTreeMap<String, Vec<Record>> {
         let all = topics::read_all(&kafka, &format!("{prefix}.")).into_iter();
-        all.filter(|(topic, _)| !topic.ends_with(MARKER))
+        let ignored = |topic: &str| case.ignored.iter().any(|p| p.is_match(topic).unwrap_or(false));
+        all.filter(|(topic, _)| !topic.ends_with(MARKER) && !ignored(topic))
             .map(|(topic, records)| (topic.replace(prefix, "<prefix>"), records))
             .collect()
     };
@@ -326,7 +364,7 @@ macro_rules! cases {
     };
 }
 
-cases! { ddl dml identity keys messages names names_adjusted reselect resume savepoints streamed streamed_binary transactions types }
+cases! { blocking ddl dml identity incremental keys messages names names_adjusted reselect resume savepoints streamed streamed_binary transactions types }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;

@@ -14,6 +14,7 @@ mod golden;
 mod group_requests;
 mod harness;
 mod huge;
+mod incremental;
 mod isolation;
 mod keys;
 mod metrics;

@@ -1,8 +1,12 @@
-//! Snapshots, for any database: when one is taken, which marker its rows carry, how far it is, and
-//! where it goes on after a crash.
+//! Snapshots, for any database: when one is taken, which marker its rows carry, how far it is and where
+//! it goes on after a crash, and what is asked of and told about snapshots while a connector runs.
 
 pub mod checkpoint;
+pub mod incremental;
+pub mod java_objects;
+pub mod notifications;
 pub mod progress;
+pub mod signals;
 pub mod throttle;
 pub mod tracker;
 

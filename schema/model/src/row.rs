@@ -215,6 +215,16 @@ impl RowsBuilder {
         })
     }
 
+    /// A value of a finished row.
+    ///
+    /// # Panics
+    ///
+    /// When the row has no such column.
+    pub fn get(&self, slot: Slot, column: usize) -> ValueRef<'_> {
+        assert!(column < usize::from(slot.width), "column {column} of a row of {}", slot.width);
+        self.rows.read(self.rows.cells[slot.start as usize + column])
+    }
+
     /// Drops the cells pushed since the last [`RowsBuilder::end`].
     pub fn abandon(&mut self) {
         self.rows.cells.truncate(self.open);

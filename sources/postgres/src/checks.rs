@@ -48,6 +48,36 @@ pub(crate) fn query_mode(given: Option<&str>) -> Vec<String> {
     }
 }
 
+/// `signal.enabled.channels`
+pub(crate) fn signal_channels(given: Option<&str>) -> Vec<String> {
+    channels(given, &["source", "file"], |name| match name {
+        "jmx" | "in-process" => "there is no JVM to signal; use source or file",
+        "kafka" => "this version reads no signals from topics yet; use source or file",
+        _ => "it is no channel; use source or file",
+    })
+}
+
+/// `notification.enabled.channels`
+pub(crate) fn notification_channels(given: Option<&str>) -> Vec<String> {
+    channels(given, &["sink", "log"], |name| match name {
+        "jmx" => "there is no JVM to ask; use sink or log",
+        "http" => "this version sends no notifications over HTTP yet; use sink or log",
+        _ => "it is no channel; use sink or log",
+    })
+}
+
+fn channels(
+    given: Option<&str>,
+    known: &[&str],
+    why: impl Fn(&str) -> &'static str,
+) -> Vec<String> {
+    let names = given.unwrap_or_default().split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty() && !known.contains(name))
+        .map(|name| format!("channel {name} is not supported: {}", why(name)))
+        .collect()
+}
+
 /// Parameters for the plug-in, `name=value`, separated by semicolons.
 ///
 /// # Errors

@@ -14,8 +14,9 @@ use model::config::{
 use relational::{checks::*, config as common};
 
 use crate::checks::{
-    converters, databases, locking_mode, metric_tags, naming, no_class, no_lineage, only_class,
-    query_mode, replica_identities, slot_name, snapshot_mode, stream_params,
+    converters, databases, locking_mode, metric_tags, naming, no_class, no_lineage,
+    notification_channels, only_class, query_mode, replica_identities, signal_channels, slot_name,
+    snapshot_mode, stream_params,
 };
 
 pub static CONFIG: ConfigDef = ConfigDef(&[
@@ -70,11 +71,11 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::PROVIDE_TRANSACTION_METADATA.spec,
             &common::CONVERTERS.spec.with_check(Field(converters)).with_doc("Names of custom value converters. They are Java classes, which can't be loaded here, so only none is accepted."),
             &common::POST_PROCESSORS.spec.with_doc("Name of a post processor of events: NAME.type=io.debezium.processors.reselect.ReselectColumnsPostProcessor reads values that the log does not have from the table; NAME.reselect.columns.include.list and exclude.list, reselect.unavailable.values, reselect.null.values, reselect.use.event.key, reselect.error.handling.mode."),
-            &common::INCREMENTAL_SNAPSHOT_ALLOW_SCHEMA_CHANGES.spec.unsupported(),
-            &common::SIGNAL_DATA_COLLECTION.spec.unsupported(),
-            &common::SIGNAL_ENABLED_CHANNELS.spec.unsupported(),
-            &common::NOTIFICATION_ENABLED_CHANNELS.spec.unsupported(),
-            &common::NOTIFICATION_SINK_TOPIC_NAME.spec.unsupported(),
+            &common::INCREMENTAL_SNAPSHOT_ALLOW_SCHEMA_CHANGES.spec.with_doc("Changes of a table's schema during an incremental snapshot are followed in either case."),
+            &common::SIGNAL_DATA_COLLECTION.spec,
+            &common::SIGNAL_ENABLED_CHANNELS.spec.with_check(Field(signal_channels)).with_doc("Channels through which signals come: source (rows of signal.data.collection), file (lines of signal.file, file-signals.txt unless set)."),
+            &common::NOTIFICATION_ENABLED_CHANNELS.spec.with_check(Field(notification_channels)).with_doc("Channels to which notifications go: sink (the topic notification.sink.topic.name), log."),
+            &common::NOTIFICATION_SINK_TOPIC_NAME.spec,
             &common::NOTIFICATION_HTTP_URL.spec.unsupported(),
             &common::NOTIFICATION_HTTP_TIMEOUT_MS.spec.unsupported(),
             &common::NOTIFICATION_HTTP_RETRIES.spec.unsupported(),
@@ -113,7 +114,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::INTERNAL_LEGACY_SNAPSHOT_MAX_THREADS.spec.alias(Alias::Yes).with_check(Field(|_| Vec::new())),
             &common::STREAMING_DELAY_MS.spec,
             &common::QUERY_FETCH_SIZE.spec.with_doc("Rows per fetch of queries. Answers are read as they come, so it has no effect here."),
-            &common::INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY.spec.unsupported(),
+            &common::INCREMENTAL_SNAPSHOT_WATERMARKING_STRATEGY.spec,
             &common::SNAPSHOT_LOCK_TIMEOUT_MS.spec,
             &common::SNAPSHOT_SELECT_STATEMENT_OVERRIDES.spec,
             &common::INTERNAL_SNAPSHOT_SCAN_ALL_COLUMNS_FORCE.spec.with_doc("Read the columns of all tables at once. The definitions of the captured tables are read one by one here, so it has no effect."),
@@ -126,7 +127,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::SNAPSHOT_QUERY_MODE_CUSTOM_NAME.spec.unsupported(),
             &common::SNAPSHOT_LOCKING_MODE.spec.with_default("none").with_one_of(&["shared", "custom", "none"]).with_doc("Locks that a snapshot takes: none or shared.").with_check(Field(locking_mode)),
             &SNAPSHOT_LOCKING_MODE_CUSTOM_NAME.spec,
-            &common::INCREMENTAL_SNAPSHOT_CHUNK_SIZE.spec.unsupported(),
+            &common::INCREMENTAL_SNAPSHOT_CHUNK_SIZE.spec,
         ],
     },
     Group {
@@ -154,8 +155,8 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::GUARDRAIL_COLLECTIONS_MAX.spec,
             &common::GUARDRAIL_COLLECTIONS_LIMIT_ACTION.spec,
             &common::CUSTOM_SANITIZE_PATTERN.spec.unsupported(),
-            &common::SIGNAL_EMIT_FAILURE_MAX_RETRIES.spec.unsupported(),
-            &common::SIGNAL_EMIT_FAILURE_BACKOFF_MS.spec.unsupported(),
+            &common::SIGNAL_EMIT_FAILURE_MAX_RETRIES.spec,
+            &common::SIGNAL_EMIT_FAILURE_BACKOFF_MS.spec,
             &common::STATISTICS_METRICS_ENABLED.spec.with_doc("Collect percentiles of latencies for JMX. There is no JMX here, so it has no effect."),
             &common::INTERNAL_OFFSET_ACTIVITY_MONITOR_INTERVAL_MS.spec.unsupported(),
             &common::CUSTOM_METRIC_TAGS.spec.with_check(Field(metric_tags)).with_doc("Labels added to the connector's figures in /metrics: name=value, separated by commas."),
@@ -168,7 +169,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
         keys: &[
             &common::HEARTBEAT_INTERVAL_MS.spec,
             &common::HEARTBEAT_TOPICS_PREFIX.spec.with_doc("Without effect, as in Debezium, whose heartbeat topics are named by topic.heartbeat.prefix."),
-            &common::SIGNAL_POLL_INTERVAL_MS.spec.unsupported(),
+            &common::SIGNAL_POLL_INTERVAL_MS.spec,
             &common::HEARTBEAT_ACTION_QUERY.spec,
         ],
     },

@@ -128,19 +128,19 @@ struct Hidden {
     reported_under: &'static str,
 }
 
-const HIDDEN: [Hidden; 2] = {
+const HIDDEN: [Hidden; 1] = {
     const fn hidden(name: &'static str, default: &'static str, under: &'static str) -> Hidden {
         Hidden { name, default, reported_under: under }
     }
-    [
-        hidden("read.only", "false", "signal.data.collection"),
-        hidden("queue.provider.type", "memory", "max.queue.size"),
-    ]
+    [hidden("queue.provider.type", "memory", "max.queue.size")]
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
-const PATTERNS: [(&str, &str); 2] =
-    [("signal.kafka.", "signal.enabled.channels"), ("driver.", "database.hostname")];
+const PATTERNS: [(&str, &str); 3] = [
+    ("signal.kafka.", "signal.enabled.channels"),
+    ("signal.consumer.", "signal.enabled.channels"),
+    ("driver.", "database.hostname"),
+];
 
 /// Logs in and checks what streaming needs.
 async fn try_database(config: &Config) -> Result<()> {

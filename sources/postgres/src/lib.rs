@@ -10,8 +10,10 @@ mod defaults;
 mod figures;
 mod guardrail;
 mod heartbeat;
+mod incremental;
 mod messages;
 mod mismatch;
+mod notify;
 mod options;
 #[cfg(test)]
 mod oracle;
@@ -21,6 +23,7 @@ mod readiness;
 mod replica_identity;
 mod retries;
 mod session;
+mod signals;
 mod slot_watch;
 mod snapshot;
 mod source_info;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use ::snapshot::{Mode, throttle::Throttle};
+use ::snapshot::{Mode, notifications::Channels as Notifications, throttle::Throttle};
 use model::{
     change::BatchBuilder,
     config::Config,
@@ -32,6 +32,7 @@ use crate::{
     mismatch,
     position::Position,
     replica_identity::ReplicaIdentities,
+    signals::Signals,
     source_info::{self, Writer},
     stream::{Limits, Reselected},
     tables::{BadValues, Capture},
@@ -43,7 +44,8 @@ mod processors;
 
 use keys::{
     autocreate, context_headers, field_names, flush_mode, in_progress, isolation, legacy_threads,
-    partition, props, publish, query_timeout, selects, skipped, statements, type_settings,
+    notifications, partition, props, publish, query_timeout, selects, skipped, statements,
+    type_settings,
 };
 pub(crate) use keys::{mismatch_strategy, mode, multipliers, naming, rows_per_second, settings};
 pub(crate) use processors::reselect;
@@ -111,6 +113,9 @@ pub(crate) struct Options {
     pub(crate) messages: Messages,
     prefix: Arc<str>,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) signals: Signals,
+    /// `notification.*`
+    pub(crate) notifications: Notifications,
     /// Told when the server is asked for a sign of life, and when it gives one.
     pub(crate) progress: Progress,
 }
@@ -192,6 +197,7 @@ impl Options {
             tables: filter(&common::TABLE_INCLUDE_LIST, &common::TABLE_EXCLUDE_LIST)?,
             columns: filter(&common::COLUMN_INCLUDE_LIST, &common::COLUMN_EXCLUDE_LIST)?,
             builtin_ignored: config.get(&common::TABLE_IGNORE_BUILTIN),
+            signals: Signals::read(config).table,
             keys: match config.find(&common::MESSAGE_KEY_COLUMNS) {
                 Some(text) => KeyColumns::parse(&text).map_err(invalid)?,
                 None => KeyColumns::default(),
@@ -340,6 +346,8 @@ impl Options {
                 filter(&config::MESSAGE_PREFIX_INCLUDE_LIST, &config::MESSAGE_PREFIX_EXCLUDE_LIST)?,
                 &source,
             ),
+            signals: Signals::read(config),
+            notifications: notifications(config, &prefix),
             prefix: prefix.clone(),
             figures: Arc::new(
                 Figures::new(prefix, u64::try_from(queue_bytes).unwrap_or(0))

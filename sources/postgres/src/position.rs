@@ -33,6 +33,8 @@ pub(crate) struct Position {
     /// The transaction that is under way, when transaction metadata is provided. The end of one still
     /// has it, as in Debezium.
     pub(crate) transaction: Option<Counted>,
+    /// The fields of an incremental snapshot that is under way.
+    pub(crate) incremental: Vec<(String, Value)>,
 }
 
 /// See [`Position::checkpoint`].
@@ -66,15 +68,25 @@ impl Position {
             ts_usec: int("ts_usec"),
             tx_id: int("txId"),
             lsn: lsn("lsn"),
-            checkpoint: checkpoint.filter(|_| snapshot.is_some() && !finished).map(Into::into),
+            checkpoint: checkpoint
+                .filter(|_| snapshot.as_deref() == Some("INITIAL") && !finished)
+                .map(Into::into),
             xmin: int("xmin"),
-            snapshot: snapshot.filter(|_| !finished),
+            // A blocking snapshot begins with its signal, which comes again; an incremental one has
+            // its state in fields of its own.
+            snapshot: snapshot
+                .filter(|name| !finished && name != "BLOCKING" && name != "INCREMENTAL"),
             lsn_proc: lsn("lsn_proc"),
             lsn_commit: lsn("lsn_commit").or(lsn("lsn_proc")),
             message_type: message_type
                 .and_then(|text| MESSAGE_TYPES.into_iter().find(|known| *known == text)),
             events: int("lsn_events_processed").unwrap_or_default(),
             transaction: Counted::read(offset),
+            incremental: offset
+                .iter()
+                .filter(|(field, _)| ::snapshot::incremental::is_stored(field))
+                .map(|(field, value)| (field.clone(), value.clone()))
+                .collect(),
         }
     }
 
@@ -102,7 +114,7 @@ impl Position {
         );
         let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
         let transaction = self.transaction.iter().flat_map(Counted::entries);
-        java::hash_map(entries.chain(transaction))
+        java::hash_map(entries.chain(transaction).chain(self.incremental.iter().cloned()))
     }
 
     /// Where the stream begins: transactions that end later are sent.
@@ -189,6 +201,20 @@ mod tests {
 
     /// In the middle of a transaction, with transaction metadata.
     const RECORDED_IN_TRANSACTION: &str = r#"{"transaction_id":"11070212","lsn_proc":6653485552,"lsn_events_processed":1,"messageType":"INSERT","transaction_data_collection_order_public.a":30000,"lsn_commit":6647937120,"lsn":6653485552,"txId":11070212,"ts_usec":1795304614482158,"transaction_data_collection_order_inv.b":23036}"#;
+
+    /// What Debezium 3.7 stores with the rows of an incremental snapshot, shortened.
+    #[test]
+    fn an_incremental_snapshot_is_no_reason_to_begin_anew() {
+        let text = r#"{"incremental_snapshot_correlation_id":"tk","lsn_proc":150,"messageType":"INSERT","lsn_commit":100,"lsn":150,"txId":7,"ts_usec":1,"snapshot":"INCREMENTAL","last_snapshot_record":false,"snapshot_completed":false,"incremental_snapshot_total_rows":"5"}"#;
+        let position = Position::read(&object(text));
+        assert_eq!((position.snapshot.as_deref(), position.start()), (None, Some(Lsn(100))));
+        let incremental =
+            ["incremental_snapshot_correlation_id", "incremental_snapshot_total_rows"];
+        let fields: Vec<&str> = position.incremental.iter().map(|(f, _)| f.as_str()).collect();
+        assert_eq!(fields, incremental);
+        let written = position.write();
+        assert!(incremental.iter().all(|field| written.contains_key(*field)));
+    }
 
     #[test]
     fn the_checkpoint_of_a_snapshot_round_trips() {

@@ -41,7 +41,11 @@ mod heap;
 mod place;
 mod reader;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use ::snapshot::checkpoint::Checkpoint;
 use model::{
@@ -72,6 +76,8 @@ use crate::{
 /// What is to be read, and as of when.
 pub(crate) struct Plan {
     pub(crate) tables: Vec<TableId>,
+    /// What notifications call the tables.
+    pub(crate) names: Arc<[String]>,
     /// The exported snapshot to import, when the slot is new.
     pub(crate) exported: Option<String>,
     /// The LSN that the rows carry and the stream begins at.
@@ -84,6 +90,17 @@ pub(crate) struct Plan {
     pub(crate) resumed: Checkpoint,
     /// The server is a standby.
     pub(crate) standby: bool,
+    /// Present when a signal asked for the snapshot in the middle of the stream.
+    pub(crate) blocking: Option<Blocking>,
+}
+
+/// Where the stream stands still meanwhile.
+pub(crate) struct Blocking {
+    pub(crate) position: Position,
+    pub(crate) tx_id: Option<i64>,
+    pub(crate) lsn_commit: Option<Lsn>,
+    /// The statements that are read instead of tables.
+    pub(crate) selects: HashMap<String, String>,
 }
 
 /// How often the log says how far it is.
@@ -113,7 +130,12 @@ pub(crate) async fn run(
     let (ts_us, tx_id): (i64, i64) = (row.get(0), row.get(1));
     let transaction = |column| row.get::<_, i64>(column).cast_unsigned();
     let horizon = Horizon { xmin: transaction(2), xmax: transaction(3) };
-    let moment = Arc::new(Moment { ts_us, tx_id: Some(tx_id), ..Moment::default() });
+    let moment = Arc::new(match &plan.blocking {
+        None => Moment { ts_us, tx_id: Some(tx_id), ..Moment::default() },
+        Some(Blocking { tx_id, lsn_commit, .. }) => {
+            Moment { ts_us, tx_id: *tx_id, lsn_commit: *lsn_commit, ..Moment::default() }
+        }
+    });
     let work = cut(options, &plan, &first, horizon).await?;
     let Work { chunks, mut tracker, tables, finished_before } = work;
     if finished_before > 0 || !plan.resumed.is_empty() {
@@ -127,11 +149,14 @@ pub(crate) async fn run(
     // In Debezium's older way with several threads no row is the first of all.
     let first_marked = threads == 1 || options.ranging == Ranging::Pages;
     let begins_with = chunks.first().filter(|chunk| first_marked && chunk.begins_snapshot());
-    let position = Position {
-        ts_usec: Some(ts_us),
-        tx_id: Some(tx_id),
-        lsn: Some(plan.lsn),
-        ..Position::default()
+    let position = match &plan.blocking {
+        None => Position {
+            ts_usec: Some(ts_us),
+            tx_id: Some(tx_id),
+            lsn: Some(plan.lsn),
+            ..Position::default()
+        },
+        Some(blocking) => blocking.position.clone(),
     };
     let unfinished = Position { snapshot: Some(plan.kind.to_owned()), ..position.clone() };
 
@@ -149,6 +174,7 @@ pub(crate) async fn run(
         first_marked,
         begins_with: begins_with.map(|chunk| chunk.place.clone()),
         queue: Mutex::new(chunks.into_iter().collect::<VecDeque<_>>()),
+        names: plan.names.clone(),
     });
     // One batch waits while the next is decoded.
     let (sender, mut batches) = mpsc::channel::<Handed>(1);
@@ -182,7 +208,9 @@ pub(crate) async fn run(
         };
         options.figures.queue(out.capacity());
         done.iter().for_each(|piece| tracker.done(piece));
-        let position = Position { checkpoint: Some(tracker.text()), ..unfinished.clone() };
+        // A blocking snapshot comes again with its signal.
+        let checkpoint = plan.blocking.is_none().then(|| tracker.text());
+        let position = Position { checkpoint, ..unfinished.clone() };
         let Some(room) = out.room().await else { return Ok(None) };
         room.send(Batch { position: Some(options.position(&position)), ..batch });
         *handed_over = Some(position);
@@ -198,7 +226,8 @@ pub(crate) async fn run(
         let position = if index == count { &position } else { &unfinished };
         let Handed { batch, done } = reader.finish(index == count);
         done.iter().for_each(|piece| tracker.done(piece));
-        let checkpoint = position.snapshot.is_some().then(|| tracker.text());
+        let goes_on = position.snapshot.is_some() && plan.blocking.is_none();
+        let checkpoint = goes_on.then(|| tracker.text());
         let position = Position { checkpoint, ..position.clone() };
         let Some(room) = out.room().await else { return Ok(None) };
         room.send(Batch { position: Some(options.position(&position)), ..batch });

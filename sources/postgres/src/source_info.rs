@@ -14,6 +14,9 @@ use crate::wire::Lsn;
 /// The version of Debezium's connector that events are compared with, byte for byte.
 pub(crate) const VERSION: &str = "3.7.0.Final";
 
+/// What `source.snapshot` says of rows of incremental snapshots.
+pub(crate) const INCREMENTAL: &str = "incremental";
+
 /// `io.debezium.connector.postgresql.Source`.
 pub(crate) fn schema() -> Schema {
     let string = || Arc::new(Schema::new(Kind::String));
@@ -82,7 +85,8 @@ impl Writer {
         }
     }
 
-    /// `marker` is the snapshot's; a streamed row has none.
+    /// `marker` is the snapshot's; a streamed row has none. A row of an incremental snapshot is of no
+    /// transaction and at no position.
     pub(crate) fn write(
         &mut self,
         rows: &mut RowsBuilder,
@@ -92,6 +96,7 @@ impl Writer {
         marker: Option<&'static str>,
     ) -> Slot {
         let (schema, name) = self.table(rows, table);
+        let incremental = marker == Some(INCREMENTAL);
         let marker = marker.map(|marker| self.marker(rows, marker));
         rows.shared(self.version);
         rows.shared(self.connector);
@@ -107,12 +112,15 @@ impl Writer {
         rows.int(moment.ts_us.wrapping_mul(1_000));
         rows.shared(schema);
         rows.shared(name);
-        match moment.tx_id {
+        match moment.tx_id.filter(|_| !incremental) {
             Some(tx_id) => rows.int(tx_id),
             None => rows.null(),
         }
-        rows.int(lsn.0.cast_signed());
-        match moment.xmin {
+        match incremental {
+            true => rows.null(),
+            false => rows.int(lsn.0.cast_signed()),
+        }
+        match moment.xmin.filter(|_| !incremental) {
             Some(xmin) => rows.int(xmin),
             None => rows.null(),
         }

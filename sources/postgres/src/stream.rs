@@ -23,6 +23,7 @@
 
 mod blocks;
 mod decode;
+mod incremental;
 mod reselect;
 mod spill;
 
@@ -37,7 +38,10 @@ use model::{
     error::{Error, Result},
     record::Batch,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
 use crate::{
     catalog,
@@ -86,12 +90,13 @@ pub(crate) fn run(
     // A runtime of its own, so that the pause between batches can be a real sleep: while this thread
     // sleeps nobody waits for the socket, and the kernel collects. On the shared runtime each packet
     // of the server woke a thread, which was half of all CPU time in a stream of small transactions.
+    let jobs = Handle::current();
     tokio::task::block_in_place(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Error::retriable("start the streaming thread").caused_by(error))?;
-        runtime.block_on(follow(options, session, position, out))
+        runtime.block_on(follow(options, session, position, out, jobs))
     })
 }
 
@@ -100,6 +105,7 @@ async fn follow(
     session: &Session,
     position: &mut Position,
     out: &mut Outbox,
+    jobs: Handle,
 ) -> Result<()> {
     let start = position.start().unwrap_or(Lsn::ZERO);
     let (stream, server_version) = tokio::select! {
@@ -113,7 +119,8 @@ async fn follow(
     );
     let types = catalog::types(session).await?;
     let watch = SlotWatch::start(options, session).await?;
-    let mut reader = Reader::new(options, session, types, position.clone(), server_version, watch);
+    let mut reader =
+        Reader::new(options, session, types, position.clone(), server_version, watch, jobs);
     let connected = options.figures.connected();
     let result = reader.run(stream, position, out).await;
     drop(connected);
@@ -197,6 +204,7 @@ struct Reader<'a> {
     heartbeat_at: Option<Instant>,
     action: Option<Action>,
     watch: SlotWatch,
+    incremental: incremental::Incremental,
 }
 
 impl<'a> Reader<'a> {
@@ -204,11 +212,13 @@ impl<'a> Reader<'a> {
         options: &'a Arc<Options>,
         session: &'a Session,
         types: Types,
-        position: Position,
+        mut position: Position,
         server_version: u32,
         watch: SlotWatch,
+        jobs: Handle,
     ) -> Self {
         let (batch, writer) = options.fresh_batch();
+        let incremental = incremental::Incremental::resume(options, &mut position, jobs);
         Self {
             options,
             session,
@@ -249,6 +259,7 @@ impl<'a> Reader<'a> {
             ),
             counts: Counts::default(),
             now_ns: 0,
+            incremental,
         }
     }
 
@@ -263,6 +274,7 @@ impl<'a> Reader<'a> {
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut handed_over = Instant::now() - BATCH_GAP;
+        self.begin_incremental().await?;
         loop {
             tokio::select! {
                 () = out.stopped() => {
@@ -270,6 +282,7 @@ impl<'a> Reader<'a> {
                     return Ok(stream.finish().await?);
                 }
                 event = stream.next() => self.take(event?, &mut stream).await?,
+                news = self.incremental.news() => self.heard(news)?,
                 _ = status.tick() => {
                     // A server that lives answers at once, however little there is to send.
                     self.options.progress.asked();
@@ -285,6 +298,7 @@ impl<'a> Reader<'a> {
                     }
                 }
             }
+            self.attend(&mut stream, sent, out).await?;
             self.drain(&mut stream, sent, out).await?;
             if self.batch.is_empty() && !self.progress.held_back() && !self.heartbeat_due() {
                 continue;
@@ -323,6 +337,7 @@ impl<'a> Reader<'a> {
             }
             self.take(event, stream).await?;
             self.replay(stream, sent, out).await?;
+            self.attend(stream, sent, out).await?;
             if kept > self.options.batch_bytes_max {
                 break;
             }
@@ -402,7 +417,8 @@ impl<'a> Reader<'a> {
         if self.heartbeat_due() {
             self.progress.beat();
         }
-        let mut batch = collected.seal(Some(self.options.position(&self.progress.position())));
+        let position = self.incremental.stored(self.progress.position());
+        let mut batch = collected.seal(Some(self.options.position(&position)));
         self.add_heartbeat(&mut batch);
         self.options.figures.streamed(&mut self.counts);
         self.options.figures.queue(out.capacity());
@@ -415,7 +431,7 @@ impl<'a> Reader<'a> {
                     // Stopped: the batch is dropped, and `sent` stays where it was.
                     let Some(room) = room else { return Ok(()) };
                     room.send(batch);
-                    *sent = self.progress.hand_over();
+                    *sent = self.incremental.stored(self.progress.hand_over());
                     return Ok(());
                 }
                 _ = tick.tick() => {}

@@ -36,6 +36,8 @@ pub(crate) struct Capture {
     pub(crate) tables: Filter,
     pub(crate) columns: Filter,
     pub(crate) builtin_ignored: bool,
+    /// `signal.data.collection`, which is captured whatever the filters say.
+    pub(crate) signals: Option<TableId>,
     pub(crate) keys: KeyColumns,
     pub(crate) mappers: ColumnMappers,
     /// `schema.name.adjustment.mode`
@@ -51,6 +53,11 @@ pub(crate) struct Capture {
 
 impl Capture {
     pub(crate) fn accepts(&self, table: &TableId) -> bool {
+        self.signals.as_ref() == Some(table) || self.lists(table)
+    }
+
+    /// Whether the filters let the table through.
+    pub(crate) fn lists(&self, table: &TableId) -> bool {
         !(self.builtin_ignored && catalog::builtin(table))
             && self.schemas.accepts(&table.namespace)
             && self.tables.accepts(&table.to_string())

@@ -17,7 +17,7 @@ use relational::table::TableId;
 use crate::{
     catalog::{self, Server, Slot},
     figures::Phase,
-    mismatch,
+    mismatch, notify,
     options::{Options, TableOrder},
     position::Position,
     readiness,
@@ -187,6 +187,13 @@ impl Task {
     ) -> Result<Option<Position>> {
         let options = &self.options;
         let offset = self.offsets.offset(options.partition()).await?;
+        if offset.as_ref().and_then(|offset| offset.get("snapshot")).and_then(|s| s.as_str())
+            == Some("BLOCKING")
+        {
+            tracing::warn!(
+                "a blocking snapshot was cut off; if its signal does not come again by itself, which it does from the signal table, send it again"
+            );
+        }
         let stored = offset.map(|offset| Position::read(&offset));
         let stored = match stored {
             // What this run handed over is more than what was stored of it.
@@ -232,7 +239,8 @@ impl Task {
                 }
                 options.figures.captured(tables.len());
                 options.figures.enter(Phase::Skipped);
-                return Ok(Some(position));
+                let told = notify::send(options, out, "SKIPPED", Vec::new()).await;
+                return Ok(told.then_some(position));
             }
             _ => {}
         }
@@ -257,23 +265,41 @@ impl Task {
         };
         if !reads_data {
             options.figures.enter(Phase::Skipped);
-            return Ok(Some(Position { lsn: Some(lsn), ..Position::default() }));
+            let told = notify::send(options, out, "SKIPPED", Vec::new()).await;
+            return Ok(told.then(|| Position { lsn: Some(lsn), ..Position::default() }));
         }
-        let tables = tables.into_iter().filter(|table| options.snapshots(table)).collect();
+        let mut tables: Vec<TableId> =
+            tables.into_iter().filter(|table| options.snapshots(table)).collect();
+        let names: Arc<[String]> = tables.iter().map(ToString::to_string).collect();
+        // As in Debezium: signals of the past are not read.
+        tables.retain(|table| options.signals.table.as_ref() != Some(table));
         let tables = ordered(options, session, tables).await?;
+        let mut sorted = names.to_vec();
+        sorted.sort();
+        let resolved = vec![("data_collections", sorted.join(","))];
+        if !notify::send(options, out, "STARTED", Vec::new()).await
+            || !notify::send(options, out, "DATA_COLLECTIONS_RESOLVED", resolved).await
+        {
+            return Ok(None);
+        }
         let plan = Plan {
             // Ranges are of use where their rows can be told apart and all readers see the same.
             ranges: server.version >= 140_000 && (exported.is_some() || options.one_view()),
             tables,
+            names,
             exported,
             lsn,
             kind: INITIAL,
             resumed: resumed.unwrap_or_default(),
             standby: server.in_recovery,
+            blocking: None,
         };
         let taken = snapshot::run(options, plan, snapshot, out).await;
         let complete = matches!(taken, Ok(Some(_)));
         options.figures.enter(if complete { Phase::Completed } else { Phase::Aborted });
+        let kind = if complete { "COMPLETED" } else { "ABORTED" };
+        // A task that was stopped meanwhile is told so by the stream.
+        let _told = notify::send(options, out, kind, Vec::new()).await;
         taken
     }
 }
@@ -302,10 +328,13 @@ fn resumable(position: &Position, slot: Option<&Slot>) -> Option<Checkpoint> {
 
 async fn captured_tables(options: &Options, session: &Session) -> Result<Vec<TableId>> {
     let tables = catalog::tables(session, options.capture.builtin_ignored).await?;
-    let tables: Vec<TableId> =
-        tables.into_iter().filter(|table| options.capture.accepts(table)).collect();
-    options.guardrail.check(tables.len())?;
-    Ok(tables)
+    let captured = tables.into_iter().filter(|table| options.capture.accepts(table));
+    // A table of signals that the filters leave out comes last.
+    let (mut listed, signals): (Vec<_>, Vec<_>) =
+        captured.partition(|table| options.capture.lists(table));
+    options.guardrail.check(listed.len())?;
+    listed.extend(signals);
+    Ok(listed)
 }
 
 /// The tables in the order in which they are read: by `snapshot.tables.order.by.row.count`, otherwise

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use ::snapshot::{Flags, Mode};
+use ::snapshot::{Flags, Mode, notifications::Channels};
 use model::{
     change::Op,
     config::Config,
@@ -242,6 +242,14 @@ pub(super) fn legacy_threads(config: &Config) -> bool {
     given("legacy.snapshot.max.threads")
         .or_else(|| given("internal.legacy.snapshot.max.threads"))
         .unwrap_or(false)
+}
+
+/// `notification.enabled.channels`: where it is told how snapshots go on.
+pub(super) fn notifications(config: &Config, prefix: &str) -> Channels {
+    let channels = config.find(&common::NOTIFICATION_ENABLED_CHANNELS).unwrap_or_default();
+    let enabled = |name: &str| channels.iter().any(|channel| channel.trim() == name);
+    let topic = config.find(&common::NOTIFICATION_SINK_TOPIC_NAME).filter(|_| enabled("sink"));
+    Channels::new(topic.as_deref(), enabled("log"), prefix)
 }
 
 /// The source partition, `{"server": topic.prefix}`.

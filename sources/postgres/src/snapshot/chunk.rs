@@ -117,7 +117,8 @@ pub(super) async fn cut(
             tracing::warn!("table {id} has no column that can be captured; its rows are left out");
             continue;
         }
-        let select = match options.selects.get(&*table.text) {
+        let selects = plan.blocking.as_ref().map_or(&options.selects, |blocking| &blocking.selects);
+        let select = match selects.get(&*table.text) {
             Some(statement) => {
                 let list = select_from(session, &table, statement).await?;
                 Some(Part::Select { list, statement: statement.clone() })

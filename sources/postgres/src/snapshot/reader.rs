@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::{chunk::Chunk, heap::moved, place::Place};
 use crate::{
     cells::Scratch,
+    notify,
     options::Options,
     session::Session,
     source_info::{Moment, Writer},
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     /// The table whose first row all others wait for.
     pub(super) begins_with: Option<Arc<Place>>,
     pub(super) queue: Mutex<VecDeque<Chunk>>,
+    /// What notifications call the tables of the snapshot.
+    pub(super) names: Arc<[String]>,
 }
 
 /// A batch without its position, and the pieces whose last row is in it or came before.
@@ -62,6 +65,8 @@ pub(super) struct Reader {
     follows: Vec<Arc<Place>>,
     /// The table of the last row that was read.
     reading: Option<Arc<Table>>,
+    /// The table that notifications were told of as begun, and how many of its rows were read since.
+    told: Option<(Arc<Table>, u64)>,
     /// Rows that may be read before the next look at the throttle.
     allowance: u64,
     now_ns: i64,
@@ -91,6 +96,7 @@ impl Reader {
             begins: Vec::new(),
             follows: Vec::new(),
             reading: None,
+            told: None,
             now_ns: crate::now_ns(),
         }
     }
@@ -126,6 +132,7 @@ impl Reader {
         let action = format!("copy table {}", chunk.id());
         let failed = |error| session.failed(&action, error);
         let broken = |error: DecodeError| Error::fatal(action.clone()).caused_by(error);
+        self.tell_begun(table);
         let stream = session.client().copy_out(&chunk.query()).await.map_err(failed)?;
         let mut stream = pin!(stream);
         let mut decoder = copy::Decoder::new();
@@ -133,6 +140,7 @@ impl Reader {
         let mut holds = false;
         // Read and not told of yet.
         let mut rows = 0;
+        let mut read: u64 = 0;
         while let Some(bytes) = stream.next().await {
             decoder.push(bytes.map_err(failed)?);
             loop {
@@ -161,6 +169,7 @@ impl Reader {
                 self.held = Some(Held { chunk: chunk.clone(), row, first_in_table });
                 holds = true;
                 rows += 1;
+                read += 1;
                 self.allowance -= 1;
             }
         }
@@ -173,11 +182,32 @@ impl Reader {
             )));
         }
         self.options.figures.scanned(&table.text, rows, true);
+        self.tell_read(chunk, read);
         match holds && self.held.is_some() {
             true => self.held_ends = Some(chunk.piece),
             false => self.done.push(chunk.piece),
         }
         if self.shared.alone { Ok(true) } else { self.end(chunk, holds, batches).await }
+    }
+
+    /// Notifies that a table is begun. Only one reader by itself knows when a table ends, too.
+    fn tell_begun(&mut self, table: &Arc<Table>) {
+        let told = self.told.as_ref().is_some_and(|(told, _)| Arc::ptr_eq(told, table));
+        if self.shared.alone && !told {
+            self.told = Some((table.clone(), 0));
+            let names = &self.shared.names;
+            notify::table_begun(&self.options, &mut self.batch, &table.id, names);
+        }
+    }
+
+    /// Notifies that a table is read, with its last chunk.
+    fn tell_read(&mut self, chunk: &Chunk, read: u64) {
+        let Some((_, rows)) = &mut self.told else { return };
+        *rows += read;
+        if chunk.last {
+            let (rows, names) = (*rows, &self.shared.names);
+            notify::table_read(&self.options, &mut self.batch, &chunk.table.id, rows, names);
+        }
     }
 
     /// Whether the first row of a chunk is the first of its table.

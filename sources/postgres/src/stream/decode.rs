@@ -172,6 +172,7 @@ impl Reader<'_> {
         let rows = Rows { op, before, old_key: before, after, source, ts_ns };
         self.counts.count(op);
         self.counts.behind_ms = Some(ts_ns / 1_000_000 - self.moment.ts_us / 1_000);
+        self.incremental.observe(&self.options.signals, &self.batch.rows, table, &rows, lsn);
         // The position before this change is settled before the change is counted.
         self.progress.changed(lsn, self.moment.position(lsn, message_type));
         let (transaction, tx_id) = (&mut self.progress.transaction, self.moment.tx_id);

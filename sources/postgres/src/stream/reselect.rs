@@ -162,7 +162,8 @@ impl Reader<'_> {
         row: Slot,
     ) -> Result<()> {
         let Some(settings) = &self.options.reselect else { return Ok(()) };
-        if table.schema.key.is_none() {
+        let signals = self.options.signals.table.as_ref() == Some(&table.id);
+        if table.schema.key.is_none() || signals {
             return Ok(());
         }
         let known = self.reselect.plans.get(&table.text);

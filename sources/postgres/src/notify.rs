@@ -1,0 +1,91 @@
+//! Notifications of snapshots that read whole tables: the initial one, and those that block the stream.
+
+use ::snapshot::notifications::{INITIAL, Notification, Status};
+use model::{
+    change::BatchBuilder,
+    connector::Outbox,
+    java,
+    record::{Batch, Record},
+};
+use relational::table::TableId;
+
+use crate::options::Options;
+
+type Data = Vec<(&'static str, String)>;
+
+fn record(options: &Options, kind: &'static str, data: Data) -> Option<Record> {
+    if !options.notifications.open() {
+        return None;
+    }
+    options.notifications.notify(Notification {
+        id: uuid::Uuid::new_v4().to_string(),
+        aggregate: INITIAL,
+        kind,
+        data,
+        timestamp_ms: crate::now_ns() / 1_000_000,
+    })
+}
+
+fn push(options: &Options, batch: &mut BatchBuilder, kind: &'static str, data: Data) {
+    if let Some(record) = record(options, kind, data) {
+        batch.push_made(size_of_val(&record), |_| record);
+    }
+}
+
+/// A table is about to be read; `names` are all tables of the snapshot, that of signals among them,
+/// although no row of it is read.
+pub(crate) fn table_begun(
+    options: &Options,
+    batch: &mut BatchBuilder,
+    table: &TableId,
+    names: &[String],
+) {
+    if !options.notifications.open() {
+        return;
+    }
+    // A HashSet there, of the tables whose rows are read.
+    let signals = options.signals.table.as_ref().map(ToString::to_string);
+    let read: Vec<&String> = names.iter().filter(|name| Some(*name) != signals.as_ref()).collect();
+    let buckets = java::buckets_of_copy(read.len()).max(16);
+    let read = java::in_hash_order(read, buckets, |name| java::string_hash(name));
+    let read: Vec<&str> = read.into_iter().map(String::as_str).collect();
+    let data = vec![
+        ("current_collection_in_progress", table.to_string()),
+        ("data_collections", read.join(",")),
+    ];
+    push(options, batch, "IN_PROGRESS", data);
+}
+
+/// All rows of a table are read.
+pub(crate) fn table_read(
+    options: &Options,
+    batch: &mut BatchBuilder,
+    table: &TableId,
+    rows: u64,
+    names: &[String],
+) {
+    if !options.notifications.open() {
+        return;
+    }
+    let data = vec![
+        ("scanned_collection", table.to_string()),
+        ("data_collections", names.join(",")),
+        ("total_rows_scanned", rows.to_string()),
+        ("status", Status::Succeeded.name().to_owned()),
+    ];
+    push(options, batch, "TABLE_SCAN_COMPLETED", data);
+}
+
+/// Sends a notification by itself. False when the task was stopped meanwhile.
+pub(crate) async fn send(
+    options: &Options,
+    out: &mut Outbox,
+    kind: &'static str,
+    data: Data,
+) -> bool {
+    let Some(record) = record(options, kind, data) else { return true };
+    let bytes = size_of_val(&record);
+    let Some(room) = out.room().await else { return false };
+    room.send(Batch { records: vec![record], position: None, bytes });
+    true
+}

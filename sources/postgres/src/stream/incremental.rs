@@ -1,0 +1,558 @@
+//! Incremental snapshots beside the stream, as the stream sees them.
+//!
+//! A chunk is read by a job on its own connection, while the stream goes on. Its rows wait until the
+//! stream comes to the mark that was written behind the chunk; rows whose keys came in the stream since
+//! the mark before it are left out then.
+//!
+//! With `read.only=true` there are no marks, and need be none: what was committed when the chunk was
+//! read and has not come yet comes behind the chunk, so the last event of each key is the right one;
+//! what was committed later and came while the chunk was read is left out of it. Debezium, which can't
+//! read beside its stream, waits until the transactions that ran meanwhile have come.
+//!
+//! # Restart
+//!
+//! Each batch's offset says which row was sent last, so a chunk that was cut off is read again from
+//! there. A mark of an earlier run names another chunk and is passed over.
+
+mod blocking;
+mod chunks;
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use ::snapshot::{
+    incremental::{Context, shown},
+    notifications::{INCREMENTAL, Notification, Status},
+    signals::{Action, Execute, Kind, Signal, expand},
+};
+use model::{
+    change::Op,
+    connector::Outbox,
+    error::{Error, Result},
+    row::{RowsBuilder, Slot},
+    value::ValueRef,
+};
+use relational::emitter::Rows;
+use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle, time::Instant};
+
+use super::Reader;
+use crate::{
+    catalog,
+    incremental::{Chunk, ChunkReader, Found},
+    options::Options,
+    position::Position,
+    signals::{Signals, file},
+    tables::Table,
+    wire::{Lsn, Stream},
+};
+
+/// How long the mark behind a chunk may take before that is said.
+const MARK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a job answers.
+pub(super) enum Answer {
+    Read(Result<Found>),
+    Marked(Result<()>),
+}
+
+type Job = JoinHandle<(ChunkReader, Answer)>;
+
+/// What came up beside the stream.
+pub(super) enum News {
+    /// By a channel of its own.
+    Signal(Signal),
+    Answer(Box<(ChunkReader, Answer)>),
+    Lost(tokio::task::JoinError),
+}
+
+pub(super) struct Incremental {
+    context: Context,
+    /// Reads and writes on its connection, unless a job does.
+    reader: Option<ChunkReader>,
+    job: Option<Job>,
+    /// Where jobs run: the stream's own thread sleeps between batches.
+    runtime: Handle,
+    /// The chunk that was read and waits for its mark.
+    window: Option<Chunk>,
+    /// The chunk whose time has come.
+    due: Option<Chunk>,
+    /// The stream is between the marks of the chunk at hand.
+    open: bool,
+    /// The table whose changes are noted, as text.
+    watched: Option<Arc<str>>,
+    /// Keys that came in the stream since the first mark.
+    seen: HashSet<Box<[u8]>>,
+    /// Signals that are to be followed.
+    signals: VecDeque<Signal>,
+    /// Those of the channel `file`; the reader of the file ends when this is dropped.
+    channel: Option<mpsc::Receiver<Signal>>,
+    /// What stop signals named, until the chunk at hand is done.
+    stops: Vec<String>,
+    /// The chunk at hand was given up, and the next is to be begun.
+    stalled: bool,
+    /// When the second mark of the chunk was written, or it was last said that it does not come.
+    marked_at: Option<Instant>,
+    /// When the first mark of the chunk was written.
+    opened_at: String,
+    /// Where the stream is.
+    lsn: Lsn,
+}
+
+impl Incremental {
+    /// Goes on where `position` says, and takes that out of it.
+    pub(super) fn resume(options: &Arc<Options>, position: &mut Position, runtime: Handle) -> Self {
+        let stored = std::mem::take(&mut position.incremental);
+        Self {
+            context: Context::load(&stored.into_iter().collect()),
+            reader: Some(ChunkReader::new(options)),
+            job: None,
+            channel: options.signals.file.clone().map(|path| {
+                // Read when there is room, so no more are waiting than a few.
+                let (sender, receiver) = mpsc::channel(8);
+                runtime.spawn(file::follow(path, options.signals.poll, sender));
+                receiver
+            }),
+            runtime,
+            window: None,
+            due: None,
+            open: false,
+            watched: None,
+            seen: HashSet::new(),
+            signals: VecDeque::new(),
+            stops: Vec::new(),
+            stalled: false,
+            marked_at: None,
+            opened_at: String::new(),
+            lsn: position.lsn.unwrap_or(Lsn::ZERO),
+        }
+    }
+
+    /// With what is to be stored beside the stream's own position.
+    pub(super) fn stored(&self, position: Position) -> Position {
+        Position { incremental: self.context.store(), ..position }
+    }
+
+    /// A change that is in the batch: it may be a signal, and rows of the chunk give way to it.
+    pub(super) fn observe(
+        &mut self,
+        signals: &Signals,
+        rows: &RowsBuilder,
+        table: &Table,
+        change: &Rows,
+        lsn: Lsn,
+    ) {
+        self.lsn = lsn;
+        if signals.table.is_some()
+            && let Some(signal) =
+                signals.of_change(rows, table, change.op, change.before, change.after)
+        {
+            // Marks are no signals of a user, so they count whatever channels are enabled.
+            if signals.from_table || signal.kind.starts_with("snapshot-window-") {
+                self.signals.push_back(signal);
+            }
+        }
+        if self.watched.as_deref() != Some(&*table.text) || !(self.open || signals.read_only) {
+            return;
+        }
+        let slots = match change.op {
+            // A changed key is a delete and a create.
+            Op::Create | Op::Update => [change.after, change.old_key],
+            Op::Delete => [change.before, None],
+            Op::Read | Op::Truncate => [None, None],
+        };
+        for slot in slots.into_iter().flatten() {
+            self.seen.extend(key_bytes(rows, table, slot));
+        }
+    }
+
+    /// What comes up next beside the stream. Cancel-safe.
+    pub(super) async fn news(&mut self) -> News {
+        let job = async {
+            match &mut self.job {
+                Some(job) => job.await,
+                None => std::future::pending().await,
+            }
+        };
+        let signal = async {
+            match &mut self.channel {
+                Some(channel) => channel.recv().await,
+                None => None,
+            }
+        };
+        let news = tokio::select! {
+            ended = job => match ended {
+                Ok(answer) => News::Answer(Box::new(answer)),
+                Err(error) => News::Lost(error),
+            },
+            Some(signal) = signal => return News::Signal(signal),
+        };
+        self.job = None;
+        news
+    }
+}
+
+impl Drop for Incremental {
+    fn drop(&mut self) {
+        // Its connection ends with it.
+        if let Some(job) = &self.job {
+            job.abort();
+        }
+    }
+}
+
+/// The key of a row in bytes that are equal for equal keys; none when the table has no key.
+fn key_bytes(rows: &RowsBuilder, table: &Table, slot: Slot) -> Option<Box<[u8]>> {
+    let (_, columns) = table.schema.key.as_ref()?;
+    let mut out = Vec::new();
+    let mut put = |tag: u8, bytes: &[u8]| {
+        out.push(tag);
+        out.extend((bytes.len() as u64).to_be_bytes());
+        out.extend(bytes);
+    };
+    for column in columns.iter() {
+        match rows.get(slot, usize::from(*column)) {
+            ValueRef::Null => put(0, &[]),
+            ValueRef::Bool(value) => put(1, &[u8::from(value)]),
+            ValueRef::Int(value) => put(2, &value.to_be_bytes()),
+            ValueRef::Float32(value) => put(3, &value.to_be_bytes()),
+            ValueRef::Float64(value) => put(4, &value.to_be_bytes()),
+            ValueRef::Text(text) => put(5, text.as_bytes()),
+            ValueRef::Bytes(bytes) => put(6, bytes),
+            // Structs and arrays are rare in keys; their text tells them apart.
+            nested => put(7, format!("{:?}", nested.to_owned()).as_bytes()),
+        }
+    }
+    Some(out.into())
+}
+
+impl Reader<'_> {
+    /// Goes on with what the stored offset says was under way.
+    pub(super) async fn begin_incremental(&mut self) -> Result<()> {
+        self.check_signals().await?;
+        if self.incremental.context.running() {
+            tracing::info!(
+                "an incremental snapshot goes on where it was: {} left",
+                self.incremental.context.names().join(", ")
+            );
+            self.begin_chunk().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes what came up beside the stream.
+    pub(super) fn heard(&mut self, news: News) -> Result<()> {
+        match news {
+            News::Signal(signal) => {
+                self.incremental.signals.push_back(signal);
+                Ok(())
+            }
+            News::Answer(answer) => self.answered(*answer),
+            News::Lost(error) => {
+                Err(Error::retriable("read a chunk of an incremental snapshot").caused_by(error))
+            }
+        }
+    }
+
+    /// Follows signals, and sends the chunk whose time has come.
+    pub(super) async fn attend(
+        &mut self,
+        stream: &mut Stream,
+        sent: &mut Position,
+        out: &mut Outbox,
+    ) -> Result<()> {
+        loop {
+            if let Some(signal) = self.incremental.signals.pop_front() {
+                self.follow(signal, stream, sent, out).await?;
+            } else if let Some(chunk) = self.incremental.due.take() {
+                self.send_chunk(chunk, stream, sent, out).await?;
+                self.begin_chunk().await?;
+            } else if std::mem::take(&mut self.incremental.stalled) {
+                self.begin_chunk().await?;
+            } else {
+                self.complain_of_waiting();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says when the mark behind a chunk does not come: nothing else would.
+    fn complain_of_waiting(&mut self) {
+        let incremental = &mut self.incremental;
+        let (Some(chunk), Some(at)) = (&incremental.window, incremental.marked_at) else { return };
+        if at.elapsed() < MARK_PATIENCE {
+            return;
+        }
+        incremental.marked_at = Some(Instant::now());
+        let signals = self.options.signals.table.as_ref().map(ToString::to_string);
+        tracing::warn!(
+            "the incremental snapshot of table {} waits for the mark behind its chunk, which was written into {} and has not come in the stream: either the stream is far behind, or publication {} lacks that table; look at pg_publication_tables",
+            chunk.table.id,
+            signals.unwrap_or_default(),
+            self.options.publication
+        );
+    }
+
+    /// Says at the start what would keep signals from coming.
+    async fn check_signals(&self) -> Result<()> {
+        const PUBLISHED: &str = "SELECT count(*) FROM pg_publication_tables
+            WHERE pubname = $1 AND schemaname = $2 AND tablename = $3";
+        let Some(table) = &self.options.signals.table else { return Ok(()) };
+        let columns = catalog::table(self.session, table).await?.map(|found| found.columns.len());
+        if columns != Some(3) {
+            let fact = match columns {
+                None => "does not exist".to_owned(),
+                Some(columns) => format!("has {columns} columns and needs just three"),
+            };
+            tracing::warn!(
+                "signal.data.collection {table} {fact}, so no signal is followed; CREATE TABLE {} (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text)",
+                catalog::qualified(table)
+            );
+            return Ok(());
+        }
+        let publication: &str = &self.options.publication;
+        let action = format!("look for table {table} in publication {publication}");
+        let row = self
+            .session
+            .query_one(&action, PUBLISHED, &[&publication, &&*table.namespace, &&*table.name])
+            .await?;
+        if row.get::<_, i64>(0) == 0 {
+            tracing::warn!(
+                "signal.data.collection {table} is not in publication {publication}, so no signal comes in the stream; ALTER PUBLICATION {} ADD TABLE {}",
+                catalog::quote(publication),
+                catalog::qualified(table)
+            );
+        }
+        Ok(())
+    }
+
+    /// Follows a signal; one that can't be followed is said in the log.
+    async fn follow(
+        &mut self,
+        signal: Signal,
+        stream: &mut Stream,
+        sent: &mut Position,
+        out: &mut Outbox,
+    ) -> Result<()> {
+        let action = match signal.parse() {
+            Ok(action) => action,
+            Err(reason) => {
+                tracing::warn!("signal {} ({}) is not followed: {reason}", signal.id, signal.kind);
+                return Ok(());
+            }
+        };
+        match action {
+            Action::OpenWindow => {
+                if self.incremental.context.expects(&signal.id) {
+                    self.incremental.open = true;
+                }
+                return Ok(());
+            }
+            Action::CloseWindow => {
+                if self.incremental.context.expects(&signal.id) {
+                    self.incremental.open = false;
+                    self.incremental.due = self.incremental.window.take();
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        tracing::info!("signal {} ({}) is followed: {}", signal.id, signal.kind, signal.data);
+        match action {
+            Action::Log(message) => {
+                let position = self.incremental.stored(self.progress.position()).write();
+                let offset = serde_json::Value::Object(position).to_string();
+                tracing::info!("{}", message.replacen("{}", &offset, 1));
+                Ok(())
+            }
+            Action::Execute(execute) if execute.kind == Kind::Incremental => {
+                self.execute(&signal.id, &execute).await
+            }
+            Action::Execute(execute) => self.block(&execute, stream, sent, out).await,
+            Action::Stop(patterns) => {
+                self.stop(patterns);
+                Ok(())
+            }
+            Action::Pause => {
+                self.pause(true);
+                Ok(())
+            }
+            Action::Resume => {
+                if self.pause(false) {
+                    self.begin_chunk().await?;
+                }
+                Ok(())
+            }
+            Action::OpenWindow | Action::CloseWindow => Ok(()),
+        }
+    }
+
+    async fn execute(&mut self, id: &str, execute: &Execute) -> Result<()> {
+        let signals = &self.options.signals;
+        if signals.table.is_none() && !signals.read_only {
+            tracing::warn!(
+                "signal {id} is not followed: incremental snapshots need signal.data.collection, a table to write marks to, or read.only=true"
+            );
+            self.notify_incremental(
+                "ABORTED",
+                vec![("data_collections", execute.collections.join(","))],
+            );
+            return Ok(());
+        }
+        let names = self.captured_names().await?;
+        let names = match expand(&execute.collections, &names, false) {
+            Ok(names) => names,
+            Err(reason) => {
+                tracing::warn!("signal {id} is not followed: {reason}");
+                return Ok(());
+            }
+        };
+        let idle = !self.incremental.context.running();
+        self.incremental.context.add(id, execute, names);
+        if idle {
+            self.incremental.context.paused = false;
+            let names = self.incremental.context.names().join(",");
+            self.notify_incremental("STARTED", vec![("data_collections", names.clone())]);
+            self.notify_incremental("DATA_COLLECTIONS_RESOLVED", vec![("data_collections", names)]);
+            self.begin_chunk().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn captured_names(&self) -> Result<Vec<String>> {
+        let capture = &self.options.capture;
+        let tables = catalog::tables(self.session, capture.builtin_ignored).await?;
+        let captured = tables.iter().filter(|table| capture.accepts(table));
+        Ok(captured.map(ToString::to_string).collect())
+    }
+
+    /// True when it made a difference.
+    fn pause(&mut self, paused: bool) -> bool {
+        let context = &mut self.incremental.context;
+        if !context.running() || context.paused == paused {
+            let word = if paused { "pause" } else { "resume" };
+            let why = if context.running() { "it is already" } else { "none runs" };
+            tracing::warn!("there is no incremental snapshot to {word}: {why}");
+            return false;
+        }
+        context.paused = paused;
+        let names = context.names().join(",");
+        let kind = if paused { "PAUSED" } else { "RESUMED" };
+        self.notify_incremental(kind, vec![("data_collections", names)]);
+        true
+    }
+
+    fn stop(&mut self, patterns: Vec<String>) {
+        let incremental = &mut self.incremental;
+        if !incremental.context.running() {
+            tracing::warn!("there is no incremental snapshot to stop");
+            return;
+        }
+        match patterns.is_empty() {
+            true => incremental.stops.push(".*".to_owned()),
+            false => incremental.stops.extend(patterns),
+        }
+        // Otherwise once the chunk at hand is done, as in Debezium.
+        if incremental.context.paused && incremental.window.is_none() && incremental.job.is_none() {
+            self.process_stops();
+        }
+    }
+
+    /// Takes out the tables that stop signals named.
+    fn process_stops(&mut self) {
+        let patterns = std::mem::take(&mut self.incremental.stops);
+        let context = &mut self.incremental.context;
+        if patterns.is_empty() || !context.running() {
+            return;
+        }
+        let names: Vec<String> = context.names().into_iter().map(str::to_owned).collect();
+        let Ok(named) = expand(&patterns, &names, false) else {
+            tracing::warn!(
+                "a stop-snapshot signal names {}, which is no regular expression",
+                patterns.join(", ")
+            );
+            return;
+        };
+        let mut stopped = Vec::new();
+        let mut ends_current = false;
+        for name in named {
+            if names.first() == Some(&name) {
+                ends_current = true;
+            } else if context.remove(&name) {
+                stopped.push(name);
+            } else {
+                tracing::warn!(
+                    "{name} is no part of the incremental snapshot, so it can't be stopped"
+                );
+            }
+        }
+        if ends_current {
+            stopped.extend(names.first().cloned());
+            context.next();
+            if !context.running() {
+                self.complete();
+            }
+        }
+        tracing::info!("stopped the incremental snapshot of {}", stopped.join(", "));
+        self.notify_incremental("ABORTED", vec![("data_collections", stopped.join(","))]);
+    }
+
+    fn complete(&mut self) {
+        self.notify_incremental("COMPLETED", Vec::new());
+        self.incremental.context.forget_correlation_id();
+        tracing::info!("the incremental snapshot is complete");
+    }
+
+    /// Done with the current table, as `status` says.
+    fn scanned(&mut self, status: Status) {
+        let context = &self.incremental.context;
+        let Some(current) = context.current() else { return };
+        let mut data = vec![
+            ("data_collections", context.names().join(",")),
+            ("scanned_collection", current.id.clone()),
+            ("total_rows_scanned", context.rows_scanned.to_string()),
+            ("status", status.name().to_owned()),
+        ];
+        data.extend(context.total_rows().map(|rows| ("total_rows", rows.to_string())));
+        self.notify_incremental("TABLE_SCAN_COMPLETED", data);
+        self.incremental.context.next();
+        if !self.incremental.context.running() {
+            self.complete();
+        }
+    }
+
+    /// A chunk was read.
+    fn notify_progress(&mut self) {
+        let context = &self.incremental.context;
+        let Some(current) = context.current() else { return };
+        let key = |key: Option<&Vec<_>>| key.map_or_else(|| "\"<null>\"".to_owned(), |k| shown(k));
+        let mut data = vec![
+            ("data_collections", context.names().join(",")),
+            ("current_collection_in_progress", current.id.clone()),
+            ("maximum_key", key(context.maximum())),
+            ("last_processed_key", key(context.after())),
+        ];
+        if let Some(rows) = context.total_rows() {
+            let chunk = i64::try_from(self.options.signals.chunk_rows).unwrap_or(i64::MAX);
+            let chunks = |rows: i64| (rows.saturating_add(chunk - 1) / chunk).to_string();
+            data.push(("total_rows", rows.to_string()));
+            data.push(("total_chunks", chunks(rows)));
+            data.push(("chunk_index", chunks(context.rows_scanned)));
+        }
+        self.notify_incremental("IN_PROGRESS", data);
+    }
+
+    fn notify_incremental(&mut self, kind: &'static str, data: Vec<(&'static str, String)>) {
+        let id = match self.incremental.context.correlation_id() {
+            Some(id) => id.to_owned(),
+            None => uuid::Uuid::new_v4().to_string(),
+        };
+        let timestamp_ms = crate::now_ns() / 1_000_000;
+        let notification = Notification { id, aggregate: INCREMENTAL, kind, data, timestamp_ms };
+        if let Some(record) = self.options.notifications.notify(notification) {
+            self.batch.push_made(size_of_val(&record), |_| record);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! One chunk after the other: read, waited for, sent.
+
+use chrono::{SecondsFormat, Utc};
+use model::{
+    change::Op,
+    connector::Outbox,
+    error::{Error, Result},
+};
+use relational::emitter::Rows;
+use tokio::time::Instant;
+
+use super::{Answer, key_bytes};
+use crate::{
+    catalog,
+    incremental::{Chunk, ChunkReader, Found, Mark, Request, key::quoted},
+    position::Position,
+    source_info::{INCREMENTAL, Moment},
+    stream::Reader,
+    wire::{Stream, copy},
+};
+
+use ::snapshot::notifications::Status;
+
+impl Reader<'_> {
+    /// Begins to read the next chunk, if there is one.
+    pub(super) async fn begin_chunk(&mut self) -> Result<()> {
+        // The second mark may have come in the stream before its writer heard that it is written.
+        while let Some(job) = self.incremental.job.take() {
+            let ended = job.await.map_err(|error| {
+                Error::retriable("read a chunk of an incremental snapshot").caused_by(error)
+            })?;
+            self.answered(ended)?;
+        }
+        self.process_stops();
+        let context = &mut self.incremental.context;
+        if !context.running() || context.paused {
+            return Ok(());
+        }
+        context.begin_chunk(uuid::Uuid::new_v4().to_string());
+        self.incremental.open = false;
+        self.incremental.marked_at = None;
+        self.read_chunk(true);
+        Ok(())
+    }
+
+    /// `marked` when a mark is to be written before.
+    fn read_chunk(&mut self, marked: bool) {
+        let mark = if marked { self.opening_mark() } else { None };
+        let incremental = &mut self.incremental;
+        let Some(collection) = incremental.context.current().cloned() else { return };
+        let Some(mut reader) = incremental.reader.take() else { return };
+        incremental.seen.clear();
+        incremental.watched = Some(collection.id.as_str().into());
+        let request = Request {
+            collection,
+            after: incremental.context.after().cloned(),
+            maximum: incremental.context.maximum().cloned(),
+            total_rows: incremental.context.total_rows(),
+            mark,
+        };
+        incremental.job = Some(incremental.runtime.spawn(async move {
+            let found = reader.read(&request).await;
+            (reader, Answer::Read(found))
+        }));
+    }
+
+    /// A job has ended.
+    pub(super) fn answered(&mut self, answer: (ChunkReader, Answer)) -> Result<()> {
+        let (reader, answer) = answer;
+        self.incremental.reader = Some(reader);
+        let found = match answer {
+            Answer::Marked(Ok(())) => {
+                self.incremental.marked_at = Some(Instant::now());
+                return Ok(());
+            }
+            Answer::Marked(Err(error)) => return self.unmarked(&error),
+            Answer::Read(found) => found?,
+        };
+        match found {
+            Found::Rows(chunk) => {
+                let context = &mut self.incremental.context;
+                if context.maximum().is_none() {
+                    tracing::info!(
+                        "incremental snapshot of table {} begins: {} rows",
+                        chunk.table.id,
+                        chunk.total_rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string())
+                    );
+                    context.begun(chunk.maximum.clone(), chunk.total_rows);
+                }
+                context.read(chunk.rows, chunk.end.clone());
+                self.notify_progress();
+                if self.options.signals.read_only {
+                    self.incremental.due = Some(chunk);
+                    return Ok(());
+                }
+                self.incremental.window = Some(chunk);
+                self.close_window();
+                return Ok(());
+            }
+            Found::Empty => {
+                if let Some(current) = self.incremental.context.current() {
+                    tracing::info!(
+                        "incremental snapshot of table {}: there are no rows to read",
+                        current.id
+                    );
+                }
+                self.scanned(Status::Empty);
+            }
+            Found::Finished => {
+                if let Some(current) = self.incremental.context.current() {
+                    tracing::info!(
+                        "incremental snapshot of table {} is finished: {} rows in this run",
+                        current.id,
+                        self.incremental.context.rows_scanned
+                    );
+                }
+                self.scanned(Status::Succeeded);
+            }
+            Found::Skipped(status, reason) => {
+                if let Some(current) = self.incremental.context.current() {
+                    tracing::warn!(
+                        "incremental snapshot skips table {} ({}): {reason}",
+                        current.id,
+                        status.name()
+                    );
+                }
+                self.scanned(status);
+            }
+        }
+        self.incremental.watched = None;
+        if self.incremental.context.running() {
+            self.read_chunk(false);
+            return Ok(());
+        }
+        self.close_window();
+        Ok(())
+    }
+
+    fn opening_mark(&mut self) -> Option<Mark> {
+        let signals = &self.options.signals;
+        let table = signals.table.as_ref().filter(|_| !signals.read_only)?;
+        self.incremental.opened_at = now();
+        let chunk = self.incremental.context.chunk()?;
+        let statement = format!(
+            "INSERT INTO {} VALUES ({}, 'snapshot-window-open', {})",
+            catalog::qualified(table),
+            quoted(&format!("{chunk}-open")),
+            quoted(&self.metadata(None)),
+        );
+        let action = format!("write the mark of a chunk into the signal table {table}");
+        Some(Mark { statement, action })
+    }
+
+    /// Writes the second mark.
+    fn close_window(&mut self) {
+        let signals = &self.options.signals;
+        let Some(table) = signals.table.as_ref().filter(|_| !signals.read_only) else { return };
+        let Some(chunk) = self.incremental.context.chunk() else { return };
+        let name = catalog::qualified(table);
+        let statement = match signals.closed_by_delete {
+            true => format!("DELETE FROM {name} WHERE id = {}", quoted(&format!("{chunk}-open"))),
+            false => format!(
+                "INSERT INTO {name} VALUES ({}, 'snapshot-window-close', {})",
+                quoted(&format!("{chunk}-close")),
+                quoted(&self.metadata(Some(&now()))),
+            ),
+        };
+        let action = format!("write the mark of a chunk into the signal table {table}");
+        let mark = Mark { statement, action };
+        let Some(mut reader) = self.incremental.reader.take() else { return };
+        self.incremental.job = Some(self.incremental.runtime.spawn(async move {
+            let marked = reader.mark(&mark).await;
+            (reader, Answer::Marked(marked))
+        }));
+    }
+
+    /// What a mark has as data, in Debezium's spacing.
+    fn metadata(&self, closed_at: Option<&str>) -> String {
+        let current = self.incremental.context.current();
+        let fields = [
+            ("openWindowTimestamp", Some(self.incremental.opened_at.as_str())),
+            ("closeWindowTimestamp", closed_at),
+            ("correlationId", current.and_then(|current| current.correlation_id.as_deref())),
+            ("dataCollectionId", current.map(|current| current.id.as_str())),
+        ];
+        let field = |(name, text): (&str, Option<&str>)| {
+            Some(format!("\"{name}\": {}", serde_json::Value::from(text?)))
+        };
+        format!("{{{}}}", fields.into_iter().filter_map(field).collect::<Vec<_>>().join(", "))
+    }
+
+    /// The second mark could not be written: without it the chunk would wait for ever, so the table is
+    /// given up, and the next is tried.
+    fn unmarked(&mut self, error: &Error) -> Result<()> {
+        let gone = self.incremental.reader.as_ref().is_none_or(ChunkReader::disconnected);
+        if gone {
+            return Err(Error::retriable("write the mark of a chunk").caused_by(error.trace()));
+        }
+        self.incremental.window = None;
+        if let Some(current) = self.incremental.context.current() {
+            tracing::warn!(
+                "incremental snapshot gives up table {}: {}; give the role INSERT (or DELETE, with watermarking strategy INSERT_DELETE) on the signal table, and send the signal again",
+                current.id,
+                model::error::chain(error)
+            );
+            self.scanned(Status::SqlException);
+        }
+        // The next table fails in the same way when the reason is still there.
+        self.incremental.stalled = self.incremental.context.running();
+        Ok(())
+    }
+
+    /// Sends the rows of a chunk that the stream has not shown meanwhile.
+    pub(super) async fn send_chunk(
+        &mut self,
+        chunk: Chunk,
+        stream: &mut Stream,
+        sent: &mut Position,
+        out: &mut Outbox,
+    ) -> Result<()> {
+        let table = chunk.table.clone();
+        let broken = |error: crate::wire::DecodeError| {
+            Error::fatal(format!("decode a chunk of table {}", chunk.table.id)).caused_by(error)
+        };
+        let captured = table.columns.iter().flatten().count();
+        let mut decoder = copy::Decoder::new();
+        decoder.push(chunk.copied.clone());
+        let mut left_out = 0u64;
+        while let Some(row) = decoder.next_row().map_err(broken)? {
+            let fields = row.fields().take(captured);
+            let rows = &mut self.batch.rows;
+            let slot = match table.push_copied(fields, &mut self.scratch, rows) {
+                Ok(slot) => slot,
+                Err(error) => {
+                    self.options.failed_event(error)?;
+                    continue;
+                }
+            };
+            let seen = &self.incremental.seen;
+            if !seen.is_empty()
+                && key_bytes(&self.batch.rows, &table, slot).is_some_and(|key| seen.contains(&key))
+            {
+                left_out += 1;
+                continue;
+            }
+            let ts_ns = crate::now_ns();
+            let moment = Moment {
+                ts_us: ts_ns / 1_000,
+                tx_id: None,
+                lsn_commit: self.moment.lsn_commit,
+                origin: None,
+                xmin: None,
+            };
+            let lsn = self.incremental.lsn;
+            let source =
+                self.writer.write(&mut self.batch.rows, &table.id, &moment, lsn, Some(INCREMENTAL));
+            let read = Rows {
+                op: Op::Read,
+                before: None,
+                old_key: None,
+                after: Some(slot),
+                source,
+                ts_ns,
+            };
+            // These rows belong to no transaction.
+            self.options.emitter.emit(&mut self.batch, &table.schema, read, &mut |_| None);
+            if self.options.full(&self.batch) {
+                self.incremental.context.sent(chunk.key_of(row.fields())?);
+                self.hand_over(stream, sent, out).await?;
+            }
+        }
+        self.incremental.context.sent(chunk.end.clone());
+        self.incremental.seen.clear();
+        self.incremental.watched = None;
+        tracing::debug!(
+            "a chunk of table {} is sent: {} rows, {left_out} left out, as the stream had them",
+            table.id,
+            chunk.rows
+        );
+        Ok(())
+    }
+}
+
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
