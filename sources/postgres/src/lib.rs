@@ -31,6 +31,7 @@ mod stream;
 mod tables;
 mod task;
 mod types;
+mod visibility;
 pub mod wire;
 
 pub use connector::connector;

@@ -15,6 +15,7 @@ use crate::{
     position::{COMMIT, Position},
     source_info::Moment,
     tables::Table,
+    visibility,
     wire::{
         Lsn, XLogData,
         pgoutput::{self, Message},
@@ -58,6 +59,10 @@ impl Reader<'_> {
             Message::Relation(relation) => {
                 // The session may have been cut in silence while the stream was not.
                 self.options.progress.asked();
+                // What the catalog lacks of this transaction would be missing from events for long.
+                if let Some(Ok(xid)) = self.moment.tx_id.map(u32::try_from) {
+                    visibility::wait_visible(self.session, &[xid]).await?;
+                }
                 self.relations
                     .announce(&relation, self.session, &mut self.types, &self.options.capture)
                     .await?;

@@ -10,27 +10,27 @@
 //!
 //! The server sends a transaction as soon as its commit is in the log, which is a moment before other
 //! sessions see it. Read in that moment, a row would be one of before the transaction, or none; so the
-//! query waits until the transactions of its rows are seen ([`VISIBLE_WITHIN`]).
+//! query waits until the transactions of its rows are seen ([`visibility`]).
 //!
 //! # How much
 //!
 //! How many rows a query asks for follows from how large the rows before were, so that what it
 //! brings is about as much as a batch may hold.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use model::{
     error::{Error, Result},
     row::Slot,
 };
 use relational::filters::Filter;
-use tokio::time::Instant;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::Reader;
 use crate::{
     catalog,
     tables::Table,
+    visibility,
     wire::pgoutput::{Cell, Tuple},
 };
 
@@ -57,13 +57,6 @@ const QUERY_BYTES: usize = 1 << 20;
 
 /// And at most so many rows.
 const QUERY_ROWS_MAX: usize = 2_048;
-
-/// A commit is seen when it is done, which with synchronous standbys can take longer than this; then
-/// what there is is read.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(1);
-
-/// Between two looks.
-const VISIBLE_AGAIN: Duration = Duration::from_millis(1);
 
 /// What waits to be read again.
 pub(super) struct Reselect {
@@ -223,7 +216,7 @@ impl Reader<'_> {
             return Ok(());
         }
         let transactions = std::mem::take(&mut self.reselect.transactions);
-        self.wait_visible(&transactions).await?;
+        visibility::wait_visible(self.session, &transactions).await?;
         let before = self.batch.rows.byte_len();
         for group in groups {
             let strict = self.options.reselect.as_ref().is_some_and(|settings| settings.strict);
@@ -244,33 +237,6 @@ impl Reader<'_> {
         let size = (self.batch.rows.byte_len() - before) / rows + 1;
         self.reselect.rows_max = (QUERY_BYTES / size).clamp(1, QUERY_ROWS_MAX);
         Ok(())
-    }
-
-    /// Waits until other sessions see what these transactions did.
-    async fn wait_visible(&self, transactions: &[u32]) -> Result<()> {
-        let end = Instant::now() + VISIBLE_WITHIN;
-        loop {
-            let row = self
-                .session
-                .query_one(
-                    "read which transactions are under way",
-                    "SELECT pg_snapshot_xmax(s)::text::int8, ARRAY(SELECT pg_snapshot_xip(s)::text::int8)
-                       FROM pg_current_snapshot() AS s",
-                    &[],
-                )
-                .await?;
-            let (next, open): (i64, Vec<i64>) = (row.get(0), row.get(1));
-            // The lower half is what the log has; a number ahead of the next one is of this moment.
-            let low = |xid: i64| (xid & i64::from(u32::MAX)) as u32;
-            let seen = |&xid: &u32| {
-                xid.wrapping_sub(low(next)).cast_signed() < 0
-                    && !open.iter().any(|&open| low(open) == xid)
-            };
-            if transactions.iter().all(seen) || Instant::now() >= end {
-                return Ok(());
-            }
-            tokio::time::sleep(VISIBLE_AGAIN).await;
-        }
     }
 
     /// Returns how many rows are not there any more.
