@@ -30,14 +30,7 @@ fn database(postgres: &str, name: &str) -> Database {
 
 fn wait_streaming(database: &Database, worker: &Worker, name: &str) {
     worker.rest.wait_running(name);
-    wait_for("the stream", PATIENCE, || {
-        // While it is being made a slot is active too.
-        let query = format!(
-            "SELECT count(*) FROM pg_replication_slots
-              WHERE slot_name = '{name}' AND active AND confirmed_flush_lsn IS NOT NULL"
-        );
-        (database.value(&query) == "1").then_some(())
-    });
+    database.wait_streamed(name);
 }
 
 /// How many MiB of memory a worker had at most.

@@ -57,11 +57,7 @@ fn killed_within_a_copy() {
 
     let mut worker = home.start(std::slice::from_ref(&connector));
     worker.rest.wait_running("copied");
-    wait_for("the stream", Duration::from_secs(30), || {
-        let active =
-            "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'copied' AND active";
-        (database.value(active) == "1").then_some(())
-    });
+    database.wait_streamed("copied");
     // In one transaction, and in many.
     let rows = 30_000;
     database.sql(&format!("COPY t FROM PROGRAM 'seq -f %.0f,note 1 {}' (FORMAT csv);", rows / 2));

@@ -41,6 +41,18 @@ impl Database {
         self.query(query).pop().unwrap_or_else(|| panic!("no row: {query}"))
     }
 
+    /// Waits until somebody streams from a slot. While it is being made a slot is active too, so its
+    /// position must be there as well.
+    pub(crate) fn wait_streamed(&self, slot: &str) {
+        let query = format!(
+            "SELECT count(*) FROM pg_replication_slots
+              WHERE slot_name = '{slot}' AND active AND confirmed_flush_lsn IS NOT NULL"
+        );
+        wait_for(&format!("a stream from slot {slot}"), Duration::from_secs(60), || {
+            (self.value(&query) == "1").then_some(())
+        });
+    }
+
     /// What a script prints, or nothing where it fails because the server is on its way down or up.
     pub(crate) fn try_sql(&self, script: &str) -> Option<String> {
         let output = self.attempt(&self.name, script).expect("psql");
