@@ -60,8 +60,6 @@ pub(super) struct KafkaProducer {
     known: HashSet<Arc<str>>,
     /// By the address of the encoded headers, which the entry keeps alive.
     headers: HashMap<usize, (EncodedHeaders, OwnedHeaders)>,
-    /// Those of the record before.
-    last_headers: Option<(EncodedHeaders, OwnedHeaders)>,
     who: String,
 }
 
@@ -96,7 +94,6 @@ impl KafkaProducer {
             creation: Topics::none(),
             known: HashSet::new(),
             headers: HashMap::new(),
-            last_headers: None,
             who,
         };
         if !proven.knows(&producer.client) {
@@ -203,15 +200,9 @@ impl KafkaProducer {
         if encoded.is_empty() {
             return None;
         }
-        if let Some((last, headers)) = &self.last_headers
-            && Arc::ptr_eq(last, encoded)
-        {
-            return Some(headers.clone());
-        }
         let address = Arc::as_ptr(encoded).cast::<()>() as usize;
-        if let Some(entry) = self.headers.get(&address) {
-            self.last_headers = Some(entry.clone());
-            return Some(entry.1.clone());
+        if let Some((_, headers)) = self.headers.get(&address) {
+            return Some(headers.clone());
         }
         let empty = OwnedHeaders::new_with_capacity(encoded.len());
         let headers = encoded.iter().fold(empty, |headers, (name, value)| {
@@ -220,9 +211,7 @@ impl KafkaProducer {
         if self.headers.len() >= HEADERS_MAX {
             self.headers.clear();
         }
-        let entry = (encoded.clone(), headers.clone());
-        self.last_headers = Some(entry.clone());
-        self.headers.insert(address, entry);
+        self.headers.insert(address, (encoded.clone(), headers.clone()));
         Some(headers)
     }
 }

@@ -44,8 +44,6 @@ pub struct Encoder {
     value: Side,
     /// By the addresses of topic and headers, which the entry keeps alive.
     headers: HashMap<(usize, usize), (Arc<str>, Headers, EncodedHeaders)>,
-    /// Those of the record before, which mostly are the next one's too.
-    last_headers: Option<(Arc<str>, Headers, EncodedHeaders)>,
     tolerance: Tolerance,
     retry: Retry,
     who: String,
@@ -88,7 +86,6 @@ impl Encoder {
             key: Side::new(Stage::KeyConverter, converters.key, converters.key_class),
             value: Side::new(Stage::ValueConverter, converters.value, converters.value_class),
             headers: HashMap::new(),
-            last_headers: None,
             tolerance,
             retry,
             who,
@@ -156,16 +153,9 @@ impl Encoder {
     }
 
     fn encode_headers(&mut self, record: &Record) -> Result<EncodedHeaders, RecordError> {
-        if let Some((topic, headers, encoded)) = &self.last_headers
-            && Arc::ptr_eq(topic, &record.topic)
-            && Arc::ptr_eq(headers, &record.headers)
-        {
-            return Ok(encoded.clone());
-        }
         let address = (address(&record.topic), address(&record.headers));
-        if let Some(entry) = self.headers.get(&address) {
-            self.last_headers = Some(entry.clone());
-            return Ok(entry.2.clone());
+        if let Some((_, _, encoded)) = self.headers.get(&address) {
+            return Ok(encoded.clone());
         }
         let mut encoded = Vec::with_capacity(record.headers.len());
         for header in record.headers.iter() {
@@ -182,7 +172,6 @@ impl Encoder {
             self.headers.clear();
         }
         let entry = (record.topic.clone(), record.headers.clone(), encoded.clone());
-        self.last_headers = Some(entry.clone());
         self.headers.insert(address, entry);
         Ok(encoded)
     }
