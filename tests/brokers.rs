@@ -124,7 +124,21 @@ fn the_broker_comes_and_goes() {
             (load.written() >= sent && missing(sent) == 0).then_some(())
         });
     };
+    // What is stored covers what is there now, so that no outage takes back more than the one before.
+    let stored = |what: &str| {
+        let (bytes, count) = (fs::metadata(&file).expect("the file").len(), load.written());
+        wait_for(&format!("stored offsets {what}"), PATIENCE, || {
+            let reached = |name: &str, key: &str| {
+                let told = rest.ask("GET", &format!("/connectors/{name}/offsets"), None);
+                let told: serde_json::Value = serde_json::from_str(&told.body).ok()?;
+                told["offsets"][0]["offset"][key].as_u64()
+            };
+            (reached(&source, "position")? >= bytes && reached(&sink, "kafka_offset")? >= count)
+                .then_some(())
+        });
+    };
     arrives("at first");
+    stored("at first");
     let mut random = Random::new(Random::seed(name));
     for (round, mode) in ["", "kill", "", "kill"].into_iter().enumerate() {
         own.run("kafka-stop", mode);
@@ -132,6 +146,7 @@ fn the_broker_comes_and_goes() {
         thread::sleep(Duration::from_millis(random.between(0, 9_000)));
         own.run("kafka-start", "");
         arrives(&format!("after stop {round} ({mode})"));
+        stored(&format!("after stop {round} ({mode})"));
     }
     // The group is whole, and its answers are.
     for worker in [&first, &second] {

@@ -234,7 +234,9 @@ fn play(name: &str, case: &Case) -> Option<usize> {
     let itself = std::env::var_os("RIVERRUN_TEST_PEER_TWICE").is_some();
     let worker = (!itself).then(|| Home::new(&format!("differential-{name}"), &kafka).start(&[]));
     let ours = worker.as_ref().map_or_else(|| peer.clone(), |worker| worker.rest.clone());
-    let (peer_prefix, our_prefix) = (format!("dpeer_{name}"), format!("dours_{name}"));
+    // With the length no prefix is the beginning of another one, whose topics would count as its own.
+    let [peer_prefix, our_prefix] =
+        ["dpeer", "dours"].map(|side| format!("{side}{}_{name}", name.len()));
     let sides = [(&peer, &peer_prefix), (&ours, &our_prefix)];
     for (rest, prefix) in sides {
         rest.forget(prefix);

@@ -4,13 +4,13 @@
 //! once per distinct set. A chunk's keys and values lie in one buffer that is used again, so a
 //! record costs no allocation here.
 
-use std::{collections::HashMap, sync::Arc, vec};
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use model::{
     convert::{Converter, Encode, Encoded as Written, HeaderConverter},
     error::{Error, Kind, RecordError, Result, Stage},
-    record::{Data, Headers, Record},
+    record::{Data, Headers, Record, Records},
     schema::Schema,
 };
 use tokio::time::Instant;
@@ -97,11 +97,7 @@ impl Encoder {
 
     /// Empties `chunk` and fills it from `records` until one of them is exhausted. Records that
     /// cannot be encoded are left out when that is tolerated; otherwise the first one is the error.
-    pub async fn fill(
-        &mut self,
-        records: &mut vec::IntoIter<Record>,
-        chunk: &mut Chunk,
-    ) -> Result<()> {
+    pub async fn fill(&mut self, records: &mut Records, chunk: &mut Chunk) -> Result<()> {
         chunk.clear();
         if chunk.bytes.capacity() > KEEP_BYTES {
             chunk.bytes.shrink_to(CHUNK_BYTES);

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, hint::black_box, sync::Arc, time::Instant};
 use model::{
     change::{BatchBuilder, Event, Op, TableSchema, envelope},
     convert::Encode,
-    record::{Batch, no_headers},
+    record::{Batch, Record, no_headers},
     schema::{Kind, Schema},
     value::Value,
 };
@@ -23,23 +23,23 @@ const ROUNDS: usize = 50;
 
 fn main() {
     let table = table();
-    let batch = batch(&table);
+    let records: Vec<Record> = batch(&table).records.collect();
     println!("| | bytes an event | ns an event, best of {ROUNDS} |\n|---|---|---|");
     for enable in ["false", "true"] {
         let options = BTreeMap::from([("schemas.enable".to_owned(), enable.to_owned())]);
         let mut json = converter("Json", &options, Role::Value).expect("the options are right");
         let mut encoder = now(json.encoder("shop.public.orders", Some(&table.envelope)));
-        let (bytes, ns) = measure(encoder.as_mut(), &batch);
+        let (bytes, ns) = measure(encoder.as_mut(), &records);
         println!("| value, schemas.enable={enable} | {bytes} | {ns} |");
     }
 }
 
-fn measure(encoder: &mut dyn Encode, batch: &Batch) -> (usize, u128) {
+fn measure(encoder: &mut dyn Encode, records: &[Record]) -> (usize, u128) {
     let mut out = Vec::new();
     let best = (0..ROUNDS).map(|_| {
         out.clear();
         let start = Instant::now();
-        for record in &batch.records {
+        for record in records {
             encoder
                 .encode(black_box(record.value.value.as_ref()), &mut out)
                 .expect("it fits its schema");

@@ -2,10 +2,10 @@
 //!
 //! Fields and their order are those of Debezium 3.6's `Envelope` and `SchemaFactory`.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, vec};
 
 use crate::{
-    record::{Batch, Data, Header, Headers, Position, Record},
+    record::{Batch, Data, Header, Headers, Position, Record, Records},
     row::{Row, RowsBuilder, Sealed, Slot},
     schema::Schema,
     value::{BodyRef, Struct, StructRef, Value, ValueRef},
@@ -79,8 +79,9 @@ pub struct TableSchema {
 
 /// Collects the changes of one batch while the wire is being decoded.
 ///
-/// Rows go into one shared builder; [`BatchBuilder::seal`] turns the slots into records. Until then
-/// nothing is allocated per change but this struct's own vector entry.
+/// Rows go into one shared builder. [`BatchBuilder::seal`] makes a batch of them, whose slots become
+/// records one by one as they are taken. Until then nothing is allocated per change but this struct's
+/// own vector entry.
 pub struct BatchBuilder {
     pub rows: RowsBuilder,
     pending: Vec<Pending>,
@@ -185,13 +186,38 @@ impl BatchBuilder {
 
     pub fn seal(self, position: Option<Position>) -> Batch {
         let bytes = self.byte_len();
-        let sealed = self.rows.seal();
-        let headers = self.headers;
-        let records = self.pending.into_iter().map(|pending| match pending {
-            Pending::Row(row) => row.record(&sealed, &headers),
-            Pending::Made(make) => make(&sealed),
-        });
-        Batch { records: records.collect(), position, bytes }
+        let pending = self.pending.into_iter();
+        let packed = Packed { pending, rows: self.rows.seal(), headers: self.headers };
+        Batch { records: Records::packed(packed), position, bytes }
+    }
+}
+
+/// The changes of a sealed batch that were not taken yet.
+pub(crate) struct Packed {
+    pending: vec::IntoIter<Pending>,
+    rows: Sealed,
+    headers: Headers,
+}
+
+impl Iterator for Packed {
+    type Item = Record;
+
+    #[inline]
+    fn next(&mut self) -> Option<Record> {
+        Some(match self.pending.next()? {
+            Pending::Row(row) => row.record(&self.rows, &self.headers),
+            Pending::Made(make) => make(&self.rows),
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.pending.size_hint()
+    }
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} changes", self.pending.len())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Records, and the batches they travel in.
 
-use std::sync::Arc;
+use std::{sync::Arc, vec};
 
 use crate::{
+    change::Packed,
     schema::Schema,
     value::{Struct, Value},
 };
@@ -54,11 +55,61 @@ pub struct Position {
     pub offset: serde_json::Map<String, serde_json::Value>,
 }
 
+/// The records of a batch, to be taken in their order.
+///
+/// Changes of tables stay packed until they are taken: each record is then made, encoded and dropped
+/// by one thread, which has it in its cache, and none of them waits in memory.
+#[derive(Debug)]
+pub struct Records(Kept);
+
+#[derive(Debug)]
+enum Kept {
+    Made(vec::IntoIter<Record>),
+    Packed(Packed),
+}
+
+impl Records {
+    pub(crate) fn packed(packed: Packed) -> Self {
+        Self(Kept::Packed(packed))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Vec<Record>> for Records {
+    fn from(records: Vec<Record>) -> Self {
+        Self(Kept::Made(records.into_iter()))
+    }
+}
+
+impl Iterator for Records {
+    type Item = Record;
+
+    #[inline]
+    fn next(&mut self) -> Option<Record> {
+        match &mut self.0 {
+            Kept::Made(records) => records.next(),
+            Kept::Packed(records) => records.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.0 {
+            Kept::Made(records) => records.size_hint(),
+            Kept::Packed(records) => records.size_hint(),
+        }
+    }
+}
+
+impl ExactSizeIterator for Records {}
+
 /// What a source sends. The position is where to resume once these records are stored: offsets move
 /// by whole batches, so the worker's ledger has one entry per batch, not one per record.
 #[derive(Debug)]
 pub struct Batch {
-    pub records: Vec<Record>,
+    pub records: Records,
     /// `None` when resuming needs no newer position than the batch before gave.
     pub position: Option<Position>,
     /// Bytes held by the records, for limits and metrics. An estimate.

@@ -46,7 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut converter = codec::converter("JsonConverter", &options, codec::Role::Value)
         .map_err(|errors| format!("{errors:?}"))?;
     while let Some(batch) = inbox.batches.recv().await {
-        for record in &batch.records {
+        for record in batch.records {
             let mut line = format!("{} ", record.topic).into_bytes();
             for data in [&record.key, &record.value] {
                 let mut encoder = converter.encoder(&record.topic, data.schema.as_ref()).await?;

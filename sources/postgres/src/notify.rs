@@ -86,6 +86,6 @@ pub(crate) async fn send(
     let Some(record) = record(options, kind, data) else { return true };
     let bytes = size_of_val(&record);
     let Some(room) = out.room().await else { return false };
-    room.send(Batch { records: vec![record], position: None, bytes });
+    room.send(Batch { records: vec![record].into(), position: None, bytes });
     true
 }

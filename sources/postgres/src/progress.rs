@@ -63,8 +63,11 @@ impl Progress {
 
     /// A message at `lsn` was taken, which makes `position`.
     pub(crate) fn took(&mut self, lsn: Lsn, position: Position) {
-        self.passed(lsn);
-        self.last = position;
+        let before = std::mem::replace(&mut self.last, position);
+        if lsn != Lsn::ZERO && before.lsn != Some(lsn) && self.whole != before {
+            self.whole = before;
+            self.transaction.settle();
+        }
     }
 
     /// A transaction has ended, or what belongs to none is done; `counted` is what its offset says of

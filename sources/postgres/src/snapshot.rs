@@ -234,8 +234,11 @@ pub(crate) async fn run(
     }
     if count == 0 {
         // Nothing to read: the position alone says that the snapshot is done.
-        let batch =
-            Batch { records: Vec::new(), position: Some(options.position(&position)), bytes: 0 };
+        let batch = Batch {
+            records: Vec::new().into(),
+            position: Some(options.position(&position)),
+            bytes: 0,
+        };
         let Some(room) = out.room().await else { return Ok(None) };
         room.send(batch);
     }

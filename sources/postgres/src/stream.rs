@@ -36,7 +36,6 @@ use model::{
     change::BatchBuilder,
     connector::Outbox,
     error::{Error, Result},
-    record::Batch,
 };
 use tokio::{
     runtime::Handle,
@@ -71,6 +70,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// a stream of single-row transactions, which the server sends one by one, each batch takes what came
 /// in 5 ms. Without it every transaction was a batch, at 13 CPU-seconds a million.
 const BATCH_GAP: Duration = Duration::from_millis(5);
+
+/// The same behind a batch of [`BACKLOG_RECORDS`]: whoever is that far behind gains more from larger
+/// batches than from sooner ones.
+const BACKLOG_GAP: Duration = Duration::from_millis(10);
+
+/// So many records in one gap are more than 40,000 a second.
+const BACKLOG_RECORDS: usize = 200;
 
 /// The first server whose pgoutput passes logical decoding messages on.
 const MESSAGES_SINCE: u32 = 140_000;
@@ -273,7 +279,8 @@ impl<'a> Reader<'a> {
         let mut look = interval(LOOK_EVERY);
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut handed_over = Instant::now() - BATCH_GAP;
+        let mut gap = BATCH_GAP;
+        let mut handed_over = Instant::now() - gap;
         self.begin_incremental().await?;
         loop {
             tokio::select! {
@@ -304,10 +311,11 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let since = handed_over.elapsed();
-            if since < BATCH_GAP {
-                std::thread::sleep(BATCH_GAP - since);
+            if since < gap {
+                std::thread::sleep(gap - since);
                 self.drain(&mut stream, sent, out).await?;
             }
+            gap = if self.batch.len() < BACKLOG_RECORDS { BATCH_GAP } else { BACKLOG_GAP };
             self.hand_over(&mut stream, sent, out).await?;
             handed_over = Instant::now();
         }
@@ -413,13 +421,13 @@ impl<'a> Reader<'a> {
         self.read_again().await?;
         let (fresh, writer) = self.options.fresh_batch();
         self.writer = writer;
-        let collected = std::mem::replace(&mut self.batch, fresh);
+        let mut collected = std::mem::replace(&mut self.batch, fresh);
         if self.heartbeat_due() {
             self.progress.beat();
         }
+        self.add_heartbeat(&mut collected);
         let position = self.incremental.stored(self.progress.position());
-        let mut batch = collected.seal(Some(self.options.position(&position)));
-        self.add_heartbeat(&mut batch);
+        let batch = collected.seal(Some(self.options.position(&position)));
         self.options.figures.streamed(&mut self.counts);
         self.options.figures.queue(out.capacity());
         // While there is no room nothing is read, so no answer is waited for.
@@ -445,11 +453,12 @@ impl<'a> Reader<'a> {
         self.heartbeat_at.is_some_and(|due| due <= Instant::now()) && self.progress.begun()
     }
 
-    fn add_heartbeat(&mut self, batch: &mut Batch) {
+    fn add_heartbeat(&mut self, batch: &mut BatchBuilder) {
         if let Some((interval, heartbeat)) = &self.options.heartbeat
             && self.heartbeat_due()
         {
-            batch.records.push(heartbeat.record(crate::now_ns() / 1_000_000));
+            let record = heartbeat.record(crate::now_ns() / 1_000_000);
+            batch.push_made(size_of_val(&record), |_| record);
             self.heartbeat_at = Some(Instant::now() + *interval);
             if let Some(action) = &mut self.action {
                 action.start();

@@ -231,7 +231,11 @@ impl Task {
         let position = self.path.as_ref().map_or(Json::Null, |_| lines.position().into());
         let offset = Object::from_iter([(POSITION.to_owned(), position)]);
         let position = Position { partition: self.partition.clone(), offset };
-        (!records.is_empty()).then_some(Batch { records, position: Some(position), bytes })
+        (!records.is_empty()).then_some(Batch {
+            records: records.into(),
+            position: Some(position),
+            bytes,
+        })
     }
 }
 
@@ -276,7 +280,7 @@ mod tests {
 
     async fn next(inbox: &mut Inbox) -> (Vec<String>, String) {
         let batch = inbox.batches.recv().await.unwrap();
-        let lines = batch.records.iter().map(|record| match &record.value.value {
+        let lines = batch.records.map(|record| match &record.value.value {
             Value::Text(line) => line.to_string(),
             other => panic!("{other:?}"),
         });

@@ -128,7 +128,11 @@ impl SourceTask for Task {
                 (0..count.min(left)).map(|_| self.record(&mut lines)).collect();
             let bytes = records.len() * size_of::<Record>();
             crate::print(lines).await?;
-            room.send(Batch { records, position: Some(self.numbers.position()), bytes });
+            room.send(Batch {
+                records: records.into(),
+                position: Some(self.numbers.position()),
+                bytes,
+            });
         }
     }
 }

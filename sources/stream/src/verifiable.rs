@@ -156,7 +156,7 @@ impl Task {
             });
         }
         let bytes = records.len() * size_of::<Record>();
-        (Batch { records, position: Some(self.numbers.position()), bytes }, lines)
+        (Batch { records: records.into(), position: Some(self.numbers.position()), bytes }, lines)
     }
 
     fn complete(&self, time_ms: i64, seqno: i64) -> Value {
@@ -244,7 +244,7 @@ mod tests {
         let mut numbers = Vec::new();
         while numbers.last() != Some(&until) {
             let batch = inbox.batches.recv().await.unwrap();
-            numbers.extend(batch.records.iter().map(|record| match &record.value.value {
+            numbers.extend(batch.records.map(|record| match &record.value.value {
                 Value::Int(number) => *number,
                 other => panic!("{other:?}"),
             }));
@@ -282,7 +282,7 @@ mod tests {
         let mut found = Vec::new();
         while found.len() < 4 {
             let batch = inbox.batches.recv().await.unwrap();
-            found.extend(batch.records.iter().map(|record| match &record.value.value {
+            found.extend(batch.records.map(|record| match &record.value.value {
                 Value::Int(number) => *number,
                 other => panic!("{other:?}"),
             }));

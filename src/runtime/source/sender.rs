@@ -57,7 +57,7 @@ impl Sender {
             });
             open.count.polled += batch.records.len();
             open.ticket.carry(batch.records.len());
-            let mut records = batch.records.into_iter();
+            let mut records = batch.records;
             while records.len() > 0 {
                 self.encoder.fill(&mut records, &mut chunk).await?;
                 if !chunk.records.is_empty() {

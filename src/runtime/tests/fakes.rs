@@ -363,7 +363,7 @@ fn batch(records: Vec<Record>, position: Option<i64>) -> Batch {
     let map = |value: serde_json::Value| Object::from_iter([("at".to_owned(), value)]);
     let position = position
         .map(|at| Position { partition: Arc::new(map("here".into())), offset: map(at.into()) });
-    Batch { records, position, bytes: 0 }
+    Batch { records: records.into(), position, bytes: 0 }
 }
 
 // ---- The transport -----------------------------------------------------------------------------
