@@ -358,6 +358,9 @@ impl<'a> Reader<'a> {
                 if !self.in_transaction && self.done.is_none() {
                     self.progress.idle(end);
                 }
+                if !self.in_transaction {
+                    self.incremental.reached(end);
+                }
                 if reply_requested { self.status(stream, Reply::No).await } else { Ok(()) }
             }
         }
