@@ -109,8 +109,8 @@ impl Known {
         }
     }
 
-    /// The rows of those that are pending no more were read.
-    pub(crate) fn learn(&mut self, still: impl Fn(&Pending) -> bool) {
+    /// The rows of those that are pending no more were read. Whether there are any.
+    pub(crate) fn learn(&mut self, still: impl Fn(&Pending) -> bool) -> bool {
         let (pending, done): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.pending).into_iter().partition(still);
         self.pending = pending;
@@ -118,6 +118,7 @@ impl Known {
             done.iter().for_each(|table| self.tables.insert(table.oid));
             self.text = text(&self.of, &self.tables);
         }
+        !done.is_empty()
     }
 }
 

@@ -300,7 +300,8 @@ impl<'a> Reader<'a> {
             }
             self.attend(&mut stream, sent, out).await?;
             self.drain(&mut stream, sent, out).await?;
-            if self.batch.is_empty() && !self.progress.held_back() && !self.heartbeat_due() {
+            let idle = !self.progress.held_back() && !self.incremental.learnt;
+            if self.batch.is_empty() && idle && !self.heartbeat_due() {
                 continue;
             }
             let since = handed_over.elapsed();
@@ -421,6 +422,7 @@ impl<'a> Reader<'a> {
             self.progress.beat();
         }
         let position = self.incremental.stored(self.progress.position());
+        self.incremental.learnt = false;
         let mut batch = collected.seal(Some(self.options.position(&position)));
         self.add_heartbeat(&mut batch);
         self.options.figures.streamed(&mut self.counts);

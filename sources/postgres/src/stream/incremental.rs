@@ -102,6 +102,8 @@ pub(super) struct Incremental {
     lsn: Lsn,
     /// The tables that are known, as they are stored.
     known: Option<Arc<Known>>,
+    /// There are more of them than were stored.
+    pub(super) learnt: bool,
     /// The chunk at hand is read without marks.
     unmarked: bool,
     /// The table whose chunks may be read without marks.
@@ -141,6 +143,7 @@ impl Incremental {
             opened_at: String::new(),
             lsn: position.lsn.unwrap_or(Lsn::ZERO),
             known: position.tables.take(),
+            learnt: false,
             unmarked: false,
             settled: None,
             settling: false,

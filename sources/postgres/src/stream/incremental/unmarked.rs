@@ -77,7 +77,7 @@ impl Incremental {
         let known = Arc::make_mut(known);
         let queued: HashSet<&str> = self.context.names().into_iter().collect();
         known.pending.iter_mut().for_each(|table| table.queued |= queued.contains(&*table.name));
-        known.learn(|table| !table.queued || queued.contains(&*table.name));
+        self.learnt |= known.learn(|table| !table.queued || queued.contains(&*table.name));
         let room = QUEUED_MAX.saturating_sub(queued.len());
         let next = known.pending.iter_mut().filter(|table| !table.queued).take(room);
         let names: Vec<String> = next
