@@ -27,6 +27,7 @@ mod slots;
 mod snapshots;
 mod standby;
 mod stream;
+mod tables;
 mod takeover;
 mod tidy;
 mod versions;

@@ -118,7 +118,8 @@ impl Ids {
         self.0.is_empty()
     }
 
-    fn text(&self) -> String {
+    /// Cut when it would be too long: [`FINISHED_BYTES_MAX`].
+    pub fn text(&self) -> String {
         let mut bytes = Vec::with_capacity(self.0.len() * 2);
         let mut before = 0;
         for id in &self.0 {
@@ -140,7 +141,8 @@ impl Ids {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// `None` for a text that [`Ids::text`] did not write.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut ids = BTreeSet::new();
         let (mut id, mut difference, mut shift) = (0_u64, 0_u64, 0_u32);
         for byte in URL_SAFE_NO_PAD.decode(text).ok()? {

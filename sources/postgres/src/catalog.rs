@@ -191,6 +191,17 @@ pub(crate) async fn slot(session: &Session, name: &str) -> Result<Option<Slot>> 
     }))
 }
 
+/// Up to where the log is written, which all that others see is; on a standby, up to where it
+/// was received.
+pub(crate) async fn log_position(session: &Session) -> Result<Lsn> {
+    const QUERY: &str = "SELECT (CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+                                      ELSE pg_current_wal_lsn() END)::text";
+    let row = session.query_one("read the server's log position", QUERY, &[]).await?;
+    let text: &str = row.get(0);
+    text.parse()
+        .map_err(|error| Error::retriable("read the server's log position").caused_by(error))
+}
+
 /// All slots of the server, as text.
 pub(crate) async fn slots(settings: &Settings) -> Result<String> {
     const QUERY: &str = "
@@ -269,18 +280,18 @@ pub(crate) struct Publication<'a> {
     pub(crate) publish: Option<String>,
 }
 
-/// Creates or adjusts the publication, as the mode says.
+/// Creates or adjusts the publication, as the mode says. Whether that changed it.
 pub(crate) async fn ensure_publication(
     session: &Session,
     publication: &Publication<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     let Publication { name, autocreate, tables, .. } = publication;
     let quoted = quote(name);
     const ALL: &str = "SELECT puballtables FROM pg_publication WHERE pubname = $1";
     let found = session.query_opt(&format!("look up publication {name}"), ALL, &[name]).await?;
     let execute = async |statement: String| {
         tracing::info!("{statement}");
-        let Err(error) = session.client().batch_execute(&statement).await else { return Ok(()) };
+        let Err(error) = session.client().batch_execute(&statement).await else { return Ok(true) };
         let advice = match error.code().map(|code| code.code()) {
             Some("25006") => "the server is a standby, so run the statement on the primary",
             Some("42501") => {
@@ -341,11 +352,11 @@ pub(crate) async fn ensure_publication(
             published.sort();
             wanted.sort();
             if published == wanted {
-                return Ok(());
+                return Ok(false);
             }
             execute(format!("ALTER PUBLICATION {quoted} SET TABLE {}", list(tables))).await
         }
-        (Some(_), _) => Ok(()),
+        (Some(_), _) => Ok(false),
     }
 }
 

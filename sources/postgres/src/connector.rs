@@ -100,6 +100,9 @@ fn check_keys(config: &Config, infos: &mut ConfigInfos) {
     if let Err(reason) = options::rows_per_second(config) {
         infos.error(common::SNAPSHOT_MAX_THREADS.spec.name, reason);
     }
+    if let Err(reason) = options::added_tables(config) {
+        infos.error(common::TABLE_INCLUDE_LIST.spec.name, reason);
+    }
     for (name, value) in config.props() {
         let hidden = HIDDEN.iter().find(|hidden| hidden.name == name);
         let refused = match hidden {

@@ -20,11 +20,13 @@ use model::error::{Error, Result};
 
 use crate::{
     catalog::{self, CatalogTable},
+    known,
     options::Options,
     session::Session,
     signals,
     tables::Table,
     types::Types,
+    wire::Lsn,
 };
 
 use key::KeyKind;
@@ -45,6 +47,16 @@ pub(crate) struct Request {
     pub(crate) total_rows: Option<i64>,
     /// Written before the chunk is read.
     pub(crate) mark: Option<Mark>,
+    /// Without marks it is of interest where the log was.
+    pub(crate) unmarked: bool,
+}
+
+/// What is to be seen to before a table is read without marks.
+#[derive(Clone, Debug)]
+pub(crate) struct Settle {
+    pub(crate) table: String,
+    /// Whether those are waited for who write to it now.
+    pub(crate) writers: bool,
 }
 
 /// A statement that is to be seen in the stream.
@@ -78,6 +90,8 @@ pub(crate) struct Chunk {
     pub(crate) total_rows: Option<i64>,
     /// The key of the last row.
     pub(crate) end: Key,
+    /// Where the log was behind the reading, if that was asked for.
+    pub(crate) upto: Lsn,
     kinds: Vec<KeyKind>,
 }
 
@@ -178,6 +192,29 @@ impl ChunkReader {
         }
     }
 
+    /// Waits until a table may be read without marks, and says where the log is then.
+    ///
+    /// # Errors
+    ///
+    /// When the database is not there.
+    pub(crate) async fn settle(&mut self, settle: &Settle) -> Result<Lsn> {
+        let session = self.session().await?;
+        let table = signals::named(&settle.table).filter(|_| settle.writers);
+        if let Some(table) = table {
+            const OID: &str = "SELECT c.oid FROM pg_class c
+                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2";
+            let action = format!("look up table {table}");
+            let names: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
+                [&&*table.namespace, &&*table.name];
+            let row = session.query_opt(&action, OID, &names).await?;
+            // The reading says that it is gone.
+            if let Some(row) = row {
+                known::settle(session, &[row.get(0)]).await?;
+            }
+        }
+        catalog::log_position(session).await
+    }
+
     async fn try_read(&mut self, request: &Request) -> Result<Found, Failure> {
         if let Some(mark) = &request.mark {
             self.session().await?;
@@ -208,7 +245,10 @@ impl ChunkReader {
             },
         };
         let chunk = plan.chunk(&maximum, total_rows, rows_max).await?;
-        let Some(chunk) = chunk else { return Ok(Found::Finished) };
+        let Some(mut chunk) = chunk else { return Ok(Found::Finished) };
+        if request.unmarked {
+            chunk.upto = catalog::log_position(session).await?;
+        }
         if chunk.copied.len() >= CHUNK_BYTES_MAX {
             self.rows_max = (chunk.rows / 2).max(1);
             tracing::info!(

@@ -11,6 +11,7 @@ mod figures;
 mod guardrail;
 mod heartbeat;
 mod incremental;
+mod known;
 mod messages;
 mod mismatch;
 mod notify;

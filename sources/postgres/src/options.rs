@@ -42,12 +42,14 @@ use crate::{
 mod keys;
 mod processors;
 
-use keys::{
-    autocreate, context_headers, field_names, flush_mode, in_progress, isolation, legacy_threads,
-    notifications, partition, props, publish, query_timeout, selects, skipped, statements,
-    type_settings,
+pub(crate) use keys::{
+    added_tables, mismatch_strategy, mode, multipliers, naming, rows_per_second, settings,
 };
-pub(crate) use keys::{mismatch_strategy, mode, multipliers, naming, rows_per_second, settings};
+use keys::{
+    autocreate, context_headers, field_names, filters, flush_mode, in_progress, isolation,
+    legacy_threads, notifications, partition, props, publish, query_timeout, selects, skipped,
+    statements, type_settings,
+};
 pub(crate) use processors::reselect;
 
 pub(crate) struct Options {
@@ -63,6 +65,10 @@ pub(crate) struct Options {
     /// What one reader takes at a time.
     pub(crate) ranging: Ranging,
     multipliers: Multipliers,
+    /// `snapshot.added.tables`
+    pub(crate) added_tables: bool,
+    /// A digest of the filters of tables.
+    pub(crate) filters: String,
     /// `snapshot.max.rows.per.second`
     pub(crate) throttle: Option<Throttle>,
     pub(crate) snapshot_delay: Duration,
@@ -261,6 +267,8 @@ impl Options {
                 all: positive(&common::SNAPSHOT_MAX_THREADS_MULTIPLIER),
                 tables: multipliers(config).map_err(invalid)?,
             },
+            added_tables: added_tables(config).map_err(invalid)?,
+            filters: filters(config),
             throttle: Throttle::new(rows_per_second(config).map_err(invalid)?),
             snapshot_delay: millis(config.get(&common::SNAPSHOT_DELAY_MS)),
             streaming_delay: millis(config.get(&common::STREAMING_DELAY_MS)),

@@ -6,7 +6,7 @@ use model::{connector::Object, java};
 use relational::transaction::Counted;
 use serde_json::Value;
 
-use crate::wire::Lsn;
+use crate::{known::Known, wire::Lsn};
 
 /// Debezium's `PostgresOffsetContext`, field by field.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,8 +19,8 @@ pub(crate) struct Position {
     pub(crate) xmin: Option<i64>,
     /// `INITIAL` while a snapshot runs.
     pub(crate) snapshot: Option<String>,
-    /// What of that snapshot is done: the text of a checkpoint. A field of ours, which Debezium passes
-    /// over.
+    /// What of that snapshot is done, or of one of added tables: the text of a checkpoint. A field of
+    /// ours, which Debezium passes over.
     pub(crate) checkpoint: Option<Arc<str>>,
     /// The last event that is done.
     pub(crate) lsn_proc: Option<Lsn>,
@@ -35,7 +35,12 @@ pub(crate) struct Position {
     pub(crate) transaction: Option<Counted>,
     /// The fields of an incremental snapshot that is under way.
     pub(crate) incremental: Vec<(String, Value)>,
+    /// The tables that are known: a field of ours too.
+    pub(crate) tables: Option<Arc<Known>>,
 }
+
+/// See [`Position::tables`].
+const TABLES: &str = "riverrun_tables";
 
 /// See [`Position::checkpoint`].
 const CHECKPOINT: &str = "riverrun_snapshot";
@@ -69,7 +74,9 @@ impl Position {
             tx_id: int("txId"),
             lsn: lsn("lsn"),
             checkpoint: checkpoint
-                .filter(|_| snapshot.as_deref() == Some("INITIAL") && !finished)
+                .filter(|_| {
+                    matches!(snapshot.as_deref(), Some("INITIAL" | "BLOCKING")) && !finished
+                })
                 .map(Into::into),
             xmin: int("xmin"),
             // A blocking snapshot begins with its signal, which comes again; an incremental one has
@@ -87,6 +94,7 @@ impl Position {
                 .filter(|(field, _)| ::snapshot::incremental::is_stored(field))
                 .map(|(field, value)| (field.clone(), value.clone()))
                 .collect(),
+            tables: offset.get(TABLES).and_then(Value::as_str).and_then(Known::parse).map(Arc::new),
         }
     }
 
@@ -112,6 +120,7 @@ impl Position {
             "lsn_events_processed",
             Some(self.events).filter(|&events| events > 0).map(Value::from),
         );
+        put(TABLES, self.tables.as_deref().and_then(Known::text).map(Value::from));
         let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
         let transaction = self.transaction.iter().flat_map(Counted::entries);
         java::hash_map(entries.chain(transaction).chain(self.incremental.iter().cloned()))
@@ -232,6 +241,19 @@ mod tests {
         let mut over = written;
         over.insert("snapshot_completed".into(), true.into());
         assert_eq!(Position::read(&over).checkpoint, None);
+    }
+
+    /// Debezium drops the field, so a list never is of before Debezium had the connector.
+    #[test]
+    fn the_list_of_tables_round_trips() {
+        let text = r#"{"v":1,"database":"7/5","horizon":753,"filters":"ab","tables":"gIABBg"}"#;
+        let position = Position { tables: Known::parse(text).map(Arc::new), ..Position::default() };
+        let written = position.write();
+        assert_eq!(written[TABLES], text);
+        assert_eq!(Position::read(&written), position);
+        assert!(
+            position.tables.is_some_and(|known| known.contains(16384) && known.contains(16390))
+        );
     }
 
     #[test]

@@ -38,9 +38,9 @@ pub(crate) async fn review(
 }
 
 /// What the publication says of one table.
-struct Published {
-    table: TableId,
-    covered: bool,
+pub(crate) struct Published {
+    pub(crate) table: TableId,
+    pub(crate) covered: bool,
     filter: Option<String>,
     /// Columns that its column list leaves out.
     left_out: Vec<String>,
@@ -131,7 +131,8 @@ fn names<'t>(tables: impl Iterator<Item = &'t TableId>) -> Option<(String, Strin
     Some((prose, join(&catalog::qualified)))
 }
 
-async fn published(
+/// What the publication says of those of the tables that there are.
+pub(crate) async fn published(
     session: &Session,
     publication: &str,
     tables: &[TableId],

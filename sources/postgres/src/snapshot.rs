@@ -66,6 +66,7 @@ use self::{
 };
 use crate::{
     catalog,
+    known::Known,
     options::{Options, Ranging},
     position::Position,
     session::Session,
@@ -90,7 +91,9 @@ pub(crate) struct Plan {
     pub(crate) resumed: Checkpoint,
     /// The server is a standby.
     pub(crate) standby: bool,
-    /// Present when a signal asked for the snapshot in the middle of the stream.
+    /// The tables that are known when it has ended.
+    pub(crate) known: Option<Arc<Known>>,
+    /// Present when the snapshot is taken in the middle of the stream.
     pub(crate) blocking: Option<Blocking>,
 }
 
@@ -101,6 +104,15 @@ pub(crate) struct Blocking {
     pub(crate) lsn_commit: Option<Lsn>,
     /// The statements that are read instead of tables.
     pub(crate) selects: HashMap<String, String>,
+    /// Whether it goes on where it was cut off. One that a signal asked for comes again with it.
+    pub(crate) goes_on: bool,
+}
+
+impl Plan {
+    /// Whether offsets say how far it is.
+    fn goes_on(&self) -> bool {
+        self.blocking.as_ref().is_none_or(|blocking| blocking.goes_on)
+    }
 }
 
 /// How often the log says how far it is.
@@ -154,6 +166,7 @@ pub(crate) async fn run(
             ts_usec: Some(ts_us),
             tx_id: Some(tx_id),
             lsn: Some(plan.lsn),
+            tables: plan.known.clone(),
             ..Position::default()
         },
         Some(blocking) => blocking.position.clone(),
@@ -208,8 +221,7 @@ pub(crate) async fn run(
         };
         options.figures.queue(out.capacity());
         done.iter().for_each(|piece| tracker.done(piece));
-        // A blocking snapshot comes again with its signal.
-        let checkpoint = plan.blocking.is_none().then(|| tracker.text());
+        let checkpoint = plan.goes_on().then(|| tracker.text());
         let position = Position { checkpoint, ..unfinished.clone() };
         let Some(room) = out.room().await else { return Ok(None) };
         room.send(Batch { position: Some(options.position(&position)), ..batch });
@@ -226,7 +238,7 @@ pub(crate) async fn run(
         let position = if index == count { &position } else { &unfinished };
         let Handed { batch, done } = reader.finish(index == count);
         done.iter().for_each(|piece| tracker.done(piece));
-        let goes_on = position.snapshot.is_some() && plan.blocking.is_none();
+        let goes_on = position.snapshot.is_some() && plan.goes_on();
         let checkpoint = goes_on.then(|| tracker.text());
         let position = Position { checkpoint, ..position.clone() };
         let Some(room) = out.room().await else { return Ok(None) };

@@ -307,7 +307,8 @@ impl<'a> Reader<'a> {
             }
             self.attend(&mut stream, sent, out).await?;
             self.drain(&mut stream, sent, out).await?;
-            if self.batch.is_empty() && !self.progress.held_back() && !self.heartbeat_due() {
+            let idle = !self.progress.held_back() && !self.incremental.learnt;
+            if self.batch.is_empty() && idle && !self.heartbeat_due() {
                 continue;
             }
             let since = handed_over.elapsed();
@@ -365,6 +366,9 @@ impl<'a> Reader<'a> {
                 // A transaction that is to be gone on with must keep its offset.
                 if !self.in_transaction && self.done.is_none() {
                     self.progress.idle(end);
+                }
+                if !self.in_transaction {
+                    self.incremental.reached(end);
                 }
                 if reply_requested { self.status(stream, Reply::No).await } else { Ok(()) }
             }
@@ -427,6 +431,7 @@ impl<'a> Reader<'a> {
         }
         self.add_heartbeat(&mut collected);
         let position = self.incremental.stored(self.progress.position());
+        self.incremental.learnt = false;
         let batch = collected.seal(Some(self.options.position(&position)));
         self.options.figures.streamed(&mut self.counts);
         self.options.figures.queue(out.capacity());

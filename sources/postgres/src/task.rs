@@ -13,7 +13,7 @@ use relational::table::TableId;
 use crate::{
     catalog::{self, Server, Slot},
     figures::Phase,
-    mismatch, notify,
+    known, mismatch, notify,
     options::{Options, TableOrder},
     position::Position,
     readiness,
@@ -21,7 +21,6 @@ use crate::{
     session::Session,
     snapshot::{self, Plan},
     stream,
-    wire::Lsn,
 };
 
 /// How often a slot in use is looked at again.
@@ -44,8 +43,10 @@ pub(crate) struct Task {
     pub(crate) reviewed: bool,
 }
 
+mod added;
 mod slots;
 
+use added::Captured;
 use slots::{check_slot, ensure_slot, free_slot, lost};
 
 #[async_trait]
@@ -189,6 +190,7 @@ impl Task {
         let offset = self.offsets.offset(options.partition()).await?;
         if offset.as_ref().and_then(|offset| offset.get("snapshot")).and_then(|s| s.as_str())
             == Some("BLOCKING")
+            && offset.as_ref().is_some_and(|offset| Position::read(offset).checkpoint.is_none())
         {
             tracing::warn!(
                 "a blocking snapshot was cut off; if its signal does not come again by itself, which it does from the signal table, send it again"
@@ -231,6 +233,7 @@ impl Task {
                 );
                 // The publication may be gone, or lack a table, while the slot is there.
                 let tables = captured_tables(options, session).await?;
+                let captured = Captured::look(options, session, &tables).await?;
                 catalog::ensure_publication(session, &options.publication(&tables)).await?;
                 options.replica_identities.apply(session, &tables).await;
                 if slot.is_none() {
@@ -239,8 +242,10 @@ impl Task {
                 }
                 options.figures.captured(tables.len());
                 options.figures.enter(Phase::Skipped);
-                let told = notify::send(options, out, "SKIPPED", Vec::new()).await;
-                return Ok(told.then_some(position));
+                if !notify::send(options, out, "SKIPPED", Vec::new()).await {
+                    return Ok(None);
+                }
+                return added::admit(options, session, server, captured, position, out).await;
             }
             _ => {}
         }
@@ -255,18 +260,30 @@ impl Task {
                 options.dbname
             );
         }
+        let captured = Captured::look(options, session, &tables).await?;
+        let known = captured.as_ref().map(Captured::known);
         // The connection that made the slot must live until the snapshot is imported.
-        let (lsn, exported, _maker) = if options.mode.streams() {
-            catalog::ensure_publication(session, &options.publication(&tables)).await?;
+        let (lsn, published, exported, _maker) = if options.mode.streams() {
+            let publication = options.publication(&tables);
+            let published = catalog::ensure_publication(session, &publication).await?;
             options.replica_identities.apply(session, &tables).await;
-            ensure_slot(options, slot, server, reads_data).await?
+            let (lsn, exported, maker) = ensure_slot(options, slot, server, reads_data).await?;
+            (lsn, published, exported, maker)
         } else {
-            (current_lsn(session).await?, None, None)
+            (catalog::log_position(session).await?, false, None, None)
         };
         if !reads_data {
             options.figures.enter(Phase::Skipped);
             let told = notify::send(options, out, "SKIPPED", Vec::new()).await;
-            return Ok(told.then(|| Position { lsn: Some(lsn), ..Position::default() }));
+            return Ok(told.then(|| Position {
+                lsn: Some(lsn),
+                tables: known,
+                ..Position::default()
+            }));
+        }
+        if let Some(captured) = captured.filter(|_| published && exported.is_none()) {
+            // The slot was there before some of the tables were published.
+            known::settle(session, &captured.oids()).await?;
         }
         let mut tables: Vec<TableId> =
             tables.into_iter().filter(|table| options.snapshots(table)).collect();
@@ -292,6 +309,7 @@ impl Task {
             kind: INITIAL,
             resumed: resumed.unwrap_or_default(),
             standby: server.in_recovery,
+            known,
             blocking: None,
         };
         let taken = snapshot::run(options, plan, snapshot, out).await;
@@ -354,13 +372,4 @@ async fn ordered(
         TableOrder::Descending => -*rows,
     });
     Ok(sized.into_iter().map(|(_, table)| table).collect())
-}
-
-async fn current_lsn(session: &Session) -> Result<Lsn> {
-    const QUERY: &str = "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
-                                      ELSE pg_current_wal_lsn() END)::text";
-    let row = session.query_one("read the server's log position", QUERY, &[]).await?;
-    let text: &str = row.get(0);
-    text.parse()
-        .map_err(|error| Error::retriable("read the server's log position").caused_by(error))
 }

@@ -17,7 +17,12 @@ use super::{
     CHUNK_BYTES_MAX, Chunk, Failure, POSTGRES, Request,
     key::{self, KeyKind},
 };
-use crate::{catalog, session::Session, tables::Table, wire::copy};
+use crate::{
+    catalog,
+    session::Session,
+    tables::Table,
+    wire::{Lsn, copy},
+};
 
 pub(super) struct Columns {
     pub(super) key: Vec<KeyColumn>,
@@ -165,6 +170,7 @@ impl Plan<'_> {
             maximum: maximum.clone(),
             total_rows,
             end,
+            upto: Lsn::ZERO,
             kinds: self.columns.kinds,
         }))
     }

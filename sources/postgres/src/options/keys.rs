@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ::snapshot::{Flags, Mode, notifications::Channels};
+use md5::{Digest, Md5};
 use model::{
     change::Op,
     config::Config,
@@ -234,6 +235,39 @@ pub(crate) fn rows_per_second(config: &Config) -> Result<u64, String> {
     rows.ok_or_else(|| {
         format!("{KEY}: {text:?} is not a number of rows from 0 (no limit) to 1000000000")
     })
+}
+
+/// `snapshot.added.tables`, a key of ours: the rows of tables that come to the filters later are read.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn added_tables(config: &Config) -> Result<bool, String> {
+    const KEY: &str = "snapshot.added.tables";
+    match config.prop(KEY).map(|text| text.trim().to_ascii_lowercase()).as_deref() {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(text) => Err(format!("{KEY}: {text:?} is neither true nor false")),
+    }
+}
+
+/// A digest of the keys that say which tables are captured, and where they come from.
+pub(super) fn filters(config: &Config) -> String {
+    const KEYS: [&str; 6] = [
+        "schema.include.list",
+        "schema.exclude.list",
+        "table.include.list",
+        "table.exclude.list",
+        "table.ignore.builtin",
+        "publication.name",
+    ];
+    let mut digest = Md5::new();
+    for key in KEYS {
+        let value = config.prop(key).map(str::trim).filter(|value| !value.is_empty());
+        digest.update(value.unwrap_or_default());
+        digest.update([0]);
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `legacy.snapshot.max.threads`, or its older name.

@@ -55,6 +55,7 @@ impl Reader<'_> {
                 self.in_transaction = false;
                 self.counts.committed += 1;
                 self.end_transaction(lsn);
+                self.incremental.reached(lsn);
             }
             Message::Relation(relation) => {
                 // The session may have been cut in silence while the stream was not.

@@ -4,10 +4,8 @@
 //! stream comes to the mark that was written behind the chunk; rows whose keys came in the stream since
 //! the mark before it are left out then.
 //!
-//! With `read.only=true` there are no marks, and need be none: what was committed when the chunk was
-//! read and has not come yet comes behind the chunk, so the last event of each key is the right one;
-//! what was committed later and came while the chunk was read is left out of it. Debezium, which can't
-//! read beside its stream, waits until the transactions that ran meanwhile have come.
+//! With `read.only=true`, and for tables that are new in the filters, there are no marks, and need be
+//! none ([`unmarked`]).
 //!
 //! # Restart
 //!
@@ -17,6 +15,7 @@
 mod blocking;
 mod chunks;
 mod commands;
+mod unmarked;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -36,9 +35,12 @@ use relational::emitter::Rows;
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::Reader;
+use unmarked::Awaited;
+
 use crate::{
     catalog,
     incremental::{Chunk, ChunkReader, Found},
+    known::Known,
     options::Options,
     position::Position,
     signals::{Signals, file},
@@ -53,6 +55,8 @@ const MARK_PATIENCE: Duration = Duration::from_secs(60);
 pub(super) enum Answer {
     Read(Result<Found>),
     Marked(Result<()>),
+    /// Where the log ended.
+    Settled(Result<Lsn>),
 }
 
 type Job = JoinHandle<(ChunkReader, Answer)>;
@@ -96,6 +100,20 @@ pub(super) struct Incremental {
     opened_at: String,
     /// Where the stream is.
     lsn: Lsn,
+    /// The tables that are known, as they are stored.
+    known: Option<Arc<Known>>,
+    /// There are more of them than were stored.
+    pub(super) learnt: bool,
+    /// The chunk at hand is read without marks.
+    unmarked: bool,
+    /// The table whose chunks may be read without marks.
+    settled: Option<String>,
+    /// That is being seen to.
+    settling: bool,
+    /// The stream has sent all that was committed up to here.
+    reached: Lsn,
+    /// What waits until it has come further.
+    awaited: Option<Awaited>,
 }
 
 impl Incremental {
@@ -124,12 +142,19 @@ impl Incremental {
             marked_at: None,
             opened_at: String::new(),
             lsn: position.lsn.unwrap_or(Lsn::ZERO),
+            known: position.tables.take(),
+            learnt: false,
+            unmarked: false,
+            settled: None,
+            settling: false,
+            reached: Lsn::ZERO,
+            awaited: None,
         }
     }
 
     /// With what is to be stored beside the stream's own position.
     pub(super) fn stored(&self, position: Position) -> Position {
-        Position { incremental: self.context.store(), ..position }
+        Position { incremental: self.context.store(), tables: self.known.clone(), ..position }
     }
 
     /// A change that is in the batch: it may be a signal, and rows of the chunk give way to it.
@@ -151,7 +176,7 @@ impl Incremental {
                 self.signals.push_back(signal);
             }
         }
-        if self.watched.as_deref() != Some(&*table.text) || !(self.open || signals.read_only) {
+        if self.watched.as_deref() != Some(&*table.text) || !(self.open || self.unmarked) {
             return;
         }
         let slots = match change.op {
@@ -229,9 +254,12 @@ impl Reader<'_> {
     /// Goes on with what the stored offset says was under way.
     pub(super) async fn begin_incremental(&mut self) -> Result<()> {
         self.check_signals().await?;
+        let resumed = self.incremental.context.running();
+        self.begin_added();
         if self.incremental.context.running() {
             tracing::info!(
-                "an incremental snapshot goes on where it was: {} left",
+                "an incremental snapshot {}: {} left",
+                if resumed { "goes on where it was" } else { "begins" },
                 self.incremental.context.names().join(", ")
             );
             self.begin_chunk().await?;
@@ -268,7 +296,8 @@ impl Reader<'_> {
                 self.begin_chunk().await?;
             } else if std::mem::take(&mut self.incremental.stalled) {
                 self.begin_chunk().await?;
-            } else {
+            } else if !self.go_on_unmarked() {
+                self.ask_position(stream).await?;
                 self.complain_of_waiting();
                 return Ok(());
             }

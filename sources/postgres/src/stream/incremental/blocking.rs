@@ -74,11 +74,13 @@ impl Reader<'_> {
             kind: "BLOCKING",
             resumed: Checkpoint::default(),
             standby: server.in_recovery,
+            known: None,
             blocking: Some(Blocking {
                 position: self.incremental.stored(self.progress.position()),
                 tx_id: self.moment.tx_id,
                 lsn_commit: self.moment.lsn_commit,
                 selects,
+                goes_on: false,
             }),
         };
         if !notify::send(options, out, "STARTED", Vec::new()).await

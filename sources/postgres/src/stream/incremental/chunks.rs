@@ -24,6 +24,9 @@ use ::snapshot::notifications::Status;
 impl Reader<'_> {
     /// Begins to read the next chunk, if there is one.
     pub(super) async fn begin_chunk(&mut self) -> Result<()> {
+        if self.incremental.busy() {
+            return Ok(());
+        }
         // The second mark may have come in the stream before its writer heard that it is written.
         while let Some(job) = self.incremental.job.take() {
             let ended = job.await.map_err(|error| {
@@ -44,7 +47,13 @@ impl Reader<'_> {
     }
 
     /// `marked` when a mark is to be written before.
-    fn read_chunk(&mut self, marked: bool) {
+    pub(super) fn read_chunk(&mut self, marked: bool) {
+        let read_only = self.options.signals.read_only;
+        let Some(current) = self.incremental.context.current() else { return };
+        self.incremental.unmarked = self.incremental.goes_unmarked(read_only, current);
+        if self.incremental.unmarked && self.settle() {
+            return;
+        }
         let mark = if marked { self.opening_mark() } else { None };
         let incremental = &mut self.incremental;
         let Some(collection) = incremental.context.current().cloned() else { return };
@@ -56,6 +65,7 @@ impl Reader<'_> {
             after: incremental.context.after().cloned(),
             maximum: incremental.context.maximum().cloned(),
             total_rows: incremental.context.total_rows(),
+            unmarked: incremental.unmarked,
             mark,
         };
         incremental.job = Some(incremental.runtime.spawn(async move {
@@ -74,6 +84,10 @@ impl Reader<'_> {
                 return Ok(());
             }
             Answer::Marked(Err(error)) => return self.unmarked(&error),
+            Answer::Settled(lsn) => {
+                self.incremental.is_settled(lsn?);
+                return Ok(());
+            }
             Answer::Read(found) => found?,
         };
         match found {
@@ -89,8 +103,8 @@ impl Reader<'_> {
                 }
                 context.read(chunk.rows, chunk.end.clone());
                 self.notify_progress();
-                if self.options.signals.read_only {
-                    self.incremental.due = Some(chunk);
+                if self.incremental.unmarked {
+                    self.incremental.await_chunk(chunk);
                     return Ok(());
                 }
                 self.incremental.window = Some(chunk);
@@ -129,7 +143,8 @@ impl Reader<'_> {
         }
         self.incremental.watched = None;
         if self.incremental.context.running() {
-            self.read_chunk(false);
+            // The mark before the chunk stands, if there is one.
+            self.read_chunk(self.incremental.unmarked);
             return Ok(());
         }
         self.close_window();
@@ -138,7 +153,7 @@ impl Reader<'_> {
 
     fn opening_mark(&mut self) -> Option<Mark> {
         let signals = &self.options.signals;
-        let table = signals.table.as_ref().filter(|_| !signals.read_only)?;
+        let table = signals.table.as_ref().filter(|_| !self.incremental.unmarked)?;
         self.incremental.opened_at = now();
         let chunk = self.incremental.context.chunk()?;
         let statement = format!(
@@ -154,7 +169,9 @@ impl Reader<'_> {
     /// Writes the second mark.
     fn close_window(&mut self) {
         let signals = &self.options.signals;
-        let Some(table) = signals.table.as_ref().filter(|_| !signals.read_only) else { return };
+        let Some(table) = signals.table.as_ref().filter(|_| !self.incremental.unmarked) else {
+            return;
+        };
         let Some(chunk) = self.incremental.context.chunk() else { return };
         let name = catalog::qualified(table);
         let statement = match signals.closed_by_delete {

@@ -174,10 +174,12 @@ impl Reader<'_> {
         if ends_current {
             stopped.extend(names.first().cloned());
             context.next();
-            if !context.running() {
+            self.incremental.queue_added();
+            if !self.incremental.context.running() {
                 self.complete();
             }
         }
+        self.incremental.queue_added();
         tracing::info!("stopped the incremental snapshot of {}", stopped.join(", "));
         self.notify_incremental("ABORTED", vec![("data_collections", stopped.join(","))]);
     }
@@ -200,7 +202,9 @@ impl Reader<'_> {
         ];
         data.extend(context.total_rows().map(|rows| ("total_rows", rows.to_string())));
         self.notify_incremental("TABLE_SCAN_COMPLETED", data);
+        self.incremental.give_up_added(status);
         self.incremental.context.next();
+        self.incremental.queue_added();
         if !self.incremental.context.running() {
             self.complete();
         }
