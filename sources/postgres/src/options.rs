@@ -10,6 +10,7 @@ use model::{
     error::{Error, Result},
     figures::Progress,
     record::{Headers, Position as StoredPosition},
+    topics::Topics,
 };
 use relational::{
     adjustment::Adjustment,
@@ -44,8 +45,8 @@ mod processors;
 
 use keys::{
     autocreate, context_headers, field_names, flush_mode, in_progress, isolation, legacy_threads,
-    notifications, partition, props, publish, query_timeout, selects, skipped, statements,
-    type_settings,
+    notifications, notifications_jmx, partition, props, publish, query_timeout, selects, skipped,
+    statements, type_settings,
 };
 pub(crate) use keys::{mismatch_strategy, mode, multipliers, naming, rows_per_second, settings};
 pub(crate) use processors::reselect;
@@ -114,6 +115,10 @@ pub(crate) struct Options {
     prefix: Arc<str>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) signals: Signals,
+    /// The channel `jmx` is among those of notifications.
+    pub(crate) notifications_jmx: bool,
+    /// Opens the topic of signals.
+    pub(crate) topics: Arc<dyn Topics>,
     /// `notification.*`
     pub(crate) notifications: Notifications,
     /// Told when the server is asked for a sign of life, and when it gives one.
@@ -173,7 +178,12 @@ pub(crate) enum TableOrder {
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 impl Options {
-    pub(crate) fn read(config: &Config, task: usize, progress: Progress) -> Result<Self> {
+    pub(crate) fn read(
+        config: &Config,
+        task: usize,
+        progress: Progress,
+        topics: Arc<dyn Topics>,
+    ) -> Result<Self> {
         let invalid = |error: String| Error::fatal(format!("read the configuration: {error}"));
         let list = |key: &model::config::Key<Vec<String>>| config.prop(key.spec.name);
         let filter = |include, exclude| Filter::new(list(include), list(exclude)).map_err(invalid);
@@ -347,6 +357,8 @@ impl Options {
                 &source,
             ),
             signals: Signals::read(config),
+            notifications_jmx: notifications_jmx(config),
+            topics,
             notifications: notifications(config, &prefix),
             prefix: prefix.clone(),
             figures: Arc::new(

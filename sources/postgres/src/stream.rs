@@ -120,7 +120,7 @@ async fn follow(
     let types = catalog::types(session).await?;
     let watch = SlotWatch::start(options, session).await?;
     let mut reader =
-        Reader::new(options, session, types, position.clone(), server_version, watch, jobs);
+        Reader::new(options, session, types, position.clone(), server_version, watch, jobs)?;
     let connected = options.figures.connected();
     let result = reader.run(stream, position, out).await;
     drop(connected);
@@ -216,10 +216,10 @@ impl<'a> Reader<'a> {
         server_version: u32,
         watch: SlotWatch,
         jobs: Handle,
-    ) -> Self {
+    ) -> Result<Self> {
         let (batch, writer) = options.fresh_batch();
-        let incremental = incremental::Incremental::resume(options, &mut position, jobs);
-        Self {
+        let incremental = incremental::Incremental::resume(options, &mut position, jobs)?;
+        Ok(Self {
             options,
             session,
             types,
@@ -260,7 +260,7 @@ impl<'a> Reader<'a> {
             counts: Counts::default(),
             now_ns: 0,
             incremental,
-        }
+        })
     }
 
     async fn run(
@@ -279,6 +279,7 @@ impl<'a> Reader<'a> {
             tokio::select! {
                 () = out.stopped() => {
                     self.look(&mut stream, out).await?;
+                    self.incremental.finish().await;
                     return Ok(stream.finish().await?);
                 }
                 event = stream.next() => self.take(event?, &mut stream).await?,
@@ -300,7 +301,11 @@ impl<'a> Reader<'a> {
             }
             self.attend(&mut stream, sent, out).await?;
             self.drain(&mut stream, sent, out).await?;
-            if self.batch.is_empty() && !self.progress.held_back() && !self.heartbeat_due() {
+            if self.batch.is_empty()
+                && !self.progress.held_back()
+                && !self.heartbeat_due()
+                && !self.incremental.unstored()
+            {
                 continue;
             }
             let since = handed_over.elapsed();
@@ -370,10 +375,14 @@ impl<'a> Reader<'a> {
 
     /// Tells the server at once when more is stored.
     async fn look(&mut self, stream: &mut Stream, out: &mut Outbox) -> Result<()> {
+        let acked = out.acked();
+        if let Some(acked) = &acked {
+            self.incremental.stored_offset(&acked.offset);
+        }
         if self.options.flush_mode == FlushMode::Manual {
             return Ok(());
         }
-        let stored = out.acked().map(|acked| Position::read(&acked.offset));
+        let stored = acked.map(|acked| Position::read(&acked.offset));
         let confirmable = stored.and_then(|position| position.confirmable());
         match confirmable {
             Some(lsn) if lsn > self.confirmed => {
@@ -432,6 +441,7 @@ impl<'a> Reader<'a> {
                     let Some(room) = room else { return Ok(()) };
                     room.send(batch);
                     *sent = self.incremental.stored(self.progress.hand_over());
+                    self.incremental.handed_over();
                     return Ok(());
                 }
                 _ = tick.tick() => {}
