@@ -408,6 +408,13 @@ impl Options {
         self.snapshot_threads.saturating_mul(*multiplier)
     }
 
+    /// Whether a snapshot tells of the chunks of its tables: with several readers, or several chunks
+    /// for one, unless tables are what readers take.
+    pub(crate) fn chunked(&self) -> bool {
+        let several = self.multipliers.all > 1 || self.multipliers.tables.values().any(|n| *n > 1);
+        self.ranging == Ranging::Pages && (self.snapshot_threads > 1 || several)
+    }
+
     /// A change could not be made an event.
     ///
     /// # Errors

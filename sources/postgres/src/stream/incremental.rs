@@ -313,6 +313,7 @@ impl Reader<'_> {
                 "an incremental snapshot goes on where it was: {} left",
                 self.incremental.context.names().join(", ")
             );
+            self.options.figures.signals.show(&self.incremental.context);
             self.begin_chunk().await?;
         }
         Ok(())
