@@ -14,7 +14,8 @@
 //! know and what must change no record. `-- expect: N records` is how many records there must be, so
 //! that a case cannot pass by producing nothing; `-- ignore: REGEX` leaves topics out, such as those of
 //! tables that the sides write to themselves; `-- wait: TOPIC N` is about the step it stands in: it ends
-//! when both sides have N records in `<prefix>.TOPIC`. After each step a marker row is
+//! when both sides have N records in `<prefix>.TOPIC`; `-- signal: JSON` is written to `<prefix>-signal`
+//! behind the step's marker, under the key `<prefix>`; `${kafka}` in a configuration is the broker. After each step a marker row is
 //! written, and both sides are read up to it. Then every record must be the same **as bytes**: its
 //! partition, key, value and headers, less the two prefixes and what
 //! `tests/differential/allowed.txt` allows, which is the whole of what may differ.
@@ -63,6 +64,8 @@ struct Case {
     steps: Vec<(Step, String)>,
     /// By the index of the step.
     waits: Vec<(usize, String, i64)>,
+    /// Likewise.
+    signals: Vec<(usize, String)>,
 }
 
 fn parse(text: &str) -> Case {
@@ -74,6 +77,7 @@ fn parse(text: &str) -> Case {
         ignored: Vec::new(),
         steps: Vec::new(),
         waits: Vec::new(),
+        signals: Vec::new(),
     };
     let pair = |text: &str| -> (String, String) {
         let (key, value) = text.split_once('=').expect("key=value");
@@ -102,6 +106,8 @@ fn parse(text: &str) -> Case {
                     let (topic, count) = wait.split_once(' ').expect("-- wait: TOPIC N");
                     let count = count.parse().expect("a number of records");
                     case.waits.push((case.steps.len(), topic.to_owned(), count));
+                } else if let Some(signal) = line.strip_prefix("-- signal: ") {
+                    case.signals.push((case.steps.len(), signal.to_owned()));
                 } else if let Some((_, sql)) = case.steps.last_mut() {
                     sql.push_str(line);
                     sql.push('\n');
@@ -251,7 +257,10 @@ fn play(name: &str, case: &Case) -> Option<usize> {
         .iter()
         .map(|(rest, prefix)| {
             let side = if *prefix == &peer_prefix { "peer" } else { "ours" };
-            let value = |value: &str| value.replace("${side}", side).replace("${prefix}", prefix);
+            let value = |value: &str| {
+                let value = value.replace("${side}", side).replace("${prefix}", prefix);
+                value.replace("${kafka}", &kafka)
+            };
             let own = if side == "ours" && !itself { case.ours.as_slice() } else { &[] };
             let more = case.config.iter().chain(own);
             let more: Vec<_> = more.map(|(k, v)| (k.clone(), value(v))).collect();
@@ -274,6 +283,11 @@ fn play(name: &str, case: &Case) -> Option<usize> {
         side::mark(&database, id);
         watched.iter_mut().for_each(|side| side.wait(id));
         let index = usize::try_from(id).expect("a step") + snapshots;
+        for (_, signal) in case.signals.iter().filter(|(step, _)| *step == index) {
+            for prefix in [&peer_prefix, &our_prefix] {
+                topics::write(&kafka, &format!("{prefix}-signal"), prefix, signal);
+            }
+        }
         for (_, topic, count) in case.waits.iter().filter(|(step, ..)| *step == index) {
             for prefix in [&peer_prefix, &our_prefix] {
                 let (topic, reader) = (format!("{prefix}.{topic}"), topics::consumer(&kafka));
@@ -366,7 +380,7 @@ macro_rules! cases {
     };
 }
 
-cases! { blocking ddl dml identity incremental keys messages names names_adjusted reselect resume savepoints streamed streamed_binary transactions types }
+cases! { blocking ddl dml identity incremental incremental_commands incremental_ddl incremental_kafka incremental_keys keys messages names names_adjusted reselect resume savepoints snapshot_chunks streamed streamed_binary transactions types }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;

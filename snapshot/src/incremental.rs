@@ -59,9 +59,13 @@ pub struct Context {
     chunk: Option<String>,
     correlation_id: Option<String>,
     pub paused: bool,
+    /// The offset of the last signal of a topic that was followed.
+    pub signal_offset: Option<i64>,
 }
 
 const PREFIX: &str = "incremental_snapshot_";
+/// A field of earlier versions of Debezium, and of ours.
+const SIGNAL: &str = "signal_offset";
 const COLLECTION: &str = "incremental_snapshot_collections_";
 
 /// Whether a field of a source offset belongs to [`Context::store`].
@@ -74,8 +78,9 @@ impl Context {
     /// log, and its table is read from the beginning.
     pub fn load(offset: &Map<String, Value>) -> Self {
         let text = |field: &str| offset.get(&format!("{PREFIX}{field}")).and_then(Value::as_str);
+        let signal_offset = Self::signal_offset_of(offset);
         let Some(queue) = text("collections").and_then(collections) else {
-            return Self::default();
+            return Self { signal_offset, ..Self::default() };
         };
         let key = |field: &str| {
             match text(field).map(java_objects::from_hexadecimal) {
@@ -98,14 +103,16 @@ impl Context {
             maximum,
             total_rows: text("total_rows").and_then(|rows| rows.parse().ok()),
             correlation_id: text("correlation_id").map(str::to_owned),
+            signal_offset,
             ..Self::default()
         }
     }
 
-    /// The fields of a source offset; none when nothing runs.
+    /// The fields of a source offset. When nothing runs, only where signals are.
     pub fn store(&self) -> Vec<(String, Value)> {
+        let signal = self.signal_offset.map(|at| (format!("{PREFIX}{SIGNAL}"), Value::from(at)));
         if self.queue.is_empty() {
-            return Vec::new();
+            return signal.into_iter().collect();
         }
         let collection = |collection: &Collection| {
             let value = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
@@ -131,7 +138,13 @@ impl Context {
         .into_iter()
         .chain(total)
         .map(|(field, value)| (format!("{PREFIX}{field}"), value))
+        .chain(signal)
         .collect()
+    }
+
+    /// See [`Context::signal_offset`].
+    pub fn signal_offset_of(offset: &Map<String, Value>) -> Option<i64> {
+        offset.get(&format!("{PREFIX}{SIGNAL}")).and_then(Value::as_i64)
     }
 
     pub fn running(&self) -> bool {
@@ -171,7 +184,7 @@ impl Context {
 
     /// Adds the tables of a signal, whose names `names` are.
     pub fn add(&mut self, signal_id: &str, execute: &Execute, names: Vec<String>) {
-        self.correlation_id = Some(signal_id.to_owned());
+        self.correlation_id = Some(signal_id.to_owned()).filter(|id| !id.is_empty());
         self.queue.extend(names.into_iter().map(|id| {
             let condition = execute.conditions.iter().find(|condition| condition.is_for(&id));
             let filter = condition.map(|condition| &condition.filter);
@@ -364,6 +377,9 @@ mod tests {
     fn nothing_stored_is_nothing_to_do() {
         assert_eq!(Context::load(&Map::new()), Context::default());
         assert!(Context::default().store().is_empty());
+        let signalled = Context { signal_offset: Some(7), ..Context::default() };
+        let stored = signalled.store().into_iter().collect();
+        assert_eq!(Context::load(&stored), signalled);
     }
 
     #[test]
@@ -379,10 +395,10 @@ mod tests {
         context.begun(vec![Object::Long(9)], Some(3));
         context.read(2, vec![Object::Long(4)]);
         context.sent(vec![Object::Long(3)]);
-        assert_eq!(
-            Context::load(&context.store().into_iter().collect()).after(),
-            Some(&vec![Object::Long(3)])
-        );
+        context.signal_offset = Some(0);
+        let loaded = Context::load(&context.store().into_iter().collect());
+        assert_eq!(loaded.after(), Some(&vec![Object::Long(3)]));
+        assert_eq!(loaded.signal_offset, Some(0));
         assert!(context.remove("s.c") && !context.remove("s.c") && !context.remove("s.a"));
         context.next();
         let current = context.current().unwrap();

@@ -134,6 +134,7 @@ impl State {
             rows_estimated,
             rows_per_second,
             seconds_left,
+            incremental: None,
         }
     }
 }

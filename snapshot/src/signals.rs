@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 /// A signal as it comes in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
+    /// Empty when it has none.
     pub id: String,
     /// `execute-snapshot`, and so on.
     pub kind: String,
@@ -75,10 +76,9 @@ impl Signal {
             }
             _ => None,
         };
-        let needed = |field: &str| text(field).ok_or_else(|| format!("it has no \"{field}\""));
         Ok(Self {
-            id: needed("id")?,
-            kind: needed("type")?,
+            id: text("id").unwrap_or_default(),
+            kind: text("type").ok_or("it has no \"type\"")?,
             data: text("data").unwrap_or_default(),
         })
     }

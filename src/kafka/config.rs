@@ -25,10 +25,12 @@ mod keys;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod topics;
 
-pub(super) use consumer::consumer;
+pub(super) use consumer::{ConsumerSettings, consumer};
 pub(super) use refusals::refused_overrides;
 pub(crate) use refusals::{refused_group_settings, refused_worker_settings};
+pub(super) use topics::{topic_admin, topic_consumer, topic_producer};
 
 use self::{
     keys::{Action, action},

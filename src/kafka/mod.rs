@@ -12,6 +12,7 @@ mod login;
 mod producer;
 mod security;
 pub(crate) mod silence;
+mod topics;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -43,6 +44,7 @@ use crate::runtime::{
 pub(crate) use config::{own_topic, refused_group_settings, refused_worker_settings};
 pub(crate) use login::{Login, Mechanism};
 pub(crate) use security::Protocol;
+pub(crate) use topics::ConnectorTopics;
 
 /// A Kafka cluster, as the worker's properties name it.
 pub struct Kafka {

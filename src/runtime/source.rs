@@ -179,6 +179,7 @@ async fn begin(
         offsets,
         gauges: metrics.gauges.clone(),
         progress: metrics.health.progress.clone(),
+        topics: Arc::new(crate::kafka::ConnectorTopics::new(&client.connector, client.task)),
     };
     connector.start(config, start).await
 }

@@ -11,6 +11,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::Headers,
+    producer::{BaseProducer, BaseRecord, Producer},
 };
 
 /// One record, as its bytes are.
@@ -222,6 +223,15 @@ pub(crate) fn create(kafka: &str, name: &str, partitions: i32, settings: &[(&str
     }
     let created = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()));
     created.expect("the admin's answer").pop().expect("one answer").expect("a topic");
+}
+
+/// Writes a record to partition 0 of a topic.
+pub(crate) fn write(kafka: &str, topic: &str, key: &str, value: &str) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", kafka).create().expect("a producer");
+    let record = BaseRecord::to(topic).partition(0).key(key).payload(value);
+    producer.send(record).map_err(|(error, _)| error).expect("room for a record");
+    producer.flush(PATIENCE).expect("the record is written");
 }
 
 /// Deletes all topics that begin with `prefix`, and waits until they are gone.

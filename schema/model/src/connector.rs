@@ -21,6 +21,7 @@ use crate::{
     error::{Error, RecordError, Result},
     figures::{Gauges, Progress},
     record::{Batch, Position, SinkRecord},
+    topics::Topics,
 };
 
 pub use crate::sink_context::{SinkContext, SinkRequests};
@@ -91,6 +92,8 @@ pub struct Start {
     pub gauges: Gauges,
     /// Where the task may say that it waits for its system.
     pub progress: Progress,
+    /// Topics that the task reads or writes by itself, beside what it hands over.
+    pub topics: Arc<dyn Topics>,
 }
 
 /// A source partition or a source offset, as stored: field order is kept.

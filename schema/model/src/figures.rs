@@ -55,6 +55,18 @@ pub struct Snapshot {
     pub rows_per_second: u64,
     /// `None` as long as nothing comes.
     pub seconds_left: Option<u64>,
+    /// Present when the snapshot is read beside the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incremental: Option<Box<Incremental>>,
+}
+
+/// What an incremental snapshot is at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Incremental {
+    pub table: String,
+    /// Sent since it began.
+    pub chunks: u64,
+    pub paused: bool,
 }
 
 /// Where a task publishes its figures. Clones publish to the same place.

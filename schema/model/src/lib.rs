@@ -25,5 +25,6 @@ pub mod record;
 pub mod row;
 pub mod schema;
 pub mod sink_context;
+pub mod topics;
 pub mod transform;
 pub mod value;

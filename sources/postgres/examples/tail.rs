@@ -38,6 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         offsets: Arc::new(Fresh),
         gauges: Default::default(),
         progress: Default::default(),
+        topics: model::topics::NoTopics::shared(),
     };
     let mut task = connector.start(config, start).await?;
     let (mut out, mut inbox) = outbox(2);

@@ -50,17 +50,16 @@ pub(crate) fn query_mode(given: Option<&str>) -> Vec<String> {
 
 /// `signal.enabled.channels`
 pub(crate) fn signal_channels(given: Option<&str>) -> Vec<String> {
-    channels(given, &["source", "file"], |name| match name {
-        "jmx" | "in-process" => "there is no JVM to signal; use source or file",
-        "kafka" => "this version reads no signals from topics yet; use source or file",
-        _ => "it is no channel; use source or file",
-    })
+    channels(
+        given,
+        &["source", "kafka", "file", "jmx", "in-process"],
+        |_| "it is no channel; use source, kafka or file",
+    )
 }
 
 /// `notification.enabled.channels`
 pub(crate) fn notification_channels(given: Option<&str>) -> Vec<String> {
-    channels(given, &["sink", "log"], |name| match name {
-        "jmx" => "there is no JVM to ask; use sink or log",
+    channels(given, &["sink", "log", "jmx"], |name| match name {
         "http" => "this version sends no notifications over HTTP yet; use sink or log",
         _ => "it is no channel; use sink or log",
     })

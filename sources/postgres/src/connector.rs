@@ -16,6 +16,7 @@ use crate::{
     options::{self, Options, settings},
     retries::Retries,
     session::Session,
+    signals::topic,
     source_info::VERSION,
     task::Task,
 };
@@ -55,9 +56,19 @@ impl SourceConnector for Connector {
     }
 
     async fn start(&self, config: Config, start: Start) -> Result<Box<dyn SourceTask>> {
-        let options = Arc::new(Options::read(&config, start.task, start.progress)?);
+        let options = Arc::new(Options::read(&config, start.task, start.progress, start.topics)?);
         let retries = Retries::read(&config)
             .map_err(|error| Error::fatal(format!("read the configuration: {error}")))?;
+        if let Some(channel) = &options.signals.topic {
+            // Wrong settings are told now, and not behind the snapshot.
+            options.topics.reader(&channel.topic)?;
+        }
+        options.signals.warn_of_jmx();
+        if options.notifications_jmx {
+            tracing::warn!(
+                "notification.enabled.channels names jmx, which there is none of here: what it would tell is in the status of the connector (GET /connectors/…/status) and in /metrics; the other channels work"
+            );
+        }
         start.gauges.publish(options.figures.clone());
         Ok(Box::new(Task {
             options,
@@ -84,6 +95,12 @@ fn check_keys(config: &Config, infos: &mut ConfigInfos) {
     }
     if let Err(reason) = Retries::read(config) {
         infos.error(common::ERRORS_MAX_RETRIES.spec.name, reason);
+    }
+    let channels = config.get(&common::SIGNAL_ENABLED_CHANNELS);
+    if channels.iter().any(|channel| channel.trim() == "kafka")
+        && let Err(reason) = topic::Channel::read(config)
+    {
+        infos.error(common::SIGNAL_ENABLED_CHANNELS.spec.name, reason);
     }
     if let Err(reason) = options::mismatch_strategy(config) {
         infos.error(config::SLOT_NAME.spec.name, reason);
@@ -139,11 +156,7 @@ const HIDDEN: [Hidden; 1] = {
 };
 
 /// Families of keys whose names the user makes; none has an effect yet.
-const PATTERNS: [(&str, &str); 3] = [
-    ("signal.kafka.", "signal.enabled.channels"),
-    ("signal.consumer.", "signal.enabled.channels"),
-    ("driver.", "database.hostname"),
-];
+const PATTERNS: [(&str, &str); 1] = [("driver.", "database.hostname")];
 
 /// Logs in and checks what streaming needs.
 async fn try_database(config: &Config) -> Result<()> {

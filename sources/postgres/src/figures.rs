@@ -16,8 +16,10 @@ use model::{
     figures::{self, Figure, Snapshot, clock_ms},
 };
 
+mod signalled;
 mod slot;
 
+pub(crate) use signalled::SignalFigures;
 pub(crate) use slot::{SlotFigures, SlotState};
 
 /// Tables shown with a row count of their own. More would cost whoever scrapes more than they tell.
@@ -76,6 +78,7 @@ pub(crate) struct Figures {
     /// `custom.metric.tags`, with names that Prometheus takes.
     tags: Vec<(String, String)>,
     pub(crate) slot: SlotFigures,
+    pub(crate) signals: SignalFigures,
 }
 
 #[derive(Default)]
@@ -142,6 +145,7 @@ impl Figures {
             progress: Progress::default(),
             tags: Vec::new(),
             slot: SlotFigures::default(),
+            signals: SignalFigures::default(),
         }
     }
 
@@ -308,10 +312,11 @@ impl figures::Figures for Figures {
         self.read_snapshot(&mut Out { out, name: &self.name, tags, context: "snapshot" });
         self.read_progress(out);
         self.slot.read(&self.name, tags, out);
+        self.signals.read(&self.name, tags, out);
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
-        self.snapshot_now()
+        self.snapshot_now().or_else(|| self.signals.now())
     }
 }
 

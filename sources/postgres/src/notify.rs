@@ -56,6 +56,48 @@ pub(crate) fn table_begun(
     push(options, batch, "IN_PROGRESS", data);
 }
 
+/// A chunk of a table is about to be read: its number from 0 and how many there are; `rows` were read
+/// in the chunks before.
+pub(crate) fn chunk_begun(
+    options: &Options,
+    batch: &mut BatchBuilder,
+    table: &TableId,
+    (index, total): (usize, usize),
+    rows: u64,
+) {
+    if !options.notifications.open() {
+        return;
+    }
+    let data = vec![
+        ("current_collection_in_progress", table.to_string()),
+        ("chunk_index", index.to_string()),
+        ("total_chunks", total.to_string()),
+        ("total_rows_scanned", rows.to_string()),
+    ];
+    push(options, batch, "TABLE_CHUNK_IN_PROGRESS", data);
+}
+
+/// A chunk of a table was read.
+pub(crate) fn chunk_read(
+    options: &Options,
+    batch: &mut BatchBuilder,
+    table: &TableId,
+    (index, total): (usize, usize),
+    names: &[String],
+) {
+    if !options.notifications.open() {
+        return;
+    }
+    let data = vec![
+        ("scanned_collection", table.to_string()),
+        ("data_collections", names.join(",")),
+        ("chunk_index", index.to_string()),
+        ("total_chunks", total.to_string()),
+        ("status", Status::Succeeded.name().to_owned()),
+    ];
+    push(options, batch, "TABLE_CHUNK_COMPLETED", data);
+}
+
 /// All rows of a table are read.
 pub(crate) fn table_read(
     options: &Options,

@@ -10,6 +10,7 @@ use model::{
     error::{Error, Result},
     figures::Progress,
     record::{Headers, Position as StoredPosition},
+    topics::Topics,
 };
 use relational::{
     adjustment::Adjustment,
@@ -47,7 +48,8 @@ pub(crate) use keys::{
 };
 use keys::{
     autocreate, context_headers, field_names, filters, flush_mode, in_progress, isolation,
-    legacy_threads, notifications, partition, props, publish, query_timeout, selects, skipped,
+    legacy_threads, notifications, notifications_jmx, partition, props, publish, query_timeout,
+    selects, skipped,
     statements, type_settings,
 };
 pub(crate) use processors::reselect;
@@ -120,6 +122,10 @@ pub(crate) struct Options {
     prefix: Arc<str>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) signals: Signals,
+    /// The channel `jmx` is among those of notifications.
+    pub(crate) notifications_jmx: bool,
+    /// Opens the topic of signals.
+    pub(crate) topics: Arc<dyn Topics>,
     /// `notification.*`
     pub(crate) notifications: Notifications,
     /// Told when the server is asked for a sign of life, and when it gives one.
@@ -179,7 +185,12 @@ pub(crate) enum TableOrder {
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 impl Options {
-    pub(crate) fn read(config: &Config, task: usize, progress: Progress) -> Result<Self> {
+    pub(crate) fn read(
+        config: &Config,
+        task: usize,
+        progress: Progress,
+        topics: Arc<dyn Topics>,
+    ) -> Result<Self> {
         let invalid = |error: String| Error::fatal(format!("read the configuration: {error}"));
         let list = |key: &model::config::Key<Vec<String>>| config.prop(key.spec.name);
         let filter = |include, exclude| Filter::new(list(include), list(exclude)).map_err(invalid);
@@ -355,6 +366,8 @@ impl Options {
                 &source,
             ),
             signals: Signals::read(config),
+            notifications_jmx: notifications_jmx(config),
+            topics,
             notifications: notifications(config, &prefix),
             prefix: prefix.clone(),
             figures: Arc::new(
@@ -402,6 +415,13 @@ impl Options {
     pub(crate) fn snapshot_chunks(&self, table: &str) -> usize {
         let multiplier = self.multipliers.tables.get(table).unwrap_or(&self.multipliers.all);
         self.snapshot_threads.saturating_mul(*multiplier)
+    }
+
+    /// Whether a snapshot tells of the chunks of its tables: with several readers, or several chunks
+    /// for one, unless tables are what readers take.
+    pub(crate) fn chunked(&self) -> bool {
+        let several = self.multipliers.all > 1 || self.multipliers.tables.values().any(|n| *n > 1);
+        self.ranging == Ranging::Pages && (self.snapshot_threads > 1 || several)
     }
 
     /// A change could not be made an event.

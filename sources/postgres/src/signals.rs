@@ -2,6 +2,7 @@
 //! of a table.
 
 pub(crate) mod file;
+pub(crate) mod topic;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,6 +17,15 @@ use relational::{config as common, table::TableId};
 
 use crate::tables::Table;
 
+/// What came by a channel of its own.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// `None` for what is no signal for us.
+    pub(crate) signal: Option<Signal>,
+    /// Its place in the topic of signals.
+    pub(crate) offset: Option<i64>,
+}
+
 /// The keys `signal.*`, `incremental.snapshot.*` and `read.only`.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -25,6 +35,8 @@ pub(crate) struct Signals {
     pub(crate) from_table: bool,
     /// The channel `file`.
     pub(crate) file: Option<PathBuf>,
+    /// The channel `kafka`. A wrong key of its was refused before.
+    pub(crate) topic: Option<topic::Channel>,
     pub(crate) poll: Duration,
     pub(crate) chunk_rows: usize,
     /// `incremental.snapshot.watermarking.strategy=INSERT_DELETE`
@@ -32,6 +44,8 @@ pub(crate) struct Signals {
     pub(crate) read_only: bool,
     pub(crate) mark_retries_max: u32,
     pub(crate) mark_backoff: Duration,
+    /// Channels that only a JVM has.
+    without_jvm: Vec<&'static str>,
 }
 
 impl Signals {
@@ -45,6 +59,7 @@ impl Signals {
             table: text("signal.data.collection").and_then(table_id),
             from_table: enabled("source"),
             file: enabled("file").then(|| text("signal.file").unwrap_or("file-signals.txt").into()),
+            topic: enabled("kafka").then(|| topic::Channel::read(config).ok()).flatten(),
             poll: millis(config.get(&common::SIGNAL_POLL_INTERVAL_MS)),
             chunk_rows: usize::try_from(config.get(&common::INCREMENTAL_SNAPSHOT_CHUNK_SIZE))
                 .unwrap_or(1)
@@ -52,7 +67,17 @@ impl Signals {
             closed_by_delete: strategy.trim().eq_ignore_ascii_case("insert_delete"),
             read_only: text("read.only").is_some_and(|text| text.eq_ignore_ascii_case("true")),
             mark_retries_max: config.get(&common::SIGNAL_EMIT_FAILURE_MAX_RETRIES).unsigned_abs(),
+            without_jvm: ["jmx", "in-process"].into_iter().filter(|name| enabled(name)).collect(),
             mark_backoff: millis(config.get(&common::SIGNAL_EMIT_FAILURE_BACKOFF_MS)),
+        }
+    }
+
+    /// Says which channels nobody can send a signal by.
+    pub(crate) fn warn_of_jmx(&self) {
+        for channel in &self.without_jvm {
+            tracing::warn!(
+                "signal.enabled.channels names {channel}, by which no signal can come, as there is no JVM; send signals as rows of signal.data.collection (source), as records (kafka) or as lines (file)"
+            );
         }
     }
 

@@ -126,7 +126,7 @@ async fn follow(
     let types = catalog::types(session).await?;
     let watch = SlotWatch::start(options, session).await?;
     let mut reader =
-        Reader::new(options, session, types, position.clone(), server_version, watch, jobs);
+        Reader::new(options, session, types, position.clone(), server_version, watch, jobs)?;
     let connected = options.figures.connected();
     let result = reader.run(stream, position, out).await;
     drop(connected);
@@ -222,10 +222,10 @@ impl<'a> Reader<'a> {
         server_version: u32,
         watch: SlotWatch,
         jobs: Handle,
-    ) -> Self {
+    ) -> Result<Self> {
         let (batch, writer) = options.fresh_batch();
-        let incremental = incremental::Incremental::resume(options, &mut position, jobs);
-        Self {
+        let incremental = incremental::Incremental::resume(options, &mut position, jobs)?;
+        Ok(Self {
             options,
             session,
             types,
@@ -266,7 +266,7 @@ impl<'a> Reader<'a> {
             counts: Counts::default(),
             now_ns: 0,
             incremental,
-        }
+        })
     }
 
     async fn run(
@@ -286,6 +286,7 @@ impl<'a> Reader<'a> {
             tokio::select! {
                 () = out.stopped() => {
                     self.look(&mut stream, out).await?;
+                    self.incremental.finish().await;
                     return Ok(stream.finish().await?);
                 }
                 event = stream.next() => self.take(event?, &mut stream).await?,
@@ -307,7 +308,7 @@ impl<'a> Reader<'a> {
             }
             self.attend(&mut stream, sent, out).await?;
             self.drain(&mut stream, sent, out).await?;
-            let idle = !self.progress.held_back() && !self.incremental.learnt;
+            let idle = !self.progress.held_back() && !self.incremental.unstored();
             if self.batch.is_empty() && idle && !self.heartbeat_due() {
                 continue;
             }
@@ -382,10 +383,14 @@ impl<'a> Reader<'a> {
 
     /// Tells the server at once when more is stored.
     async fn look(&mut self, stream: &mut Stream, out: &mut Outbox) -> Result<()> {
+        let acked = out.acked();
+        if let Some(acked) = &acked {
+            self.incremental.stored_offset(&acked.offset);
+        }
         if self.options.flush_mode == FlushMode::Manual {
             return Ok(());
         }
-        let stored = out.acked().map(|acked| Position::read(&acked.offset));
+        let stored = acked.map(|acked| Position::read(&acked.offset));
         let confirmable = stored.and_then(|position| position.confirmable());
         match confirmable {
             Some(lsn) if lsn > self.confirmed => {
@@ -431,7 +436,6 @@ impl<'a> Reader<'a> {
         }
         self.add_heartbeat(&mut collected);
         let position = self.incremental.stored(self.progress.position());
-        self.incremental.learnt = false;
         let batch = collected.seal(Some(self.options.position(&position)));
         self.options.figures.streamed(&mut self.counts);
         self.options.figures.queue(out.capacity());
@@ -445,6 +449,7 @@ impl<'a> Reader<'a> {
                     let Some(room) = room else { return Ok(()) };
                     room.send(batch);
                     *sent = self.incremental.stored(self.progress.hand_over());
+                    self.incremental.handed_over();
                     return Ok(());
                 }
                 _ = tick.tick() => {}

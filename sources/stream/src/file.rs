@@ -270,6 +270,7 @@ mod tests {
             offsets,
             gauges: Default::default(),
             progress: Default::default(),
+            topics: model::topics::NoTopics::shared(),
         };
         let mut task = FileStreamSource.start(CONFIG.parse(config).unwrap(), start).await.unwrap();
         let (mut out, inbox) = outbox(2);

@@ -235,6 +235,7 @@ mod tests {
             offsets: Arc::new(Stored(stored)),
             gauges: Default::default(),
             progress: Default::default(),
+            topics: model::topics::NoTopics::shared(),
         };
         let config = CONFIG.parse(config.iter().copied()).unwrap();
         VerifiableSource.start(config, start).await

@@ -59,7 +59,7 @@ pub(crate) fn consumer(
     translate(layers, &Origin { worker, prefix: "consumer.", connector: Some(props) })
 }
 
-fn translate(
+pub(super) fn translate(
     mut layers: BTreeMap<String, String>,
     origin: &Origin<'_>,
 ) -> Result<ConsumerSettings> {

@@ -286,6 +286,12 @@ pub(super) fn notifications(config: &Config, prefix: &str) -> Channels {
     Channels::new(topic.as_deref(), enabled("log"), prefix)
 }
 
+/// Whether notifications are to go over JMX, which there is none of.
+pub(super) fn notifications_jmx(config: &Config) -> bool {
+    let channels = config.find(&common::NOTIFICATION_ENABLED_CHANNELS).unwrap_or_default();
+    channels.iter().any(|channel| channel.trim() == "jmx")
+}
+
 /// The source partition, `{"server": topic.prefix}`.
 pub(super) fn partition(prefix: &str) -> Object {
     std::iter::once(("server".to_owned(), serde_json::Value::from(prefix))).collect()

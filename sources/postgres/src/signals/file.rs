@@ -14,11 +14,13 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use super::Heard;
+
 /// More is not read at once: signals are small, and this file may be any.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Hands over what is written into the file, until nobody takes it any more.
-pub(crate) async fn follow(path: PathBuf, poll: Duration, signals: mpsc::Sender<Signal>) {
+pub(crate) async fn follow(path: PathBuf, poll: Duration, signals: mpsc::Sender<Heard>) {
     let mut tick = interval(poll);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut complaints = HashSet::new();
@@ -34,7 +36,8 @@ pub(crate) async fn follow(path: PathBuf, poll: Duration, signals: mpsc::Sender<
                 for line in lines.lines().filter(|line| !line.trim().is_empty()) {
                     match Signal::from_json(line) {
                         Ok(signal) => {
-                            if signals.send(signal).await.is_err() {
+                            let heard = Heard { signal: Some(signal), offset: None };
+                            if signals.send(heard).await.is_err() {
                                 return;
                             }
                         }
@@ -89,11 +92,12 @@ mod tests {
         let draft = path.with_extension("draft");
         fs::write(&draft, lines).await.unwrap();
         fs::rename(&draft, &path).await.unwrap();
-        let (first, second) = (signals.recv().await.unwrap(), signals.recv().await.unwrap());
+        let mut next = async || signals.recv().await.unwrap().signal.unwrap();
+        let (first, second) = (next().await, next().await);
         assert_eq!((first.id.as_str(), second.data.as_str()), ("1", "{\"message\":\"m\"}"));
         assert_eq!(fs::read_to_string(&path).await.unwrap(), "");
         fs::write(&path, "{\"id\":\"3\",\"type\":\"resume-snapshot\"}\n").await.unwrap();
-        assert_eq!(signals.recv().await.unwrap().id, "3");
+        assert_eq!(next().await.id, "3");
         drop(signals);
         following.await.unwrap();
         fs::remove_file(&path).await.unwrap();

@@ -32,6 +32,8 @@ pub(super) struct Chunk {
     pub(super) first: bool,
     /// The table ends with it.
     pub(super) last: bool,
+    /// Its number among those of the table, from 0.
+    pub(super) index: usize,
     relation: u32,
     /// `"schema"."table"`
     from: String,
@@ -216,6 +218,7 @@ impl Cutter<'_> {
                 piece: Piece { table: oid, part: heap.relation.into(), range },
                 first: index == 0 && !resumed,
                 last: index == last,
+                index,
                 relation: heap.relation,
                 from: heap.from,
                 filenode: (counted && !together).then_some(heap.filenode),

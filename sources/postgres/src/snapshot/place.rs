@@ -5,6 +5,8 @@
 //! and the last waits for the others. Chunks are given out in their order, and whoever waits, waits
 //! for earlier ones only, so nobody waits for ever.
 
+use std::sync::{Mutex, PoisonError};
+
 use tokio::sync::watch;
 
 /// A table in a snapshot that is read.
@@ -17,8 +19,18 @@ pub(super) struct Place {
     pub(super) tail: bool,
     /// Part of it was handed over by an earlier run, its first row too.
     pub(super) resumed: bool,
-    chunks: usize,
+    pub(super) chunks: usize,
     state: watch::Sender<State>,
+    told: Mutex<Told>,
+}
+
+/// What notifications say of the table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    begun: bool,
+    chunks_read: usize,
+    /// Of the chunks that are read.
+    rows: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +43,22 @@ struct State {
 impl Place {
     pub(super) fn new(first_table: bool, tail: bool, resumed: bool, chunks: usize) -> Self {
         let (state, _) = watch::channel(State { begun: resumed, handed_over: 0 });
-        Self { first_table, tail, resumed, chunks, state }
+        Self { first_table, tail, resumed, chunks, state, told: Mutex::default() }
+    }
+
+    /// A chunk is about to be read. Whether it is the first of all to be, and how many rows the chunks
+    /// that are read had.
+    pub(super) fn reads(&self) -> (bool, u64) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        (!std::mem::replace(&mut told.begun, true), told.rows)
+    }
+
+    /// A chunk with so many rows was read. All rows of the table, if no chunk is left.
+    pub(super) fn was_read(&self, rows: u64) -> Option<u64> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.chunks_read += 1;
+        told.rows += rows;
+        (told.chunks_read == self.chunks).then_some(told.rows)
     }
 
     /// More than one reader may read it.

@@ -65,8 +65,6 @@ pub(super) struct Reader {
     follows: Vec<Arc<Place>>,
     /// The table of the last row that was read.
     reading: Option<Arc<Table>>,
-    /// The table that notifications were told of as begun, and how many of its rows were read since.
-    told: Option<(Arc<Table>, u64)>,
     /// Rows that may be read before the next look at the throttle.
     allowance: u64,
     now_ns: i64,
@@ -96,7 +94,6 @@ impl Reader {
             begins: Vec::new(),
             follows: Vec::new(),
             reading: None,
-            told: None,
             now_ns: crate::now_ns(),
         }
     }
@@ -132,7 +129,7 @@ impl Reader {
         let action = format!("copy table {}", chunk.id());
         let failed = |error| session.failed(&action, error);
         let broken = |error: DecodeError| Error::fatal(action.clone()).caused_by(error);
-        self.tell_begun(table);
+        self.tell_begun(chunk);
         let stream = session.client().copy_out(&chunk.query()).await.map_err(failed)?;
         let mut stream = pin!(stream);
         let mut decoder = copy::Decoder::new();
@@ -190,23 +187,28 @@ impl Reader {
         if self.shared.alone { Ok(true) } else { self.end(chunk, holds, batches).await }
     }
 
-    /// Notifies that a table is begun. Only one reader by itself knows when a table ends, too.
-    fn tell_begun(&mut self, table: &Arc<Table>) {
-        let told = self.told.as_ref().is_some_and(|(told, _)| Arc::ptr_eq(told, table));
-        if self.shared.alone && !told {
-            self.told = Some((table.clone(), 0));
-            let names = &self.shared.names;
-            notify::table_begun(&self.options, &mut self.batch, &table.id, names);
+    /// Notifies that a table is begun, and that a chunk of it is.
+    fn tell_begun(&mut self, chunk: &Chunk) {
+        let (options, place) = (&self.options, &chunk.place);
+        let (first, rows) = place.reads();
+        if first {
+            notify::table_begun(options, &mut self.batch, chunk.id(), &self.shared.names);
+        }
+        if options.chunked() {
+            let numbers = (chunk.index, place.chunks);
+            notify::chunk_begun(options, &mut self.batch, chunk.id(), numbers, rows);
         }
     }
 
-    /// Notifies that a table is read, with its last chunk.
+    /// Notifies that a chunk was read, and the table with its last one.
     fn tell_read(&mut self, chunk: &Chunk, read: u64) {
-        let Some((_, rows)) = &mut self.told else { return };
-        *rows += read;
-        if chunk.last {
-            let (rows, names) = (*rows, &self.shared.names);
-            notify::table_read(&self.options, &mut self.batch, &chunk.table.id, rows, names);
+        let (options, names) = (&self.options, &self.shared.names);
+        if options.chunked() {
+            let numbers = (chunk.index, chunk.place.chunks);
+            notify::chunk_read(options, &mut self.batch, chunk.id(), numbers, names);
+        }
+        if let Some(rows) = chunk.place.was_read(read) {
+            notify::table_read(options, &mut self.batch, chunk.id(), rows, names);
         }
     }
 

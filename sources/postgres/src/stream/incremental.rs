@@ -23,16 +23,22 @@ use std::{
     time::Duration,
 };
 
-use ::snapshot::{incremental::Context, signals::Signal};
+use ::snapshot::incremental::Context;
 use model::{
     change::Op,
-    connector::Outbox,
+    connector::{Object, Outbox},
     error::{Error, Result},
     row::{RowsBuilder, Slot},
+    topics::From,
     value::ValueRef,
 };
 use relational::emitter::Rows;
-use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
+};
 
 use super::Reader;
 use unmarked::Awaited;
@@ -43,13 +49,16 @@ use crate::{
     known::Known,
     options::Options,
     position::Position,
-    signals::{Signals, file},
+    signals::{Heard, Signals, file, topic},
     tables::Table,
     wire::{Lsn, Stream},
 };
 
 /// How long the mark behind a chunk may take before that is said.
 const MARK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a task that stops waits for the last commit of signals.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a job answers.
 pub(super) enum Answer {
@@ -64,7 +73,7 @@ type Job = JoinHandle<(ChunkReader, Answer)>;
 /// What came up beside the stream.
 pub(super) enum News {
     /// By a channel of its own.
-    Signal(Signal),
+    Signal(Heard),
     Answer(Box<(ChunkReader, Answer)>),
     Lost(tokio::task::JoinError),
 }
@@ -87,9 +96,16 @@ pub(super) struct Incremental {
     /// Keys that came in the stream since the first mark.
     seen: HashSet<Box<[u8]>>,
     /// Signals that are to be followed.
-    signals: VecDeque<Signal>,
-    /// Those of the channel `file`; the reader of the file ends when this is dropped.
-    channel: Option<mpsc::Receiver<Signal>>,
+    signals: VecDeque<Heard>,
+    /// What comes by the channels `file` and `kafka`; their readers end when this is dropped.
+    channel: mpsc::Receiver<Heard>,
+    /// Reads the topic of signals, and the offset of the signal that it may commit.
+    topic: Option<(JoinHandle<()>, watch::Sender<Option<i64>>)>,
+    /// The offset of the last signal of the topic that was followed. It is stored once all is done
+    /// that the signal asked for at once.
+    followed: Option<i64>,
+    /// That offset is in no batch yet.
+    unstored: bool,
     /// What stop signals named, until the chunk at hand is done.
     stops: Vec<String>,
     /// The chunk at hand was given up, and the next is to be begun.
@@ -118,18 +134,40 @@ pub(super) struct Incremental {
 
 impl Incremental {
     /// Goes on where `position` says, and takes that out of it.
-    pub(super) fn resume(options: &Arc<Options>, position: &mut Position, runtime: Handle) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When the settings of a channel are wrong.
+    pub(super) fn resume(
+        options: &Arc<Options>,
+        position: &mut Position,
+        runtime: Handle,
+    ) -> Result<Self> {
         let stored = std::mem::take(&mut position.incremental);
-        Self {
-            context: Context::load(&stored.into_iter().collect()),
+        let context = Context::load(&stored.into_iter().collect());
+        // Read when there is room, so no more are waiting than a few.
+        let (sender, channel) = mpsc::channel(8);
+        let signals = &options.signals;
+        if let Some(path) = &signals.file {
+            runtime.spawn(file::follow(path.clone(), signals.poll, sender.clone()));
+        }
+        let mut topic = None;
+        if let Some(channel) = &signals.topic {
+            let from = context.signal_offset.map_or(From::Committed, |at| From::Offset(at + 1));
+            let reader = options.topics.reader(&channel.topic)?;
+            let (followed, receiver) = watch::channel(None);
+            let following =
+                topic::follow(channel.clone(), reader, from, signals.poll, sender, receiver);
+            topic = Some((runtime.spawn(following), followed));
+        }
+        Ok(Self {
+            followed: context.signal_offset,
+            unstored: false,
+            context,
             reader: Some(ChunkReader::new(options)),
             job: None,
-            channel: options.signals.file.clone().map(|path| {
-                // Read when there is room, so no more are waiting than a few.
-                let (sender, receiver) = mpsc::channel(8);
-                runtime.spawn(file::follow(path, options.signals.poll, sender));
-                receiver
-            }),
+            channel,
+            topic,
             runtime,
             window: None,
             due: None,
@@ -149,6 +187,43 @@ impl Incremental {
             settling: false,
             reached: Lsn::ZERO,
             awaited: None,
+        })
+    }
+
+    /// Whether a position is to be handed over although there may be no records: a signal has been
+    /// followed.
+    pub(super) fn unstored(&self) -> bool {
+        self.unstored || self.learnt
+    }
+
+    /// A batch with the present state is handed over.
+    pub(super) fn handed_over(&mut self) {
+        (self.unstored, self.learnt) = (false, false);
+    }
+
+    /// An offset is stored: what it says of signals may be committed.
+    pub(super) fn stored_offset(&self, offset: &Object) {
+        if let Some((_, followed)) = &self.topic {
+            let at = Context::signal_offset_of(offset);
+            followed.send_if_modified(|known| {
+                let newer = at > *known;
+                *known = at.max(*known);
+                newer
+            });
+        }
+    }
+
+    /// The task stops: as Debezium does it, what was followed is committed.
+    pub(super) async fn finish(&mut self) {
+        let Some((following, followed)) = self.topic.take() else { return };
+        if let Some(at) = self.context.signal_offset {
+            followed.send_replace(Some(at));
+        }
+        self.channel.close();
+        if tokio::time::timeout(COMMIT_PATIENCE, following).await.is_err() {
+            tracing::warn!(
+                "the offset of the last signal was not committed in time; it is in the source offset"
+            );
         }
     }
 
@@ -173,7 +248,7 @@ impl Incremental {
         {
             // Marks are no signals of a user, so they count whatever channels are enabled.
             if signals.from_table || signal.kind.starts_with("snapshot-window-") {
-                self.signals.push_back(signal);
+                self.signals.push_back(Heard { signal: Some(signal), offset: None });
             }
         }
         if self.watched.as_deref() != Some(&*table.text) || !(self.open || self.unmarked) {
@@ -198,21 +273,25 @@ impl Incremental {
                 None => std::future::pending().await,
             }
         };
-        let signal = async {
-            match &mut self.channel {
-                Some(channel) => channel.recv().await,
-                None => None,
-            }
-        };
         let news = tokio::select! {
             ended = job => match ended {
                 Ok(answer) => News::Answer(Box::new(answer)),
                 Err(error) => News::Lost(error),
             },
-            Some(signal) = signal => return News::Signal(signal),
+            Some(heard) = self.channel.recv() => return News::Signal(heard),
         };
         self.job = None;
         news
+    }
+}
+
+impl Incremental {
+    /// What a stop signal asked for is done with the end of its chunk, and is not stored before.
+    fn settle(&mut self) {
+        if self.stops.is_empty() && self.followed != self.context.signal_offset {
+            self.context.signal_offset = self.followed;
+            self.unstored = true;
+        }
     }
 }
 
@@ -262,6 +341,7 @@ impl Reader<'_> {
                 if resumed { "goes on where it was" } else { "begins" },
                 self.incremental.context.names().join(", ")
             );
+            self.options.figures.signals.show(&self.incremental.context);
             self.begin_chunk().await?;
         }
         Ok(())
@@ -270,8 +350,8 @@ impl Reader<'_> {
     /// Takes what came up beside the stream.
     pub(super) fn heard(&mut self, news: News) -> Result<()> {
         match news {
-            News::Signal(signal) => {
-                self.incremental.signals.push_back(signal);
+            News::Signal(heard) => {
+                self.incremental.signals.push_back(heard);
                 Ok(())
             }
             News::Answer(answer) => self.answered(*answer),
@@ -289,14 +369,18 @@ impl Reader<'_> {
         out: &mut Outbox,
     ) -> Result<()> {
         loop {
-            if let Some(signal) = self.incremental.signals.pop_front() {
-                self.follow(signal, stream, sent, out).await?;
+            if let Some(heard) = self.incremental.signals.pop_front() {
+                if let Some(signal) = heard.signal {
+                    self.follow(signal, stream, sent, out).await?;
+                }
+                self.incremental.followed = heard.offset.or(self.incremental.followed);
             } else if let Some(chunk) = self.incremental.due.take() {
                 self.send_chunk(chunk, stream, sent, out).await?;
                 self.begin_chunk().await?;
             } else if std::mem::take(&mut self.incremental.stalled) {
                 self.begin_chunk().await?;
             } else if !self.go_on_unmarked() {
+                self.incremental.settle();
                 self.ask_position(stream).await?;
                 self.complain_of_waiting();
                 return Ok(());

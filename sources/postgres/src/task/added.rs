@@ -138,7 +138,7 @@ async fn store(
 ) -> Result<Option<Position>> {
     let Some(room) = out.room().await else { return Ok(None) };
     let stored = Some(options.position(&position));
-    room.send(Batch { records: Vec::new(), position: stored, bytes: 0 });
+    room.send(Batch { records: Vec::new().into(), position: stored, bytes: 0 });
     Ok(Some(position))
 }
 

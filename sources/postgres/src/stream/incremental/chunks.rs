@@ -76,7 +76,12 @@ impl Reader<'_> {
 
     /// A job has ended.
     pub(super) fn answered(&mut self, answer: (ChunkReader, Answer)) -> Result<()> {
-        let (reader, answer) = answer;
+        let taken = self.take_answer(answer);
+        self.options.figures.signals.show(&self.incremental.context);
+        taken
+    }
+
+    fn take_answer(&mut self, (reader, answer): (ChunkReader, Answer)) -> Result<()> {
         self.incremental.reader = Some(reader);
         let found = match answer {
             Answer::Marked(Ok(())) => {
@@ -287,6 +292,8 @@ impl Reader<'_> {
             }
         }
         self.incremental.context.sent(chunk.end.clone());
+        self.options.figures.signals.sent(chunk.rows);
+        self.options.figures.signals.show(&self.incremental.context);
         self.incremental.seen.clear();
         self.incremental.watched = None;
         tracing::debug!(

@@ -23,6 +23,7 @@ impl Reader<'_> {
             Ok(action) => action,
             Err(reason) => {
                 tracing::warn!("signal {} ({}) is not followed: {reason}", signal.id, signal.kind);
+                self.options.figures.signals.refused();
                 return Ok(());
             }
         };
@@ -43,6 +44,21 @@ impl Reader<'_> {
             _ => {}
         }
         tracing::info!("signal {} ({}) is followed: {}", signal.id, signal.kind, signal.data);
+        let figures = &self.options.figures.signals;
+        figures.followed(&signal.kind);
+        self.act(&signal, action, stream, sent, out).await?;
+        figures.show(&self.incremental.context);
+        Ok(())
+    }
+
+    async fn act(
+        &mut self,
+        signal: &Signal,
+        action: Action,
+        stream: &mut Stream,
+        sent: &mut Position,
+        out: &mut Outbox,
+    ) -> Result<()> {
         match action {
             Action::Log(message) => {
                 let position = self.incremental.stored(self.progress.position()).write();
