@@ -20,6 +20,8 @@ use crate::cells::{Decode, geometric, spatial};
 mod arrays;
 pub(crate) mod jdbc;
 mod moments;
+#[cfg(test)]
+mod page;
 
 /// A row of `pg_type`, with the labels of an enum.
 #[derive(Clone, Debug)]
