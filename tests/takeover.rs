@@ -28,6 +28,8 @@ use crate::harness::{
     worker::{Home, Worker, signal},
 };
 
+mod transaction;
+
 const NAME: &str = "takeover_cluster";
 
 const PATIENCE: Duration = Duration::from_secs(60);

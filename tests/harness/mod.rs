@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod database;
+pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod jvm;
 pub(crate) mod link;
