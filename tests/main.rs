@@ -22,6 +22,7 @@ mod quickstart;
 mod rest;
 mod resume;
 mod security;
+mod signals;
 mod sinks;
 mod slots;
 mod snapshots;

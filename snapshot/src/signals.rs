@@ -83,6 +83,11 @@ impl Signal {
         })
     }
 
+    /// Whether it is a mark of a chunk, which nobody sends by hand.
+    pub fn is_mark(&self) -> bool {
+        self.kind.starts_with("snapshot-window-")
+    }
+
     /// # Errors
     ///
     /// Why the signal can't be followed, and what to do.

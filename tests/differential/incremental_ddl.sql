@@ -3,10 +3,11 @@
 -- config: table.include.list=public\.(?!signal_).*
 -- config: snapshot.include.collection.list=public.zz_marker
 -- config: incremental.snapshot.chunk.size=2
+-- config: signal.enabled.channels=source,jmx
 -- under: refused
 -- under: allowed incremental.snapshot.allow.schema.changes=true
 -- ignore: \.signal_
--- expect: 0 records
+-- expect: 14 records
 -- snapshot
 CREATE TABLE signal_peer (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);
 CREATE TABLE signal_ours (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);

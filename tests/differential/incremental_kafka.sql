@@ -2,7 +2,6 @@
 -- config: table.include.list=public\.(?!signal_).*
 -- config: snapshot.include.collection.list=public.zz_marker
 -- config: incremental.snapshot.chunk.size=10
--- config: signal.enabled.channels=kafka
 -- config: signal.kafka.bootstrap.servers=${kafka}
 -- config: signal.kafka.groupId=${prefix}
 -- config: signal.kafka.poll.timeout.ms=50
@@ -10,10 +9,10 @@
 -- config: signal.consumer.fetch.max.wait.ms=20
 -- config: notification.enabled.channels=sink
 -- config: notification.sink.topic.name=${prefix}.notifications
--- under: marks signal.data.collection=public.signal_${side}
--- under: read_only read.only=true
--- ignore: \.signal_
--- expect: 0 records
+-- under: marks signal.enabled.channels=source,kafka; signal.data.collection=public.signal_${side}
+-- under: read_only signal.enabled.channels=kafka; read.only=true; heartbeat.interval.ms=100
+-- ignore: \.signal_|heartbeat
+-- expect: 39 records
 -- snapshot
 CREATE TABLE signal_peer (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);
 CREATE TABLE signal_ours (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);

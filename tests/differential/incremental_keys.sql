@@ -7,7 +7,7 @@
 -- config: notification.enabled.channels=sink
 -- config: notification.sink.topic.name=${prefix}.notifications
 -- ignore: \.signal_
--- expect: 0 records
+-- expect: 101 records
 -- snapshot
 CREATE TABLE signal_peer (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);
 CREATE TABLE signal_ours (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);

@@ -3,7 +3,7 @@
 -- config: snapshot.max.threads.multiplier=2
 -- config: notification.enabled.channels=sink
 -- config: notification.sink.topic.name=${prefix}.notifications
--- expect: 0 records
+-- expect: 17 records
 -- snapshot
 CREATE TABLE a (id int PRIMARY KEY, v text);
 CREATE TABLE b (id int PRIMARY KEY, v text);

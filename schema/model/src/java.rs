@@ -9,7 +9,10 @@ use std::{
     fmt::{self, Write as _},
 };
 
-pub use maps::{buckets, buckets_for, buckets_of_copy, hash_map, in_hash_order, string_hash};
+pub use maps::{
+    buckets, buckets_for, buckets_of_concurrent, buckets_of_copy, hash_map, in_hash_order,
+    string_hash,
+};
 
 /// A pattern of `java.util.regex` for an engine that has no `\Q…\E`: what stands between the two
 /// (`Pattern.quote` writes it) is taken literally. Without `\E` that goes to the end.

@@ -17,6 +17,16 @@ pub fn buckets(count: usize) -> usize {
     grown(BUCKETS, count)
 }
 
+/// The buckets of a `ConcurrentHashMap` that began small: it doubles as soon as it is three quarters
+/// full.
+pub fn buckets_of_concurrent(count: usize) -> usize {
+    let mut buckets = BUCKETS;
+    while count * 4 >= buckets * 3 {
+        buckets *= 2;
+    }
+    buckets
+}
+
 /// The buckets of a map that was made with room for so many entries and then took them in.
 pub fn buckets_for(count: usize) -> usize {
     grown(count.next_power_of_two(), count)

@@ -57,6 +57,10 @@ use crate::{
 /// How long the mark behind a chunk may take before that is said.
 const MARK_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often the server hears from us meanwhile. It gives up after `wal_sender_timeout`, a minute
+/// unless it is set.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
 /// How long a task that stops waits for the last commit of signals.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -247,7 +251,7 @@ impl Incremental {
                 signals.of_change(rows, table, change.op, change.before, change.after)
         {
             // Marks are no signals of a user, so they count whatever channels are enabled.
-            if signals.from_table || signal.kind.starts_with("snapshot-window-") {
+            if signals.from_table || signal.is_mark() {
                 self.signals.push_back(Heard { signal: Some(signal), offset: None });
             }
         }
@@ -370,6 +374,11 @@ impl Reader<'_> {
     ) -> Result<()> {
         loop {
             if let Some(heard) = self.incremental.signals.pop_front() {
+                let between = heard.signal.as_ref().is_some_and(|signal| !signal.is_mark());
+                if between && !self.chunk_is_read(stream, out).await? {
+                    self.incremental.signals.push_front(heard);
+                    return Ok(());
+                }
                 if let Some(signal) = heard.signal {
                     self.follow(signal, stream, sent, out).await?;
                 }

@@ -3,7 +3,7 @@
 //! Its batches are stored with a position before the signal, so that a snapshot that is cut off is
 //! begun again when the signal comes again in the stream.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use ::snapshot::{
     checkpoint::Checkpoint,
@@ -13,6 +13,7 @@ use model::{connector::Outbox, error::Result};
 use relational::table::TableId;
 use tokio::time::interval;
 
+use super::ALIVE_EVERY;
 use crate::{
     catalog, notify,
     position::Position,
@@ -21,10 +22,6 @@ use crate::{
     stream::Reader,
     wire::{Reply, Stream},
 };
-
-/// How often the server hears from us meanwhile. It gives up after `wal_sender_timeout`, a minute
-/// unless it is set.
-const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 impl Reader<'_> {
     pub(super) async fn block(

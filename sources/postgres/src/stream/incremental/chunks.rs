@@ -7,16 +7,16 @@ use model::{
     error::{Error, Result},
 };
 use relational::emitter::Rows;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 
-use super::{Answer, key_bytes};
+use super::{ALIVE_EVERY, Answer, key_bytes};
 use crate::{
     catalog,
     incremental::{Chunk, ChunkReader, Found, Mark, Request, key::quoted},
     position::Position,
     source_info::{INCREMENTAL, Moment},
     stream::Reader,
-    wire::{Stream, copy},
+    wire::{Reply, Stream, copy},
 };
 
 use ::snapshot::notifications::Status;
@@ -44,6 +44,40 @@ impl Reader<'_> {
         self.incremental.marked_at = None;
         self.read_chunk(true);
         Ok(())
+    }
+
+    /// Waits for the chunk that is being read: Debezium, which reads chunks in its stream, follows
+    /// signals between two of them, and what it tells is in that order. False when the task is stopped
+    /// meanwhile.
+    pub(super) async fn chunk_is_read(
+        &mut self,
+        stream: &mut Stream,
+        out: &mut Outbox,
+    ) -> Result<bool> {
+        let mut alive = interval(ALIVE_EVERY);
+        // With a window it is the mark behind the chunk that is being written.
+        while self.incremental.window.is_none()
+            && let Some(mut job) = self.incremental.job.take()
+        {
+            let ended = tokio::select! {
+                ended = &mut job => ended,
+                () = out.stopped() => {
+                    self.incremental.job = Some(job);
+                    return Ok(false);
+                }
+                _ = alive.tick() => {
+                    self.incremental.job = Some(job);
+                    self.status(stream, Reply::No).await?;
+                    self.options.progress.heard();
+                    continue;
+                }
+            };
+            let ended = ended.map_err(|error| {
+                Error::retriable("read a chunk of an incremental snapshot").caused_by(error)
+            })?;
+            self.answered(ended)?;
+        }
+        Ok(true)
     }
 
     /// `marked` when a mark is to be written before.

@@ -5,7 +5,7 @@ use ::snapshot::{
     notifications::{INCREMENTAL, Notification, Status},
     signals::{Action, Execute, Kind, Signal, expand},
 };
-use model::{connector::Outbox, error::Result};
+use model::{connector::Outbox, error::Result, java};
 
 use super::Reader;
 use crate::{catalog, position::Position, wire::Stream};
@@ -101,6 +101,9 @@ impl Reader<'_> {
             return Ok(());
         }
         let names = self.captured_names().await?;
+        // What a pattern finds, Debezium reads in the order of the map of its tables.
+        let buckets = java::buckets_of_concurrent(names.len());
+        let names = java::in_hash_order(names, buckets, |name| java::string_hash(name));
         let names = match expand(&execute.collections, &names, false) {
             Ok(names) => names,
             Err(reason) => {
