@@ -162,6 +162,13 @@ pub(crate) struct Slot {
     pub(crate) log_end: Option<Lsn>,
 }
 
+impl Slot {
+    /// Invalidated: it can never be read again.
+    pub(crate) fn dead(&self) -> bool {
+        self.wal_status.as_deref() == Some("lost")
+    }
+}
+
 pub(crate) async fn slot(session: &Session, name: &str) -> Result<Option<Slot>> {
     // Columns that newer servers have are asked for by name, and are null where there are none.
     const QUERY: &str = "

@@ -49,8 +49,7 @@ pub(crate) use keys::{
 use keys::{
     autocreate, context_headers, field_names, filters, flush_mode, in_progress, isolation,
     legacy_threads, notifications, notifications_jmx, partition, props, publish, query_timeout,
-    selects, skipped,
-    statements, type_settings,
+    selects, skipped, statements, type_settings,
 };
 pub(crate) use processors::reselect;
 
@@ -284,6 +283,7 @@ impl Options {
             snapshot_delay: millis(config.get(&common::SNAPSHOT_DELAY_MS)),
             streaming_delay: millis(config.get(&common::STREAMING_DELAY_MS)),
             snapshot_tables: list(&common::SNAPSHOT_INCLUDE_COLLECTION_LIST)
+                .filter(|list| !list.trim().is_empty())
                 .map(Patterns::parse)
                 .transpose()
                 .map_err(invalid)?,
@@ -435,6 +435,7 @@ impl Options {
             BadEvents::Warn => tracing::warn!("left out an event: {}", error.trace()),
             BadEvents::Skip => tracing::debug!("left out an event: {}", error.trace()),
         }
+        self.figures.left_out();
         Ok(())
     }
 

@@ -36,6 +36,7 @@ use model::{
     change::BatchBuilder,
     connector::Outbox,
     error::{Error, Result},
+    record,
 };
 use tokio::{
     runtime::Handle,
@@ -54,6 +55,7 @@ use crate::{
     slot_watch::SlotWatch,
     source_info::{Moment, Writer},
     tables::Relations,
+    task::slots,
     types::Types,
     wire::{
         Event, Lsn, Replication, Reply, StartOptions, Stream, Streaming, pgoutput, quote_identifier,
@@ -123,11 +125,19 @@ async fn follow(
         options.slot,
         options.publication
     );
+    // Now that the slot is this connection's, nobody else moves it on any more. A retry decides what
+    // becomes of what is missing.
+    let slot = catalog::slot(session, &options.slot).await?;
+    if let Some(lost) = slots::lost(options, position, slot.as_ref()) {
+        return Err(Error::retriable("go on behind what was sent").caused_by(lost));
+    }
     let types = catalog::types(session).await?;
     let watch = SlotWatch::start(options, session).await?;
     let mut reader =
         Reader::new(options, session, types, position.clone(), server_version, watch, jobs)?;
     let connected = options.figures.connected();
+    // Behind a snapshot, what is stored may still be of before, of a slot or a server that is no more.
+    reader.outdated = if position.confirmable().is_none() { out.acked() } else { None };
     let result = reader.run(stream, position, out).await;
     drop(connected);
     options.figures.streamed(&mut reader.counts);
@@ -207,6 +217,8 @@ struct Reader<'a> {
     in_transaction: bool,
     received: Lsn,
     confirmed: Lsn,
+    /// A stored position that says nothing of this stream.
+    outdated: Option<record::Position>,
     heartbeat_at: Option<Instant>,
     action: Option<Action>,
     watch: SlotWatch,
@@ -248,6 +260,7 @@ impl<'a> Reader<'a> {
             received: Lsn::ZERO,
             // Nothing is confirmed before this run's outbox says so.
             confirmed: Lsn::ZERO,
+            outdated: None,
             // As Debezium does, one at once behind a snapshot.
             heartbeat_at: options.heartbeat.as_ref().map(|(interval, _)| {
                 let snapshot = position.lsn_proc.is_none() && position.ts_usec.is_some();
@@ -344,6 +357,10 @@ impl<'a> Reader<'a> {
                 && self.progress.passed(data.start)
             {
                 self.hand_over(stream, sent, out).await?;
+                if out.is_stopped() {
+                    // However much of a backlog is left.
+                    break;
+                }
             }
             self.take(event, stream).await?;
             self.replay(stream, sent, out).await?;
@@ -383,7 +400,7 @@ impl<'a> Reader<'a> {
 
     /// Tells the server at once when more is stored.
     async fn look(&mut self, stream: &mut Stream, out: &mut Outbox) -> Result<()> {
-        let acked = out.acked();
+        let acked = out.acked().filter(|acked| self.outdated.as_ref() != Some(acked));
         if let Some(acked) = &acked {
             self.incremental.stored_offset(&acked.offset);
         }

@@ -81,7 +81,7 @@ pub(super) fn check_slot(options: &Options, slot: &Slot) -> Result<()> {
 }
 
 /// Why the stored position can not be resumed.
-pub(super) fn lost(options: &Options, position: &Position, slot: Option<&Slot>) -> Option<Error> {
+pub(crate) fn lost(options: &Options, position: &Position, slot: Option<&Slot>) -> Option<Error> {
     let lost = missing(options, position, slot)?;
     if options.position_checked {
         return Some(lost);
@@ -104,7 +104,7 @@ fn missing(options: &Options, position: &Position, slot: Option<&Slot>) -> Optio
             ))
         });
     };
-    if slot.wal_status.as_deref() == Some("lost") {
+    if slot.dead() {
         let reason = slot.invalidated.as_deref().unwrap_or("see max_slot_wal_keep_size");
         return Some(Error::fatal(format!(
             "The offset to start reading from has been removed from the database write-ahead log. (resume at {start}: slot {name} was invalidated: {reason}; {advice})"
@@ -119,10 +119,34 @@ fn missing(options: &Options, position: &Position, slot: Option<&Slot>) -> Optio
     }
     match slot.confirmed_flush.max(slot.restart_lsn) {
         Some(confirmed) if confirmed > start => Some(Error::fatal(format!(
-            "resume at {start}: replication slot {name} begins at {confirmed} (it was made anew or read by somebody else), so the changes in between are lost; {advice}"
+            "resume at {start}: replication slot {name} begins at {confirmed} (it was made anew, moved on or read by somebody else), so the changes in between are lost; {advice}, or set offset.mismatch.strategy=trust_slot if it is known that nothing is missing (a driver with lsn.flush.mode=connector_and_driver confirms more than is stored)"
         ))),
         _ => None,
     }
+}
+
+/// The slot, unless it is invalidated: such a one can never be read again. It is dropped where a
+/// snapshot is about to make up for what is lost.
+pub(super) async fn usable(
+    options: &Options,
+    session: &Session,
+    slot: Option<Slot>,
+    reads_data: bool,
+) -> Result<Option<Slot>> {
+    let Some(dead) = slot.as_ref().filter(|slot| slot.dead()) else { return Ok(slot) };
+    let name = &options.slot;
+    let reason = dead.invalidated.as_deref().unwrap_or("see max_slot_wal_keep_size");
+    if !reads_data {
+        return Err(Error::fatal(format!(
+            "stream from replication slot {name}: it was invalidated ({reason}) and can never be read again; run SELECT pg_drop_replication_slot('{name}'), then the connector makes it anew and streams what changes from then on"
+        )));
+    }
+    tracing::warn!(
+        "replication slot {name} was invalidated ({reason}); it is dropped and made anew, and the snapshot reads what its log had"
+    );
+    let action = format!("drop the invalidated replication slot {name}");
+    session.query(&action, "SELECT pg_drop_replication_slot($1)", &[name]).await?;
+    Ok(None)
 }
 
 /// The slot, made when it is missing: where it begins, the exported snapshot, and the connection that

@@ -60,10 +60,16 @@ async fn connect_once(settings: &Settings, attempt: Attempt) -> Result<(Client, 
         config.password(password.expose());
     }
     let (client, connection) = config.connect_raw(socket, Ready).await.map_err(login_fact)?;
+    let version = connection.parameter("server_version").and_then(|text| text.split('.').next());
+    let major =
+        version.and_then(|text| text.trim_end_matches(char::is_alphabetic).parse::<u32>().ok());
     // Aborted with the future if the timeout strikes before the session is set up.
     let handle = drive(settings, connection);
+    // A connection that waits for the next definition of a table is idle for as long as it takes.
+    let idle = ("idle_session_timeout", "0");
     let set: String = SESSION
         .iter()
+        .chain(major.filter(|&major| major >= 14).map(|_| &idle))
         .map(|(name, value)| format!("SET {name} = {};", quote_literal(value)))
         .collect();
     client.batch_execute(&set).await.map_err(fact)?;
