@@ -21,12 +21,14 @@
 //! The stream is asked for from the end of the last whole transaction; of the transaction that was
 //! under way, the changes that were done are left out ([`Done`]).
 
+mod activity;
 mod blocks;
 mod decode;
 mod incremental;
 mod reselect;
 mod spill;
 
+pub(crate) use activity::interval as activity_interval;
 pub(crate) use blocks::Limits;
 pub(crate) use reselect::Settings as Reselected;
 
@@ -205,6 +207,7 @@ struct Reader<'a> {
     action: Option<Action>,
     watch: SlotWatch,
     incremental: incremental::Incremental,
+    activity: activity::Monitor,
 }
 
 impl<'a> Reader<'a> {
@@ -260,6 +263,7 @@ impl<'a> Reader<'a> {
             counts: Counts::default(),
             now_ns: 0,
             incremental,
+            activity: activity::Monitor::new(options.activity_interval),
         }
     }
 
@@ -293,6 +297,10 @@ impl<'a> Reader<'a> {
                     self.options.figures.queue(out.capacity());
                     self.look(&mut stream, out).await?;
                     self.moment.xmin = self.watch.xmin();
+                    let position = self.progress.position();
+                    if let Some(finding) = self.activity.look(Instant::now(), &position) {
+                        tracing::warn!("{finding}");
+                    }
                     if let Some(action) = &mut self.action {
                         action.check().await?;
                     }
