@@ -290,7 +290,8 @@ fn an_offset_that_the_server_does_not_have_is_told() {
         rest.wait_failed(name)
     };
     let store = |offset: &serde_json::Value| {
-        let offsets = serde_json::json!({"offsets": [{"partition": {"server": name}, "offset": offset}]});
+        let offsets =
+            serde_json::json!({"offsets": [{"partition": {"server": name}, "offset": offset}]});
         rest.call("PATCH", path, Some(&offsets.to_string()));
     };
 

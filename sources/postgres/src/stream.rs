@@ -25,6 +25,7 @@ mod activity;
 mod blocks;
 mod decode;
 mod incremental;
+mod open;
 mod reselect;
 mod spill;
 
@@ -58,12 +59,11 @@ use crate::{
     source_info::{Moment, Writer},
     tables::Relations,
     types::Types,
-    wire::{
-        Event, Lsn, Replication, Reply, StartOptions, Stream, Streaming, pgoutput, quote_identifier,
-    },
+    wire::{Event, Lsn, Reply, Stream, pgoutput},
 };
 
 use blocks::Blocks;
+use open::{connect, drop_slot};
 use reselect::Reselect;
 
 /// How often the loop looks for a newly stored offset, which moves the slot on.
@@ -73,9 +73,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// a stream of single-row transactions, which the server sends one by one, each batch takes what came
 /// in 5 ms. Without it every transaction was a batch, at 13 CPU-seconds a million.
 const BATCH_GAP: Duration = Duration::from_millis(5);
-
-/// The first server whose pgoutput passes logical decoding messages on.
-const MESSAGES_SINCE: u32 = 140_000;
 
 /// Streams until stopped or failed. `position` is where to begin, and afterwards where to go on: it
 /// is that of the last batch handed over, so running again loses and repeats nothing.
@@ -132,51 +129,6 @@ async fn follow(
         drop_slot(options).await?;
     }
     result
-}
-
-/// Opens the stream; while another process holds the slot it is tried again.
-async fn connect(options: &Options, start: Lsn) -> Result<(Stream, u32)> {
-    let mut attempt = 0;
-    loop {
-        let replication = Replication::connect(&options.database("Debezium Streaming")).await?;
-        let version = replication.server_version();
-        let start_options = StartOptions {
-            proto_version: 1,
-            publications: vec![quote_identifier(&options.publication)],
-            messages: version >= MESSAGES_SINCE,
-            binary: false,
-            streaming: Streaming::Off,
-            extra: options.stream_params.clone(),
-        };
-        match replication.start(&options.slot, start, &start_options).await {
-            Ok(stream) => return Ok((stream, version)),
-            Err(error) if error.code() == Some("55006") && attempt < options.slot_retries_max => {
-                attempt += 1;
-                tracing::warn!(
-                    "{error}; attempt {attempt} of {}, again in {:?}",
-                    options.slot_retries_max,
-                    options.slot_retry_delay
-                );
-                tokio::time::sleep(options.slot_retry_delay).await;
-            }
-            Err(error) if error.server().is_some_and(|said| said.message.contains(UNKNOWN)) => {
-                return Err(Error::fatal(format!(
-                    "{error}; this version of PostgreSQL does not have it: correct slot.stream.params"
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// What a server says, without a code of its own, of an option that only newer ones have.
-const UNKNOWN: &str = "unrecognized pgoutput option";
-
-async fn drop_slot(options: &Options) -> Result<()> {
-    let mut replication = Replication::connect(&options.database("Debezium Drop Slot")).await?;
-    tracing::info!("dropping slot {}, as slot.drop.on.stop says", options.slot);
-    replication.drop_slot(&options.slot, crate::wire::Wait::Yes).await?;
-    Ok(())
 }
 
 /// What the messages so far add up to.
