@@ -35,7 +35,7 @@ use crate::{
     replica_identity::ReplicaIdentities,
     signals::Signals,
     source_info::{self, Writer},
-    stream::{Limits, Reselected},
+    stream::{Limits, Reselected, activity_interval},
     tables::{BadValues, Capture},
     wire::Settings,
 };
@@ -106,6 +106,8 @@ pub(crate) struct Options {
     pub(crate) position_checked: bool,
     /// `xmin.fetch.interval.ms`; `None` when it is off.
     pub(crate) xmin_interval: Option<Duration>,
+    /// `internal.offset.activity.monitor.interval.ms`; `None` when it is off.
+    pub(crate) activity_interval: Option<Duration>,
     pub(crate) replica_identities: ReplicaIdentities,
     pub(crate) publication: String,
     autocreate: Autocreate,
@@ -341,6 +343,7 @@ impl Options {
             position_checked: config.get(&common::INTERNAL_LOG_POSITION_CHECK_ENABLE),
             xmin_interval: Some(millis(config.get(&config::XMIN_FETCH_INTERVAL_MS)))
                 .filter(|interval| !interval.is_zero()),
+            activity_interval: activity_interval(config),
             replica_identities: match config.find(&config::REPLICA_IDENTITY_AUTOSET_VALUES) {
                 Some(text) => ReplicaIdentities::parse(&text).map_err(invalid)?,
                 None => ReplicaIdentities::default(),
