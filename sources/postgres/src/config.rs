@@ -160,8 +160,8 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
             &common::STATISTICS_METRICS_ENABLED.spec.with_doc("Collect percentiles of latencies for JMX. There is no JMX here, so it has no effect."),
             &common::INTERNAL_OFFSET_ACTIVITY_MONITOR_INTERVAL_MS.spec.with_doc("How often it is looked whether the offset has stood still since the last look, which the log then says; 0 turns it off."),
             &common::CUSTOM_METRIC_TAGS.spec.with_check(Field(metric_tags)).with_doc("Labels added to the connector's figures in /metrics: name=value, separated by commas."),
-            &common::INTERNAL_SIGNAL_SYNCHRONOUS_BATCH_SIZE.spec.unsupported(),
-            &common::INTERNAL_SIGNAL_PROCESSOR_SEMAPHORE_WAIT_MS.spec.unsupported(),
+            &common::INTERNAL_SIGNAL_SYNCHRONOUS_BATCH_SIZE.spec.with_doc("Signals handled at once that have to wait for the stream; PostgreSQL has none, in Debezium neither."),
+            &common::INTERNAL_SIGNAL_PROCESSOR_SEMAPHORE_WAIT_MS.spec.with_doc("Wait for the signal processor, which is the stream itself here, so nobody waits."),
         ],
     },
     Group {

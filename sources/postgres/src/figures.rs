@@ -422,7 +422,7 @@ mod tests {
                     assert_eq!((label("plugin"), label("name")), ("postgres", "shop"));
                     format!("{} {attribute}{}", label("context"), label("table"))
                 }
-                None => format!("{}{}", figure.name, label("table")),
+                None => format!("{}{}{}", figure.name, label("table"), label("type")),
             };
             assert!(all.insert(key, figure.value).is_none(), "{figure:?} comes twice");
         });

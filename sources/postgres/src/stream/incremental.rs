@@ -110,6 +110,8 @@ pub(super) struct Incremental {
     followed: Option<i64>,
     /// That offset is in no batch yet.
     unstored: bool,
+    /// The offset of the last signal that is in a batch.
+    handed_over: Option<i64>,
     /// What stop signals named, until the chunk at hand is done.
     stops: Vec<String>,
     /// The chunk at hand was given up, and the next is to be begun.
@@ -167,6 +169,7 @@ impl Incremental {
         Ok(Self {
             followed: context.signal_offset,
             unstored: false,
+            handed_over: context.signal_offset,
             context,
             reader: Some(ChunkReader::new(options)),
             job: None,
@@ -203,6 +206,7 @@ impl Incremental {
     /// A batch with the present state is handed over.
     pub(super) fn handed_over(&mut self) {
         (self.unstored, self.learnt) = (false, false);
+        self.handed_over = self.context.signal_offset;
     }
 
     /// An offset is stored: what it says of signals may be committed.
@@ -217,10 +221,10 @@ impl Incremental {
         }
     }
 
-    /// The task stops: as Debezium does it, what was followed is committed.
+    /// The task stops: as Debezium does it, what was followed is committed, if it was handed over.
     pub(super) async fn finish(&mut self) {
         let Some((following, followed)) = self.topic.take() else { return };
-        if let Some(at) = self.context.signal_offset {
+        if let Some(at) = self.handed_over {
             followed.send_replace(Some(at));
         }
         self.channel.close();
