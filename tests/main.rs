@@ -22,6 +22,7 @@ mod quickstart;
 mod rest;
 mod resume;
 mod security;
+mod silence;
 mod sinks;
 mod slots;
 mod snapshots;

@@ -16,6 +16,8 @@ use crate::harness::{
     worker::{Home, Worker},
 };
 
+mod load;
+
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `big` has some 1,700 pages of 8 KiB, read in ranges of 256; every fifth row has a value that lies
