@@ -375,7 +375,7 @@ const CHANGES: usize = 20_000;
 
 #[test]
 fn random_workload() {
-    let shape = Shape { changes: CHANGES, longest: 40, savepoints: 10 };
+    let shape = Shape { changes: CHANGES, rounds: 16, longest: 40, savepoints: 10 };
     let text = by_chance("random_workload", &shape, "");
     if let Some(count) = compare("random", &text) {
         assert!(count >= CHANGES, "{count} records are not {CHANGES}");
@@ -395,7 +395,7 @@ fn by_chance(test: &str, shape: &Shape, header: &str) -> String {
 /// Large transactions, which are taken while they are in progress here and once they have committed at
 /// the peer. Many roll a part of themselves back, some all.
 fn random_streamed(test: &str, server: &str, params: &str) {
-    let shape = Shape { changes: CHANGES / 8, longest: 400, savepoints: 50 };
+    let shape = Shape { changes: CHANGES / 4, rounds: 4, longest: 800, savepoints: 50 };
     // What the server had streamed goes when a slot is dropped, so the case asks at its end.
     let header = format!(
         "-- config: provide.transaction.metadata=true
@@ -409,7 +409,7 @@ SELECT format('ALTER DATABASE %I SET logical_decoding_work_mem = ''64kB''', curr
         "-- stream
 DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_stat_replication_slots
-                  WHERE slot_name = 'dours_{test}' AND stream_txns > 3 AND stream_count > stream_txns) THEN
+                  WHERE slot_name = 'dours_{test}' AND stream_txns > 3) THEN
     RAISE 'no transaction was streamed while in progress: %',
       (SELECT array_agg(s) FROM pg_stat_replication_slots s WHERE slot_name LIKE '%{test}');
   END IF;

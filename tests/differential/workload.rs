@@ -208,6 +208,8 @@ fn part(random: &mut Random) -> String {
 pub(super) struct Shape {
     /// At least so many changes.
     pub(super) changes: usize,
+    /// In so many rounds, between which definitions change.
+    pub(super) rounds: usize,
     /// Statements of the longest transaction.
     pub(super) longest: u64,
     /// How many transactions of a hundred roll a part of themselves back.
@@ -216,7 +218,7 @@ pub(super) struct Shape {
 
 /// The text of a case.
 pub(super) fn case(random: &mut Random, shape: &Shape) -> String {
-    let Shape { changes, longest, savepoints } = *shape;
+    let Shape { changes, rounds, longest, savepoints } = *shape;
     let mut sql = String::from(
         "-- snapshot
 CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree;
@@ -242,7 +244,6 @@ CREATE DOMAIN share AS numeric(5,4) CHECK (VALUE BETWEEN 0 AND 1);
     }
     // Some statements find no row; others meet two, or make three records by moving a key.
     let statements = changes * 3 / 4;
-    let rounds = 16;
     for round in 0..rounds {
         sql.push_str(if round % 4 == 2 { "-- away\n" } else { "-- stream\n" });
         let mut left = statements / rounds;
