@@ -258,6 +258,41 @@ fn killed_before_the_slot_hears_of_what_is_stored() {
     scene.end(worker);
 }
 
+/// In the middle of a transaction, behind one that began later and was committed before it: that one is
+/// done, although it lies behind the stored position in the log.
+#[test]
+fn killed_in_a_transaction_that_another_lies_in() {
+    let Some(mut scene) = Scene::new("inside", 1) else { return };
+    let worker = scene.start(20, &[]);
+    scene.read_to("r", 1);
+    scene.database.wait_streamed(&scene.name);
+    scene.gate.shut_answers("START_REPLICATION", 200_000);
+    scene.database.sql(
+        "CREATE EXTENSION dblink;
+         SELECT dblink_connect('other', format('host=%s port=%s user=postgres dbname=%s',
+           host(inet_server_addr()), inet_server_port(), current_database()));
+         BEGIN;
+         INSERT INTO t SELECT generate_series(2, 10001);
+         SELECT dblink_exec('other', 'INSERT INTO t VALUES (20000)');
+         COMMIT;",
+    );
+    scene.held();
+    wait_for("an offset in front of a transaction that is done", PATIENCE, || {
+        let stored = scene.offset(&worker)?;
+        let inside = stored["lsn_proc"].as_u64()? < stored["lsn_commit"].as_u64()?;
+        (stored["messageType"] == "INSERT" && inside).then_some(())
+    });
+    worker.kill();
+    scene.gate.release();
+    let worker = scene.start(20, &[]);
+    scene.read_to("c", 10_001);
+    let twice = scene.twice("c", 2..=10_001);
+    assert!(twice < 5_000, "{twice} of some 4,000 rows that had come are repeated");
+    assert_eq!(scene.counts("c")[&20_000], 1, "a transaction that is done came again");
+    assert_eq!(scene.twice("r", 1..=1), 0);
+    scene.end(worker);
+}
+
 /// Blocks of a transaction in progress are in memory and in files, and none of them is an event yet.
 #[test]
 fn killed_among_the_blocks_of_a_transaction_in_progress() {
