@@ -176,10 +176,22 @@ pub(super) async fn ensure_slot(
     };
     let created = {
         let mut creation = pin!(maker.create_slot(&options.slot, &slot_options));
+        let mut made = false;
         loop {
             tokio::select! {
                 created = &mut creation => break created,
-                () = tokio::time::sleep(SLOT_PATIENCE) => tell_wait(options, server).await,
+                () = tokio::time::sleep(SLOT_PATIENCE) => {
+                    let made_before = std::mem::replace(&mut made, is_made(options).await);
+                    if made_before && made {
+                        return Err(Error::retriable(format!(
+                            "create replication slot {}: it was made, and the server's answer has not come: the connection is dead",
+                            options.slot
+                        )));
+                    }
+                    if !made {
+                        tell_wait(options, server).await;
+                    }
+                }
             }
         }
     };
@@ -197,6 +209,21 @@ pub(super) async fn ensure_slot(
     };
     tracing::info!("created replication slot {} at {}", options.slot, created.consistent_point);
     Ok((created.consistent_point, created.snapshot_name, Some(maker)))
+}
+
+/// Whether the slot is there, and nobody is at it any more.
+async fn is_made(options: &Options) -> bool {
+    let look = async {
+        let session = Session::connect(&options.database("Debezium Slot Info"), &[]).await?;
+        catalog::slot(&session, &options.slot).await
+    };
+    match look.await {
+        Ok(slot) => slot.is_some_and(|s| s.confirmed_flush.is_some() && s.active_pid.is_none()),
+        Err(error) => {
+            tracing::debug!("the new slot could not be looked at: {}", error.trace());
+            false
+        }
+    }
 }
 
 /// How long the creation of a slot may take before the log says what it waits for.
