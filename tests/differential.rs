@@ -364,7 +364,7 @@ macro_rules! cases {
     };
 }
 
-cases! { blocking ddl dml identity incremental keys messages names names_adjusted reselect resume savepoints streamed streamed_binary transactions types }
+cases! { blocking ddl dml identity incremental keys messages names names_adjusted reselect resume savepoints streamed streamed_binary transactions types types_postgis }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;
