@@ -11,7 +11,8 @@
 //! `-- config: key=value` adds to both configurations; `-- under: name key=value; key=value` plays the
 //! whole case with these too, once for each such line; in both `${side}` is `peer` or `ours` and
 //! `${prefix}` the side's. `-- ours: key=value` adds to our configuration alone, what the peer does not
-//! know and what must change no record. `-- expect: N records` is how many records there must be, so
+//! know and what must change no record. `-- server: 16` plays it on a server of that version, which has
+//! pgvector, instead of the main one. `-- expect: N records` is how many records there must be, so
 //! that a case cannot pass by producing nothing; `-- ignore: REGEX` leaves topics out, such as those of
 //! tables that the sides write to themselves; `-- wait: TOPIC N` is about the step it stands in: it ends
 //! when both sides have N records in `<prefix>.TOPIC`. After each step a marker row is
@@ -33,7 +34,7 @@ use crate::harness::{
     database::Database,
     random::Random,
     rest::{Rest, json_converters, postgres_source},
-    servers,
+    servers::{self, Script},
     side::{self, MARKER, Side},
     topics::{self, Record},
     wait_for,
@@ -41,6 +42,9 @@ use crate::harness::{
 };
 
 mod workload;
+
+/// A server of another version, with extensions that the main one lacks.
+const OTHER: Script = Script::new("differential-16", &[("PG_MAJOR", "16"), ("PG_PORT", "25916")]);
 
 #[derive(PartialEq, Eq)]
 enum Step {
@@ -56,6 +60,8 @@ struct Case {
     config: Pairs,
     /// For our side alone.
     ours: Pairs,
+    /// Whether it is played on the other server.
+    elsewhere: bool,
     /// Further configurations that the case is played with, by name.
     under: Vec<(String, Pairs)>,
     records: Option<usize>,
@@ -69,6 +75,7 @@ fn parse(text: &str) -> Case {
     let mut case = Case {
         config: Vec::new(),
         ours: Vec::new(),
+        elsewhere: false,
         under: Vec::new(),
         records: None,
         ignored: Vec::new(),
@@ -89,6 +96,8 @@ fn parse(text: &str) -> Case {
                     case.config.push(pair(text));
                 } else if let Some(text) = line.strip_prefix("-- ours: ") {
                     case.ours.push(pair(text));
+                } else if line == "-- server: 16" {
+                    case.elsewhere = true;
                 } else if let Some(text) = line.strip_prefix("-- under: ") {
                     let (name, pairs) = text.split_once(' ').unwrap_or((text, ""));
                     let pairs = pairs.split("; ").filter(|text| !text.is_empty()).map(pair);
@@ -229,6 +238,11 @@ fn play(name: &str, case: &Case) -> Option<usize> {
     else {
         return None;
     };
+    let other = case.elsewhere.then(|| (OTHER.run("pg-start", ""), OTHER.at_end("pg-stop")));
+    let postgres = match &other {
+        Some((address, _stopped)) => format!("postgres://postgres@{address}/postgres"),
+        None => postgres,
+    };
     let peer = Rest { url: connect };
     // To try the method and the masks, the peer can be compared with itself.
     let itself = std::env::var_os("RIVERRUN_TEST_PEER_TWICE").is_some();
@@ -364,7 +378,7 @@ macro_rules! cases {
     };
 }
 
-cases! { blocking ddl dml identity incremental keys messages names names_adjusted reselect resume savepoints streamed streamed_binary transactions types types_postgis }
+cases! { blocking ddl dml identity incremental keys messages names names_adjusted reselect resume savepoints streamed streamed_binary transactions types types_postgis types_vector }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;

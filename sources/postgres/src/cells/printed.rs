@@ -213,7 +213,7 @@ impl Form {
             }
             Self::Bytes => {
                 out.push_str("\\x");
-                push_hexadecimal(out, field);
+                push_hexadecimal(out, field, b"0123456789abcdef");
             }
             Self::Uuid => {
                 let uuid = uuid::Uuid::from_bytes(fixed(field, "16 bytes")?);
@@ -249,7 +249,7 @@ impl Form {
                 write!(out, "({page},{row})").expect("a string takes all");
             }
             Self::Snapshot => snapshot(field, out)?,
-            Self::Ewkb => push_hexadecimal(out, field),
+            Self::Ewkb => push_hexadecimal(out, field, b"0123456789ABCDEF"),
             Self::Vector => vector::dense(field, out)?,
             Self::HalfVector => vector::half(field, out)?,
             Self::SparseVector => vector::sparse(field, out)?,
@@ -262,12 +262,11 @@ fn push(out: &mut String, number: impl itoa::Integer) {
     out.push_str(itoa::Buffer::new().format(number));
 }
 
-fn push_hexadecimal(out: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+fn push_hexadecimal(out: &mut String, bytes: &[u8], digits: &[u8; 16]) {
     out.reserve(bytes.len() * 2);
     for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        out.push(char::from(digits[usize::from(byte >> 4)]));
+        out.push(char::from(digits[usize::from(byte & 15)]));
     }
 }
 
@@ -365,4 +364,81 @@ fn snapshot(field: &[u8], out: &mut String) -> Result<(), BadValue> {
         out.push(':');
     }
     fields.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the server (15, with its extensions) sends and prints of the same value.
+    const BOTH: &[(&str, &str, &str)] = &[
+        ("inet", "03400010fe800000000000000000000000000001", "fe80::1/64"),
+        ("cidr", "020801040a000000", "10.0.0.0/8"),
+        ("macaddr8", "02005efffe100001", "02:00:5e:ff:fe:10:00:01"),
+        ("bit", "0000000b00a0", "00000000101"),
+        ("timetz", "0000000a8be4ca60ffffb2a8", "12:34:56.7+05:30"),
+        ("date", "fff49d7b", "0044-03-15 BC"),
+        ("timestamptz", "0002b58341712a60", "2024-02-29 12:34:56.7+00"),
+        (
+            "path",
+            "0000000002000000000000000000000000000000003ff00000000000003e7ad7f29abcaf48",
+            "[(0,0),(1,1e-07)]",
+        ),
+        ("circle", "3ff000000000000040000000000000004008000000000000", "<(1,2),3>"),
+        (
+            "hstore",
+            "00000002000000016b000000057620227122000000016effffffff",
+            r#""k"=>"v \"q\"", "n"=>NULL"#,
+        ),
+        (
+            "tsvector",
+            "00000003666f78000001c00369742773000000717569636b0000010002",
+            "'fox':3A 'it''s' 'quick':2",
+        ),
+        ("int4range", "020000000400000001000000040000000a", "[1,10)"),
+        ("tsrange", "12000000080002b578b58c6000", "[\"2024-02-29 00:00:00\",)"),
+        ("numrange", "01", "empty"),
+        (
+            "int4multirange",
+            "0000000200000011020000000400000001000000040000000300000009120000000400000005",
+            "{[1,3),[5,)}",
+        ),
+        ("numeric", "0003000140000004000109291a2c", "-12345.6700"),
+        ("numeric", "00000000c0000000", "NaN"),
+        ("pg_lsn", "00000016b374d848", "16/B374D848"),
+        (
+            "pg_snapshot",
+            "00000002000000000000000a0000000000000014000000000000000a000000000000000e",
+            "10:20:10,14",
+        ),
+        (
+            "geometry",
+            "0101000020e6100000000000000000f03f0000000000000040",
+            "0101000020E6100000000000000000F03F0000000000000040",
+        ),
+        ("jsonb", "017b2261223a20317d", "{\"a\": 1}"),
+    ];
+
+    #[test]
+    fn as_the_server_prints() {
+        for (name, hexadecimal, wanted) in BOTH {
+            let (mut field, mut out) = (Vec::new(), String::new());
+            super::super::text::read_hexadecimal(hexadecimal, &mut field).unwrap();
+            let form = Form::of(name).unwrap();
+            assert_eq!(form.text(&field, &mut out), Ok(*wanted), "{name}");
+            // What is cut off is no value, and neither is what has more to it; but a text is.
+            if !matches!(form, Form::Versioned | Form::Ewkb) && *wanted != "NaN" {
+                let cut = &field[..field.len() - 1];
+                assert!(form.text(cut, &mut out).is_err(), "{name} cut: {out}");
+                field.push(0);
+                assert!(form.text(&field, &mut out).is_err(), "{name} and more: {out}");
+            }
+        }
+        // The form of money does not say how many of its digits are behind the point.
+        let field = (-5i64).to_be_bytes();
+        for (digits, wanted) in [(2, "-0.05"), (0, "-5"), (3, "-0.005")] {
+            let mut out = String::new();
+            assert_eq!(Form::Money { digits }.text(&field, &mut out), Ok(wanted));
+        }
+    }
 }
