@@ -25,7 +25,7 @@ INSERT INTO printed VALUES
  (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 UPDATE printed SET id = id + 10 WHERE id < 3;
 INSERT INTO list VALUES
- (1, '{1,NULL,-3}', '{9223372036854775807}', '{4294967295}', '{a,"b c",NULL,""}', '{v}', '{1.50,NULL}', '{1e-20,100.500}', '{2024-02-29,NULL}', '{12:34:56.789012,24:00}', '{12:34:56+02}', '{"2024-02-29 12:34:56.789012","1500-01-01 00:00"}', '{"2024-02-29 12:34:56+05"}', '{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}', '{"{\"a\": [1, 2.50]}"}', '{t,f,NULL}', '{1e300,NaN}', '{0.1}', '{"\\x00ff"}', '{ok,NULL}', '{10.0.0.1/24}', '{"[1,10)",empty}', '{a}', '{"a=>1"}'),
+ (1, '{1,NULL,-3}', '{9223372036854775807}', '{4294967295}', '{a,"b c",NULL,""}', '{v}', '{1.50,NULL}', '{1e-20,100.500}', '{2024-02-29,NULL}', '{12:34:56.789012,24:00}', '{12:34:56+02}', '{"2024-02-29 12:34:56.789012","1500-01-01 00:00"}', '{"2024-02-29 12:34:56+05"}', '{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}', '{"{\"a\": [1, 2.50]}"}', '{t,f,NULL}', '{1e300,NaN}', '{0.1}', '{"\\x00ff"}', '{ok,sad}', '{10.0.0.1/24}', '{"[1,10)",empty}', '{a}', '{"a=>1"}'),
  (2, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'),
  (3, '{{1,2},{3,4}}', '[0:1]={7,8}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 INSERT INTO t (id, da, ts, tz, n, f8) VALUES (4, 'infinity', 'infinity', '-infinity', 12300, 0.1), (5, '-infinity', '-infinity', 'infinity', 1e-20, 1e21);

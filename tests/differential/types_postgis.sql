@@ -1,6 +1,6 @@
 -- PostGIS: geometries and geographies with and without SRID, of each shape, in arrays and keys, with typmods, defaults and nulls.
 -- ours: slot.stream.params=binary=true
--- expect: 56 records
+-- expect: 44 records
 -- snapshot
 CREATE EXTENSION postgis;
 CREATE TABLE shape (id int PRIMARY KEY, g geometry, gt geometry(Point, 4326), gz geometry(PointZ), gg geography, gp geography(Point, 4326), ga geometry[], gga geography[]);
@@ -41,7 +41,7 @@ DELETE FROM full_row;
 INSERT INTO of_domain VALUES (3, 'SRID=4326;POINT(3 4)');
 -- stream
 -- A large geometry that an update leaves alone.
-CREATE TABLE large (id int PRIMARY KEY, g geometry, gg geography NOT NULL, n int);
+CREATE TABLE large (id int PRIMARY KEY, g geometry, gg geography, n int);
 ALTER TABLE large ALTER COLUMN g SET STORAGE EXTERNAL, ALTER COLUMN gg SET STORAGE EXTERNAL;
 INSERT INTO large SELECT 1, ST_MakeLine(array_agg(ST_Point(n, n * 0.5))), ST_SetSRID(ST_MakeLine(array_agg(ST_Point(n % 90, n % 45 + n * 0.0001))), 4326)::geography, 0 FROM generate_series(1, 400) n;
 UPDATE large SET n = 1;

@@ -3,12 +3,12 @@
 -- ours: slot.stream.params=binary=true
 -- under: plain include.unknown.datatypes=false
 -- under: source_types column.propagate.source.type=.*
--- expect: 18 records
+-- expect: 15 records
 -- snapshot
 CREATE EXTENSION vector;
 CREATE TABLE embedding (id int PRIMARY KEY, v vector, v3 vector(3), h halfvec(3), s sparsevec(5), a vector[], required vector(2) NOT NULL DEFAULT '[1,2]');
 INSERT INTO embedding VALUES
- (1, '[1,2.5,-3e-10]', '[0.1,0.2,0.3]', '[0.1,65504,-6e-8]', '{1:0.5,3:2}/5', ARRAY['[1]', NULL]::vector[], '[0,0]'),
+ (1, '[1,2.5,-3e-10]', '[0.1,0.2,0.3]', '[0.1,65504,-6e-8]', '{1:0.5,3:2}/5', ARRAY['[1]', '[2,3]']::vector[], '[0,0]'),
  (2, '[1e38,4216143872]', '[16777216,1e6,1e-7]', '[1,2,3]', '{}/5', '{}', '[-0,1]'),
  (3, NULL, NULL, NULL, NULL, NULL, DEFAULT),
  (4, '[0]', '[0,0,0]', '[0,0,0]', '{5:-1e-7}/5', NULL, DEFAULT);
