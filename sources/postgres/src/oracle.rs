@@ -213,6 +213,22 @@ const CASES: &[Case] = &[
     case("inet[]", "ARRAY['10.0.0.0'::inet + n]", "'[' || to_json(host(v[1]))::text || ']'"),
     case("bytea[]", "ARRAY[decode(md5(n::text), 'hex')]", "'[b' || md5(n::text) || ']'"),
     case("oracle_size[]", "ARRAY['two words', NULL]::oracle_size[]", "'[\"two words\"|null]'"),
+    case(
+        "geometry",
+        "ST_SetSRID(ST_MakeLine(ST_MakePoint(random(), n), ST_MakePoint(-n, 0)), n % 3 * 1000)",
+        "'{b' || encode(ST_AsEWKB(v), 'hex') || '|' || CASE ST_SRID(v) WHEN 0 THEN 'null' ELSE ST_SRID(v)::text END || '|null}'",
+    ),
+    case(
+        "geography",
+        "ST_MakePoint(random() * 360 - 180, random() * 180 - 90)::geography",
+        "'{b' || encode(ST_AsEWKB(v::geometry), 'hex') || '|4326}'",
+    ),
+    case(
+        "geometry[]",
+        "ARRAY[ST_MakePoint(n, random()), NULL]",
+        "'[{b' || encode(ST_AsEWKB(v[1]), 'hex') || '|null|null}|null]'",
+    ),
+    case("geography[]", "ARRAY[ST_MakePoint(n % 90, random())::geography]", "NULL"),
     // No arithmetic of the server's: both forms must make the same cell.
     case("box", "box(point(random(), random()), point(random(), 7))", "NULL"),
     case("lseg", "lseg(point(random(), random()), point(random(), 7))", "NULL"),
@@ -463,7 +479,7 @@ async fn every_type_in_both_forms() {
         .execute(
             "prepare",
             &format!(
-                "CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree;
+                "CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree; CREATE EXTENSION postgis;
                  CREATE TYPE oracle_size AS ENUM ('small', 'two words', 'XL');
                  CREATE DOMAIN oracle_share AS numeric(5,4);
                  CREATE DOMAIN oracle_ratio AS float8; CREATE DOMAIN oracle_ratio4 AS float4;
