@@ -8,30 +8,33 @@ const TAKEN: &str = "a string takes all";
 pub(super) fn push_float32(out: &mut String, number: f32) {
     let size = number.abs();
     let around = [size.next_down().into(), size.into(), size.next_up().into()];
-    push_number(out, number.into(), around, 6, |out, precision| match precision {
+    let digits = |out: &mut String, precision| match precision {
         None => write!(out, "{number:e}").expect(TAKEN),
         Some(precision) => write!(out, "{number:.precision$e}").expect(TAKEN),
-    });
+    };
+    push_number(out, number.into(), around, 6, digits, |text| text.parse() == Ok(number));
 }
 
 pub(super) fn push_float64(out: &mut String, number: f64) {
     let size = number.abs();
     let around = [size.next_down(), size, size.next_up()];
-    push_number(out, number, around, 15, |out, precision| match precision {
+    let digits = |out: &mut String, precision| match precision {
         None => write!(out, "{number:e}").expect(TAKEN),
         Some(precision) => write!(out, "{number:.precision$e}").expect(TAKEN),
-    });
+    };
+    push_number(out, number, around, 15, digits, |text| text.parse() == Ok(number));
 }
 
 /// `around` is the number without its sign between its neighbours. From an exponent of `limit` on, and
 /// below -4, the server prints one. `digits` writes the number with an exponent, in the fewest digits
-/// or in one and so many more.
+/// or in one and so many more; `is_number` says whether a text is still the number.
 fn push_number(
     out: &mut String,
     number: f64,
     around: [f64; 3],
     limit: i32,
     digits: impl Fn(&mut String, Option<usize>),
+    is_number: impl Fn(&str) -> bool,
 ) {
     match number {
         f64::INFINITY => return out.push_str("Infinity"),
@@ -48,6 +51,13 @@ fn push_number(
     };
     let (end, _) = cut(&out[start..]);
     let mut precision = out[start..start + end].split_once('.').map_or(0, |(_, rest)| rest.len());
+    // Between two texts of that length the server takes the even one.
+    out.truncate(start);
+    digits(out, Some(precision));
+    if !is_number(&out[start..]) {
+        out.truncate(start);
+        digits(out, None);
+    }
     while between_two(&out[start..], around) && precision < 17 {
         precision += 1;
         out.truncate(start);
@@ -112,6 +122,7 @@ mod tests {
         for (number, wanted) in [
             (4_216_143_872.0, "4.2161439e+09"),
             (-4_216_143_872.0, "-4.2161439e+09"),
+            (2_882_798.25, "2.8827982e+06"),
             (1e6, "1e+06"),
             (999_999.0, "999999"),
             (1e-4, "0.0001"),
