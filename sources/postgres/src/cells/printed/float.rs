@@ -66,7 +66,13 @@ fn push_number(
     let (end, exponent) = cut(&out[start..]);
     if (-4..limit).contains(&exponent) {
         out.truncate(start);
-        write!(out, "{}", Plain(number, limit)).expect(TAKEN);
+        let behind = i32::try_from(precision).unwrap_or(0).saturating_sub(exponent);
+        let behind = usize::try_from(behind).unwrap_or(0);
+        write!(out, "{number:.behind$}").expect(TAKEN);
+        if !is_number(&out[start..]) {
+            out.truncate(start);
+            write!(out, "{}", Plain(number, limit)).expect(TAKEN);
+        }
     } else {
         out.truncate(start + end);
         write!(out, "e{exponent:+03}").expect(TAKEN);
@@ -122,7 +128,9 @@ mod tests {
         for (number, wanted) in [
             (4_216_143_872.0, "4.2161439e+09"),
             (-4_216_143_872.0, "-4.2161439e+09"),
-            (2_882_798.25, "2.8827982e+06"),
+            (2_882_798.3, "2.8827982e+06"),
+            (-491_849.13, "-491849.12"),
+            (47_021.813, "47021.812"),
             (1e6, "1e+06"),
             (999_999.0, "999999"),
             (1e-4, "0.0001"),
