@@ -11,7 +11,8 @@
 //! `-- config: key=value` adds to both configurations; `-- under: name key=value; key=value` plays the
 //! whole case with these too, once for each such line; in both `${side}` is `peer` or `ours` and
 //! `${prefix}` the side's. `-- ours: key=value` adds to our configuration alone, what the peer does not
-//! know and what must change no record. `-- expect: N records` is how many records there must be, so
+//! know and what must change no record. `-- server: 16` plays it on a server of that version, which has
+//! pgvector, instead of the main one. `-- expect: N records` is how many records there must be, so
 //! that a case cannot pass by producing nothing; `-- ignore: REGEX` leaves topics out, such as those of
 //! tables that the sides write to themselves; `-- wait: TOPIC N` is about the step it stands in: it ends
 //! when both sides have N records in `<prefix>.TOPIC`; `-- signal: JSON` is written to `<prefix>-signal`
@@ -44,6 +45,8 @@ use crate::harness::{
 mod workload;
 
 use workload::Shape;
+/// A server of another version, with extensions that the main one lacks.
+const OTHER: Script = Script::new("differential-16", &[("PG_MAJOR", "16"), ("PG_PORT", "25916")]);
 
 #[derive(PartialEq, Eq)]
 enum Step {
@@ -59,6 +62,8 @@ struct Case {
     config: Pairs,
     /// For our side alone.
     ours: Pairs,
+    /// Whether it is played on the other server.
+    elsewhere: bool,
     /// Further configurations that the case is played with, by name.
     under: Vec<(String, Pairs)>,
     records: Option<usize>,
@@ -74,6 +79,7 @@ fn parse(text: &str) -> Case {
     let mut case = Case {
         config: Vec::new(),
         ours: Vec::new(),
+        elsewhere: false,
         under: Vec::new(),
         records: None,
         ignored: Vec::new(),
@@ -95,6 +101,8 @@ fn parse(text: &str) -> Case {
                     case.config.push(pair(text));
                 } else if let Some(text) = line.strip_prefix("-- ours: ") {
                     case.ours.push(pair(text));
+                } else if line == "-- server: 16" {
+                    case.elsewhere = true;
                 } else if let Some(text) = line.strip_prefix("-- under: ") {
                     let (name, pairs) = text.split_once(' ').unwrap_or((text, ""));
                     let pairs = pairs.split("; ").filter(|text| !text.is_empty()).map(pair);
@@ -232,7 +240,13 @@ fn compare(name: &str, text: &str) -> Option<usize> {
 }
 
 fn play(name: &str, case: &Case) -> Option<usize> {
-    play_on(&servers::postgres(name)?, name, case)
+    let other = case.elsewhere.then(|| (OTHER.run("pg-start", ""), OTHER.at_end("pg-stop")));
+    match &other {
+        Some((address, _stopped)) => {
+            play_on(&format!("postgres://postgres@{address}/postgres"), name, case)
+        }
+        None => play_on(&servers::postgres(name)?, name, case),
+    }
 }
 
 fn play_on(postgres: &str, name: &str, case: &Case) -> Option<usize> {
@@ -384,7 +398,7 @@ macro_rules! cases {
     };
 }
 
-cases! { blocking ddl dml identity incremental incremental_commands incremental_ddl incremental_kafka incremental_keys keys messages names names_adjusted reselect resume savepoints snapshot_chunks snapshot_readers streamed streamed_binary transactions types }
+cases! { blocking ddl dml identity incremental incremental_commands incremental_ddl incremental_kafka incremental_keys keys messages names names_adjusted reselect resume savepoints snapshot_chunks snapshot_readers streamed streamed_binary transactions types types_postgis types_vector }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;

@@ -98,10 +98,11 @@ impl Scene {
     /// Waits for a row that is written to `a` now: what was committed before it is in the topics.
     fn drained(&self) {
         let id = self.database.value("INSERT INTO a SELECT max(id) + 1, -1 FROM a RETURNING id");
+        let id: i64 = id.parse().expect("the new row's number");
         wait_for("the newest row of a", PATIENCE, || {
             let events = self.events();
             let mut of_a = events.iter().filter(|event| event.table == "a");
-            of_a.any(|event| event.key["id"].to_string() == id).then_some(())
+            of_a.any(|event| event.key["id"] == id).then_some(())
         });
     }
 

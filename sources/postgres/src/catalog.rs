@@ -36,15 +36,21 @@ pub(crate) async fn types(session: &Session) -> Result<Types> {
         SELECT t.oid, t.typname, t.typtype::text, t.typbasetype, t.typtypmod,
                CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END,
                (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
-                  FROM pg_enum e WHERE e.enumtypid = t.oid)
+                  FROM pg_enum e WHERE e.enumtypid = t.oid),
+               CASE WHEN t.oid = 'money'::regtype THEN scale(0::money::numeric) END
           FROM pg_type t";
     let rows = session.query("read types", QUERY, &[]).await?;
     let mut types = HashMap::with_capacity(rows.len());
     for row in rows {
         let kind: String = row.get(2);
         let element: u32 = row.get(5);
+        // As `lc_monetary` has them, at most 10.
+        let digits: Option<i32> = row.get(7);
         let kind = match kind.as_str() {
-            "b" => TypeKind::Base,
+            "b" => match digits.map(u8::try_from) {
+                Some(digits) => TypeKind::Money { digits: digits.unwrap_or(2) },
+                None => TypeKind::Base,
+            },
             "d" => TypeKind::Domain { base: row.get(3), typmod: row.get(4) },
             "e" => TypeKind::Enum { labels: row.get::<_, Option<_>>(6).unwrap_or_default() },
             _ => TypeKind::Other,

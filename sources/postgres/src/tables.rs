@@ -19,7 +19,7 @@ use relational::{
 
 use crate::{
     catalog::{self, CatalogTable},
-    cells::{Phase, Scratch, binary::Sent},
+    cells::{Phase, Scratch, sent::Sent},
     session::Session,
     types::{self, Types},
     wire::pgoutput,

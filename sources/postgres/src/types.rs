@@ -35,8 +35,17 @@ pub(crate) struct TypeInfo {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum TypeKind {
     Base,
-    Domain { base: u32, typmod: i32 },
-    Enum { labels: Vec<String> },
+    Domain {
+        base: u32,
+        typmod: i32,
+    },
+    Enum {
+        labels: Vec<String>,
+    },
+    /// `money`, with so many digits after the point, which its binary form does not have.
+    Money {
+        digits: u8,
+    },
     Other,
 }
 
@@ -118,19 +127,10 @@ pub(crate) fn map(types: &Types, oid: u32, typmod: i32, settings: &Settings) -> 
             Some(text_like(semantic::enumeration(labels), settings, ""))
         }
         (_, Some(element)) => arrays::map_array(types, element, typmod, settings),
-        (TypeKind::Base, None) => {
+        (TypeKind::Base | TypeKind::Money { .. }, None) => {
             map_base(&info.name, typmod, settings).or_else(|| unknown(settings))
         }
         (TypeKind::Other, None) => map_range(&info.name, settings).or_else(|| unknown(settings)),
-    }
-}
-
-/// The name of a type, or of the one that a domain stands for; empty for an array.
-pub(crate) fn base_name(types: &Types, oid: u32) -> &str {
-    match types.get(&oid) {
-        Some(TypeInfo { kind: TypeKind::Domain { base, .. }, .. }) => base_name(types, *base),
-        Some(TypeInfo { name, array_of: None, .. }) => name,
-        _ => "",
     }
 }
 

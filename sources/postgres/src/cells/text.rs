@@ -266,6 +266,8 @@ fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Val
     };
     let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let Some(mut rest) = inner else { return bad(EXPECTED) };
+    // PostGIS types have a delimiter of their own (`pg_type.typdelim`).
+    let delimiter = if matches!(element, Decode::Ewkb(_)) { ':' } else { ',' };
     let mut items = Vec::new();
     while !rest.is_empty() {
         let after = match rest.as_bytes().first() {
@@ -291,7 +293,7 @@ fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Val
                 after
             }
             _ => {
-                let end = rest.find(',').unwrap_or(rest.len());
+                let end = rest.find(delimiter).unwrap_or(rest.len());
                 let (item, after) = rest.split_at(end);
                 items.push(match item {
                     "NULL" => Value::Null,
@@ -300,7 +302,7 @@ fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Val
                 after
             }
         };
-        rest = match after.strip_prefix(',') {
+        rest = match after.strip_prefix(delimiter) {
             Some(rest) => rest,
             None if after.is_empty() => after,
             None => return bad(EXPECTED),
