@@ -235,8 +235,7 @@ const RUNNING_PATIENCE: Duration = Duration::from_secs(2);
 /// to commit whose commit is in the log already and not to be seen yet; to begin at the slot is right
 /// then, and changes come that the snapshot shows too.
 pub(super) async fn behind_view(session: &Session, server: &Server) -> Result<Option<Lsn>> {
-    const WHERE: &str =
-        "SELECT coalesce(CASE WHEN $1 THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0')::text";
+    const WHERE: &str = "SELECT coalesce(CASE WHEN $1 THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0')::text";
     const RUNNING: &str = "SELECT ARRAY(SELECT pg_snapshot_xip(pg_current_snapshot())::text::int8)";
     // A session that waits for its client is not about to commit.
     const LEFT: &str = "
@@ -248,10 +247,8 @@ pub(super) async fn behind_view(session: &Session, server: &Server) -> Result<Op
                 AND a.state LIKE 'idle in transaction%'))";
     let action = "look where the log is before the snapshot";
     let row = session.query_one(action, WHERE, &[&server.in_recovery]).await?;
-    let lsn: Lsn = row
-        .get::<_, &str>(0)
-        .parse()
-        .map_err(|error| Error::retriable(action).caused_by(error))?;
+    let lsn: Lsn =
+        row.get::<_, &str>(0).parse().map_err(|error| Error::retriable(action).caused_by(error))?;
     if server.in_recovery {
         // What is replayed is seen.
         return Ok(Some(lsn));
