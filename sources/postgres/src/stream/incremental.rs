@@ -54,6 +54,9 @@ use crate::{
     wire::{Lsn, Stream},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// How long the mark behind a chunk may take before that is said.
 const MARK_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -87,6 +90,8 @@ pub(super) struct Incremental {
     /// Reads and writes on its connection, unless a job does.
     reader: Option<ChunkReader>,
     job: Option<Job>,
+    /// The job writes the second mark.
+    marking: bool,
     /// Where jobs run: the stream's own thread sleeps between batches.
     runtime: Handle,
     /// The chunk that was read and waits for its mark.
@@ -112,8 +117,8 @@ pub(super) struct Incremental {
     unstored: bool,
     /// What stop signals named, until the chunk at hand is done.
     stops: Vec<String>,
-    /// The chunk at hand was given up, and the next is to be begun.
-    stalled: bool,
+    /// The next chunk is to be begun once the job that is under way has ended.
+    wanted: bool,
     /// When the second mark of the chunk was written, or it was last said that it does not come.
     marked_at: Option<Instant>,
     /// When the first mark of the chunk was written.
@@ -170,6 +175,7 @@ impl Incremental {
             context,
             reader: Some(ChunkReader::new(options)),
             job: None,
+            marking: false,
             channel,
             topic,
             runtime,
@@ -180,7 +186,7 @@ impl Incremental {
             seen: HashSet::new(),
             signals: VecDeque::new(),
             stops: Vec::new(),
-            stalled: false,
+            wanted: false,
             marked_at: None,
             opened_at: String::new(),
             lsn: position.lsn.unwrap_or(Lsn::ZERO),
@@ -346,7 +352,7 @@ impl Reader<'_> {
                 self.incremental.context.names().join(", ")
             );
             self.options.figures.signals.show(&self.incremental.context);
-            self.begin_chunk().await?;
+            self.begin_chunk();
         }
         Ok(())
     }
@@ -373,7 +379,11 @@ impl Reader<'_> {
         out: &mut Outbox,
     ) -> Result<()> {
         loop {
-            if let Some(heard) = self.incremental.signals.pop_front() {
+            if let Some(chunk) = self.incremental.due.take() {
+                // The signals that are left came behind its mark.
+                self.send_chunk(chunk, stream, sent, out).await?;
+                self.begin_chunk();
+            } else if let Some(heard) = self.incremental.signals.pop_front() {
                 let between = heard.signal.as_ref().is_some_and(|signal| !signal.is_mark());
                 if between && !self.chunk_is_read(stream, out).await? {
                     self.incremental.signals.push_front(heard);
@@ -383,11 +393,8 @@ impl Reader<'_> {
                     self.follow(signal, stream, sent, out).await?;
                 }
                 self.incremental.followed = heard.offset.or(self.incremental.followed);
-            } else if let Some(chunk) = self.incremental.due.take() {
-                self.send_chunk(chunk, stream, sent, out).await?;
-                self.begin_chunk().await?;
-            } else if std::mem::take(&mut self.incremental.stalled) {
-                self.begin_chunk().await?;
+            } else if self.incremental.wanted && self.incremental.job.is_none() {
+                self.begin_chunk();
             } else if !self.go_on_unmarked() {
                 self.incremental.settle();
                 self.ask_position(stream).await?;

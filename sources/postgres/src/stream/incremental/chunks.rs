@@ -22,28 +22,27 @@ use crate::{
 use ::snapshot::notifications::Status;
 
 impl Reader<'_> {
-    /// Begins to read the next chunk, if there is one.
-    pub(super) async fn begin_chunk(&mut self) -> Result<()> {
+    /// Begins to read the next chunk, if there is one. While one is under way its own end does that,
+    /// and while a job is, the job's: the second mark may have come in the stream before its writer
+    /// heard that it is written.
+    pub(super) fn begin_chunk(&mut self) {
+        self.incremental.wanted = false;
         if self.incremental.busy() {
-            return Ok(());
+            return;
         }
-        // The second mark may have come in the stream before its writer heard that it is written.
-        while let Some(job) = self.incremental.job.take() {
-            let ended = job.await.map_err(|error| {
-                Error::retriable("read a chunk of an incremental snapshot").caused_by(error)
-            })?;
-            self.answered(ended)?;
+        if self.incremental.job.is_some() {
+            self.incremental.wanted = true;
+            return;
         }
         self.process_stops();
         let context = &mut self.incremental.context;
         if !context.running() || context.paused {
-            return Ok(());
+            return;
         }
         context.begin_chunk(uuid::Uuid::new_v4().to_string());
         self.incremental.open = false;
         self.incremental.marked_at = None;
         self.read_chunk(true);
-        Ok(())
     }
 
     /// Waits for the chunk that is being read: Debezium, which reads chunks in its stream, follows
@@ -55,8 +54,7 @@ impl Reader<'_> {
         out: &mut Outbox,
     ) -> Result<bool> {
         let mut alive = interval(ALIVE_EVERY);
-        // With a window it is the mark behind the chunk that is being written.
-        while self.incremental.window.is_none()
+        while !self.incremental.marking
             && let Some(mut job) = self.incremental.job.take()
         {
             let ended = tokio::select! {
@@ -117,6 +115,7 @@ impl Reader<'_> {
 
     fn take_answer(&mut self, (reader, answer): (ChunkReader, Answer)) -> Result<()> {
         self.incremental.reader = Some(reader);
+        self.incremental.marking = false;
         let found = match answer {
             Answer::Marked(Ok(())) => {
                 self.incremental.marked_at = Some(Instant::now());
@@ -224,6 +223,7 @@ impl Reader<'_> {
         let action = format!("write the mark of a chunk into the signal table {table}");
         let mark = Mark { statement, action };
         let Some(mut reader) = self.incremental.reader.take() else { return };
+        self.incremental.marking = true;
         self.incremental.job = Some(self.incremental.runtime.spawn(async move {
             let marked = reader.mark(&mark).await;
             (reader, Answer::Marked(marked))
@@ -252,7 +252,10 @@ impl Reader<'_> {
         if gone {
             return Err(Error::retriable("write the mark of a chunk").caused_by(error.trace()));
         }
-        self.incremental.window = None;
+        // Without a window there is nothing that waits for it, or it has come.
+        if self.incremental.window.take().is_none() {
+            return Ok(());
+        }
         if let Some(current) = self.incremental.context.current() {
             tracing::warn!(
                 "incremental snapshot gives up table {}: {}; give the role INSERT (or DELETE, with watermarking strategy INSERT_DELETE) on the signal table, and send the signal again",
@@ -262,7 +265,7 @@ impl Reader<'_> {
             self.scanned(Status::SqlException);
         }
         // The next table fails in the same way when the reason is still there.
-        self.incremental.stalled = self.incremental.context.running();
+        self.incremental.wanted = self.incremental.context.running();
         Ok(())
     }
 

@@ -80,7 +80,7 @@ impl Reader<'_> {
             }
             Action::Resume => {
                 if self.pause(false) {
-                    self.begin_chunk().await?;
+                    self.begin_chunk();
                 }
                 Ok(())
             }
@@ -118,7 +118,7 @@ impl Reader<'_> {
             let names = self.incremental.context.names().join(",");
             self.notify_incremental("STARTED", vec![("data_collections", names.clone())]);
             self.notify_incremental("DATA_COLLECTIONS_RESOLVED", vec![("data_collections", names)]);
-            self.begin_chunk().await?;
+            self.begin_chunk();
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Reader<'_> {
             false => incremental.stops.extend(patterns),
         }
         // Otherwise once the chunk at hand is done, as in Debezium.
-        if incremental.context.paused && incremental.window.is_none() && incremental.job.is_none() {
+        if incremental.context.paused && !incremental.busy() && incremental.job.is_none() {
             self.process_stops();
         }
     }
