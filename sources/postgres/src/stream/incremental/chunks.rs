@@ -12,14 +12,14 @@ use tokio::time::{Instant, interval};
 use super::{ALIVE_EVERY, Answer, key_bytes};
 use crate::{
     catalog,
-    incremental::{Chunk, ChunkReader, Found, Mark, Request, key::quoted},
+    incremental::{Chunk, ChunkReader, Found, Mark, Request, Shape, key::quoted},
     position::Position,
     source_info::{INCREMENTAL, Moment},
     stream::Reader,
     wire::{Reply, Stream, copy},
 };
 
-use ::snapshot::notifications::Status;
+use ::snapshot::{incremental::Key, notifications::Status};
 
 impl Reader<'_> {
     /// Begins to read the next chunk, if there is one. While one is under way its own end does that,
@@ -285,7 +285,9 @@ impl Reader<'_> {
         let mut decoder = copy::Decoder::new();
         decoder.push(chunk.copied.clone());
         let mut left_out = 0u64;
+        let mut groups = Groups::default();
         while let Some(row) = decoder.next_row().map_err(broken)? {
+            groups.take(&chunk.shape, row)?;
             let fields = row.fields().take(captured);
             let rows = &mut self.batch.rows;
             let slot = match table.push_copied(fields, &mut self.scratch, rows) {
@@ -324,7 +326,9 @@ impl Reader<'_> {
             // These rows belong to no transaction.
             self.options.emitter.emit(&mut self.batch, &table.schema, read, &mut |_| None);
             if self.options.full(&self.batch) {
-                self.incremental.context.sent(chunk.key_of(row.fields())?);
+                if let Some(key) = groups.complete(&chunk.shape, row)? {
+                    self.incremental.context.sent(key);
+                }
                 self.hand_over(stream, sent, out).await?;
             }
         }
@@ -339,6 +343,38 @@ impl Reader<'_> {
             chunk.rows
         );
         Ok(())
+    }
+}
+
+/// Up to which key the rows of a chunk are all sent. A restart reads on behind that key, so a row says
+/// nothing while others with its key may follow.
+#[derive(Default)]
+struct Groups {
+    /// What the rows at hand have in common, and their key.
+    group: Vec<u8>,
+    key: Option<Key>,
+    /// The key before.
+    complete: Option<Key>,
+}
+
+impl Groups {
+    fn take(&mut self, shape: &Shape, row: copy::Row<'_>) -> Result<()> {
+        let Some(group) = shape.group(row) else { return Ok(()) };
+        if self.key.is_none() || group != self.group {
+            self.group.clear();
+            self.group.extend_from_slice(group);
+            self.complete = self.key.replace(shape.key_of(row)?);
+        }
+        Ok(())
+    }
+
+    /// The key up to which all is sent with this row; `None` when that is no more than at the beginning
+    /// of the chunk.
+    fn complete(&self, shape: &Shape, row: copy::Row<'_>) -> Result<Option<Key>> {
+        match shape.group(row) {
+            Some(_) => Ok(self.complete.clone()),
+            None => shape.key_of(row).map(Some),
+        }
     }
 }
 
