@@ -24,6 +24,9 @@ use crate::{
     wire::{Lsn, copy},
 };
 
+/// The state of a statement that took too long, or that somebody canceled.
+const QUERY_CANCELED: &str = "57014";
+
 pub(super) struct Columns {
     pub(super) key: Vec<KeyColumn>,
     pub(super) kinds: Vec<KeyKind>,
@@ -73,6 +76,14 @@ impl Plan<'_> {
         // The server goes or is short of something; a deadlock: none of it is about the table.
         let passing = ["08", "40", "53", "57", "58"];
         match state {
+            // It would take as long again, and all else waits behind it.
+            Some(state) if state == QUERY_CANCELED => Failure::Skip(
+                Status::SqlException,
+                format!(
+                    "{}; raise database.query.timeout.ms, or give the columns that chunks follow (and the condition) an index, and send the signal again",
+                    model::error::chain(&failed)
+                ),
+            ),
             Some(state) if !passing.iter().any(|class| state.starts_with(class)) => Failure::Skip(
                 Status::SqlException,
                 format!(

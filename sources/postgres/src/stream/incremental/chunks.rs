@@ -177,6 +177,8 @@ impl Reader<'_> {
                     );
                 }
                 self.scanned(status);
+                // What failed may have taken long.
+                self.process_stops();
             }
         }
         self.incremental.watched = None;

@@ -236,3 +236,21 @@ async fn rows_without_a_value_in_a_unique_index_are_all_sent() {
     assert_eq!((rows.len(), distinct(&rows)), (50, 6), "{rows:?}");
     rig.end().await;
 }
+
+/// A chunk that takes too long would take as long again: its table is given up, and the next is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_query_takes_too_long_is_given_up() {
+    let tables = "CREATE TABLE slow (id int PRIMARY KEY, v int); INSERT INTO slow VALUES (1, 1);
+        CREATE TABLE big (id int PRIMARY KEY, v int); INSERT INTO big VALUES (1, 1)";
+    let more = [("database.query.timeout.ms", "100")];
+    let Some(mut rig) = Rig::new("inc_slow", tables, &more).await else { return };
+    rig.signal(
+        "execute-snapshot",
+        r#"{"data-collections": ["public.slow", "public.big"],
+            "additional-conditions": [{"data-collection": "public.slow", "filter": "pg_sleep(60) IS NULL"}]}"#,
+    )
+    .await;
+    let rows = rig.rows().await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    rig.end().await;
+}
