@@ -404,7 +404,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Says when the mark behind a chunk does not come: nothing else would.
+    /// Says when the mark behind a chunk does not come: nothing else would. Whoever stops the snapshot
+    /// then does not wait for it.
     fn complain_of_waiting(&mut self) {
         let incremental = &mut self.incremental;
         let (Some(chunk), Some(at)) = (&incremental.window, incremental.marked_at) else { return };
@@ -412,6 +413,15 @@ impl Reader<'_> {
             return;
         }
         incremental.marked_at = Some(Instant::now());
+        if incremental.context.is_stopping(&chunk.table.id.to_string()) {
+            tracing::warn!(
+                "the incremental snapshot of table {} is stopped without the mark behind its chunk, which has not come in the stream",
+                chunk.table.id
+            );
+            incremental.window = None;
+            self.begin_chunk();
+            return;
+        }
         let signals = self.options.signals.table.as_ref().map(ToString::to_string);
         tracing::warn!(
             "the incremental snapshot of table {} waits for the mark behind its chunk, which was written into {} and has not come in the stream: either the stream is far behind, or publication {} lacks that table; look at pg_publication_tables",

@@ -254,3 +254,26 @@ async fn a_table_whose_query_takes_too_long_is_given_up() {
     assert_eq!(rows.len(), 1, "{rows:?}");
     rig.end().await;
 }
+
+/// The offset that holds the signal's row says that the table is stopped, so a task that is killed
+/// then does not go on with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_holds_from_its_signal_on() {
+    let tables = "CREATE TABLE big (id int PRIMARY KEY, v int);
+        INSERT INTO big SELECT g, g FROM generate_series(1, 30) g";
+    let Some(mut rig) = Rig::new("inc_stop", tables, &[]).await else { return };
+    rig.sql(
+        r#"INSERT INTO signal VALUES ('s', 'execute-snapshot', '{"data-collections": ["public.big"]}'),
+            ('p', 'pause-snapshot', '{}')"#,
+    )
+    .await;
+    let runs = |offset: &Object| offset.contains_key("incremental_snapshot_collections");
+    rig.rows_until(|offset, rows| runs(offset) && rows.len() == 10).await;
+    rig.sql(
+        r#"INSERT INTO signal VALUES ('r', 'resume-snapshot', '{}'), ('t', 'stop-snapshot', '{}')"#,
+    )
+    .await;
+    let (rows, _) = rig.rows_until(|offset, _| !runs(offset)).await;
+    assert!(rows.is_empty(), "the chunk at hand comes later: {rows:?}");
+    rig.end().await;
+}
