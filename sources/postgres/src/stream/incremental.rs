@@ -104,6 +104,9 @@ pub(super) struct Incremental {
     watched: Option<Arc<str>>,
     /// Keys that came in the stream since the first mark.
     seen: HashSet<Box<[u8]>>,
+    /// A TRUNCATE came since, so no row of the chunk is left: those that were written behind it have
+    /// come too.
+    truncated: bool,
     /// Signals that are to be followed.
     signals: VecDeque<Heard>,
     /// What comes by the channels `file` and `kafka`; their readers end when this is dropped.
@@ -184,6 +187,7 @@ impl Incremental {
             open: false,
             watched: None,
             seen: HashSet::new(),
+            truncated: false,
             signals: VecDeque::new(),
             stops: Vec::new(),
             wanted: false,
@@ -261,7 +265,7 @@ impl Incremental {
                 self.signals.push_back(Heard { signal: Some(signal), offset: None });
             }
         }
-        if self.watched.as_deref() != Some(&*table.text) || !(self.open || self.unmarked) {
+        if !self.watches(table) {
             return;
         }
         let slots = match change.op {
@@ -273,6 +277,17 @@ impl Incremental {
         for slot in slots.into_iter().flatten() {
             self.seen.extend(key_bytes(rows, table, slot));
         }
+    }
+
+    /// The table is truncated, whether there is an event of that or not. Debezium goes on with the
+    /// chunk, whose rows then stay where they are sent to.
+    pub(super) fn observe_truncate(&mut self, table: &Table) {
+        self.truncated |= self.watches(table);
+    }
+
+    /// Whether rows of the chunk at hand give way to changes of the table.
+    fn watches(&self, table: &Table) -> bool {
+        self.watched.as_deref() == Some(&*table.text) && (self.open || self.unmarked)
     }
 
     /// What comes up next beside the stream. Cancel-safe.
@@ -384,7 +399,7 @@ impl Reader<'_> {
                 self.send_chunk(chunk, stream, sent, out).await?;
                 self.begin_chunk();
             } else if let Some(heard) = self.incremental.signals.pop_front() {
-                let between = heard.signal.as_ref().is_some_and(|signal| !signal.is_mark());
+                let between = heard.signal.as_ref().is_some_and(|signal| !signal.is_mark() && !signal.is_stop());
                 if between && !self.chunk_is_read(stream, out).await? {
                     self.incremental.signals.push_front(heard);
                     return Ok(());

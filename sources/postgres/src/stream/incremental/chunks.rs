@@ -91,6 +91,7 @@ impl Reader<'_> {
         let Some(collection) = incremental.context.current().cloned() else { return };
         let Some(mut reader) = incremental.reader.take() else { return };
         incremental.seen.clear();
+        incremental.truncated = false;
         incremental.watched = Some(collection.id.as_str().into());
         let request = Request {
             collection,
@@ -288,7 +289,9 @@ impl Reader<'_> {
         decoder.push(chunk.copied.clone());
         let mut left_out = 0u64;
         let mut groups = Groups::default();
-        while let Some(row) = decoder.next_row().map_err(broken)? {
+        while !self.incremental.truncated
+            && let Some(row) = decoder.next_row().map_err(broken)?
+        {
             groups.take(&chunk.shape, row)?;
             let fields = row.fields().take(captured);
             let rows = &mut self.batch.rows;

@@ -260,7 +260,11 @@ async fn a_table_whose_query_takes_too_long_is_given_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_holds_from_its_signal_on() {
     let tables = "CREATE TABLE big (id int PRIMARY KEY, v int);
-        INSERT INTO big SELECT g, g FROM generate_series(1, 30) g";
+        INSERT INTO big SELECT g, g FROM generate_series(1, 30) g;
+        CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN new; END';
+        CREATE TRIGGER late BEFORE INSERT ON signal FOR EACH ROW
+            WHEN (new.type = 'snapshot-window-close') EXECUTE FUNCTION wait()";
     let Some(mut rig) = Rig::new("inc_stop", tables, &[]).await else { return };
     rig.sql(
         r#"INSERT INTO signal VALUES ('s', 'execute-snapshot', '{"data-collections": ["public.big"]}'),
@@ -269,11 +273,30 @@ async fn a_stop_holds_from_its_signal_on() {
     .await;
     let runs = |offset: &Object| offset.contains_key("incremental_snapshot_collections");
     rig.rows_until(|offset, rows| runs(offset) && rows.len() == 10).await;
+    // The mark behind the next chunk does not come.
+    rig.sql("SELECT pg_advisory_lock(1)").await;
     rig.sql(
         r#"INSERT INTO signal VALUES ('r', 'resume-snapshot', '{}'), ('t', 'stop-snapshot', '{}')"#,
     )
     .await;
     let (rows, _) = rig.rows_until(|offset, _| !runs(offset)).await;
-    assert!(rows.is_empty(), "the chunk at hand comes later: {rows:?}");
+    assert!(rows.is_empty(), "{rows:?}");
+    rig.end().await;
+}
+
+/// Rows of a chunk that a TRUNCATE took away meanwhile do not come behind it, whether events of
+/// truncates are sent or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_table_is_not_sent() {
+    let tables = "CREATE TABLE big (id int PRIMARY KEY, v int);
+        INSERT INTO big SELECT g, g FROM generate_series(1, 5) g;
+        CREATE FUNCTION empty() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN TRUNCATE big; RETURN new; END';
+        CREATE TRIGGER early BEFORE INSERT ON signal FOR EACH ROW
+            WHEN (new.type = 'snapshot-window-close') EXECUTE FUNCTION empty()";
+    let Some(mut rig) = Rig::new("inc_truncate", tables, &[]).await else { return };
+    rig.signal("execute-snapshot", r#"{"data-collections": ["public.big"]}"#).await;
+    let rows = rig.rows().await;
+    assert!(rows.is_empty(), "{rows:?}");
     rig.end().await;
 }
