@@ -1,6 +1,6 @@
 //! The captured tables as they are now: how to decode their rows, and the schemas of their events.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use model::{
     change::TableSchema,
@@ -19,15 +19,17 @@ use relational::{
 
 use crate::{
     catalog::{self, CatalogTable},
-    cells::{Phase, Scratch, binary::Sent},
-    session::Session,
+    cells::{Phase, Scratch},
     types::{self, Types},
     wire::pgoutput,
 };
 
 mod column;
+mod relations;
 
 use column::{Column, Described};
+use relations::Enums;
+pub(crate) use relations::Relations;
 
 /// What does not change while a task runs.
 pub(crate) struct Capture {
@@ -90,6 +92,8 @@ pub(crate) struct Table {
     /// of the events' key, by their index among `columns`.
     pub(crate) primary_key: Vec<usize>,
     pub(crate) event_key: Vec<usize>,
+    /// Of a relation with columns of enums.
+    enums: Option<Box<Enums>>,
     pub(crate) schema: Arc<TableSchema>,
 }
 
@@ -107,32 +111,6 @@ impl Table {
             typmod: column.typmod,
         });
         Self::build(id, described.collect(), Some(found), types, capture, Phase::Snapshot)
-    }
-
-    /// For the stream: columns as the relation message has them; nullability, defaults and key as
-    /// the catalog has them now, by name, because the message lacks them.
-    pub(crate) fn of_relation(
-        relation: &pgoutput::Relation<'_>,
-        found: Option<&CatalogTable>,
-        types: &Types,
-        capture: &Capture,
-    ) -> Result<Self> {
-        let id = TableId { namespace: relation.namespace.into(), name: relation.name.into() };
-        let described = relation.columns.iter().map(|column| Described {
-            name: column.name,
-            type_oid: column.type_oid,
-            typmod: column.type_modifier,
-        });
-        let table = Self::build(&id, described.collect(), found, types, capture, Phase::Stream)?;
-        let unread = |column: &&Column| column.sent == Sent::Unread;
-        match table.columns.iter().flatten().find(unread) {
-            Some(column) if capture.binary => Err(Error::fatal(format!(
-                "make the schema of table {id}: column {} has a type whose binary form is not read; \
-                 leave binary out of slot.stream.params, or the column out with column.exclude.list",
-                column.name
-            ))),
-            _ => Ok(table),
-        }
     }
 
     fn build(
@@ -200,6 +178,7 @@ impl Table {
             bad_values: capture.bad_values,
             primary_key,
             event_key,
+            enums: None,
             schema,
         })
     }
@@ -347,74 +326,5 @@ impl Table {
             column.selected()
         });
         columns.collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// The relations that the stream has announced.
-#[derive(Default)]
-pub(crate) struct Relations {
-    by_id: HashMap<u32, Option<Arc<Table>>>,
-    /// The one asked for last: changes of a table come in runs.
-    last: Option<(u32, Option<Arc<Table>>)>,
-}
-
-impl Relations {
-    /// `None` for a relation that is not captured.
-    ///
-    /// # Errors
-    ///
-    /// When the relation was never announced, which the protocol rules out.
-    pub(crate) fn get(&mut self, id: u32) -> Result<Option<&Arc<Table>>> {
-        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
-            let Some(table) = self.by_id.get(&id) else {
-                return Err(Error::retriable(format!(
-                    "decode a change of relation {id}: the server has not announced the relation"
-                )));
-            };
-            self.last = Some((id, table.clone()));
-        }
-        Ok(self.last.as_ref().and_then(|(_, table)| table.as_ref()))
-    }
-
-    fn insert(&mut self, id: u32, table: Option<Arc<Table>>) {
-        self.by_id.insert(id, table);
-        self.last = None;
-    }
-
-    /// What the relations of these ids are now, for [`Relations::put_back`].
-    pub(crate) fn versions(&self, ids: &[u32]) -> Vec<(u32, Option<Arc<Table>>)> {
-        let version = |id: &u32| Some((*id, self.by_id.get(id)?.clone()));
-        ids.iter().filter_map(version).collect()
-    }
-
-    /// Makes relations what they were.
-    pub(crate) fn put_back(&mut self, versions: Vec<(u32, Option<Arc<Table>>)>) {
-        self.by_id.extend(versions);
-        self.last = None;
-    }
-
-    /// Takes up a relation message.
-    pub(crate) async fn announce(
-        &mut self,
-        relation: &pgoutput::Relation<'_>,
-        session: &Session,
-        types: &mut Types,
-        capture: &Capture,
-    ) -> Result<()> {
-        let id = TableId { namespace: relation.namespace.into(), name: relation.name.into() };
-        if !capture.accepts(&id) {
-            self.insert(relation.id, None);
-            return Ok(());
-        }
-        // A type that came up after the start, or an enum that grew.
-        let stale =
-            |oid: &u32| !matches!(types.get(oid), Some(info) if info.kind == types::TypeKind::Base);
-        if relation.columns.iter().any(|column| stale(&column.type_oid)) {
-            *types = catalog::types(session).await?;
-        }
-        let found = catalog::table(session, &id).await?;
-        let table = Table::of_relation(relation, found.as_ref(), types, capture)?;
-        self.insert(relation.id, Some(Arc::new(table)));
-        Ok(())
     }
 }
