@@ -380,7 +380,7 @@ macro_rules! cases {
     };
 }
 
-cases! { blocking ddl dml enums identity incremental incremental_commands incremental_ddl incremental_kafka incremental_keys keys keys_found messages names names_adjusted reselect resume savepoints snapshot_chunks streamed streamed_binary transactions types }
+cases! { blocking ddl dml enums identity incremental incremental_commands incremental_ddl incremental_kafka incremental_keys keys keys_excluded keys_found messages names names_adjusted reselect resume savepoints snapshot_chunks snapshot_order streamed streamed_binary times_edges topics_routed transactions types }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;

@@ -59,7 +59,9 @@ async fn read_types(
         "SELECT t.oid, t.typname, t.typtype::text, t.typbasetype, t.typtypmod,
                 CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END,
                 (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
-                   FROM pg_enum e WHERE e.enumtypid = t.oid)
+                   FROM pg_enum e WHERE e.enumtypid = t.oid),
+                CASE WHEN t.oid = 'money'::regtype
+                     THEN length(regexp_replace(1::money::text, '[^0-9]', '', 'g')) - 1 END
            FROM pg_type t WHERE t.oid IN ({which})"
     );
     let rows = session.query("read types", &query, params).await?;
@@ -68,7 +70,10 @@ async fn read_types(
         let kind: String = row.get(2);
         let element: u32 = row.get(5);
         let kind = match kind.as_str() {
-            "b" => TypeKind::Base,
+            "b" => match row.get::<_, Option<i32>>(7) {
+                Some(digits) => TypeKind::Money { digits: digits.max(0).unsigned_abs() },
+                None => TypeKind::Base,
+            },
             "d" => TypeKind::Domain { base: row.get(3), typmod: row.get(4) },
             "e" => TypeKind::Enum { labels: row.get::<_, Option<_>>(6).unwrap_or_default() },
             _ => TypeKind::Other,
@@ -423,3 +428,6 @@ pub(crate) fn qualified(table: &TableId) -> String {
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
+
+#[cfg(test)]
+mod tests;

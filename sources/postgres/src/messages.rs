@@ -53,11 +53,9 @@ impl Messages {
         let optional = |kind| Arc::new(Schema::new(kind).optional());
         let key = Schema::structure([("prefix", optional(Kind::String))])
             .named("io.debezium.connector.postgresql.MessageKey", 1);
-        let message = Schema::structure([
-            ("prefix", optional(Kind::String)),
-            ("content", optional(content)),
-        ])
-        .named("io.debezium.connector.postgresql.Message", 1);
+        let message =
+            Schema::structure([("prefix", optional(Kind::String)), ("content", optional(content))])
+                .named("io.debezium.connector.postgresql.Message", 1);
         let (message, transaction) = (Arc::new(message), Arc::new(transaction_block()));
         let value = Schema::structure([
             ("op", Arc::new(Schema::new(Kind::String))),

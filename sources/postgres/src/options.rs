@@ -50,8 +50,7 @@ pub(crate) use keys::{
 use keys::{
     autocreate, context_headers, field_names, filters, flush_mode, in_progress, isolation,
     legacy_threads, notifications, notifications_jmx, partition, props, publish, query_timeout,
-    selects, skipped,
-    statements, type_settings,
+    selects, skipped, statements, type_settings,
 };
 pub(crate) use processors::reselect;
 

@@ -154,6 +154,7 @@ impl Column {
         match self.cast {
             "" => name,
             types::INET => format!("textin(inet_out({name}))"),
+            types::XML => format!("textin(xml_out({name}))"),
             cast => format!("{name}::{cast}"),
         }
     }

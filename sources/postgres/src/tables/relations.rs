@@ -17,7 +17,7 @@ use crate::{
     catalog::{self, CatalogTable},
     cells::{Phase, binary::Sent},
     session::Session,
-    types::{self, TypeKind, Types},
+    types::{TypeKind, Types},
     wire::pgoutput::{self, Cell, Tuple},
 };
 
@@ -150,15 +150,18 @@ impl Relations {
             return Ok(());
         }
         // A type that came up after the start, or an enum that grew.
-        let stale =
-            |oid: &u32| !matches!(types.get(oid), Some(info) if info.kind == types::TypeKind::Base);
+        let stale = |oid: &u32| {
+            let kind = types.get(oid).map(|info| &info.kind);
+            !matches!(kind, Some(TypeKind::Base | TypeKind::Money { .. }))
+        };
         let oids = relation.columns.iter().map(|column| column.type_oid);
         let oids: Vec<u32> = oids.filter(stale).collect();
         if !oids.is_empty() {
             types.extend(catalog::types_of(session, &oids).await?);
         }
         let columns = relation.columns.iter();
-        let columns = columns.map(|column| (column.name.into(), column.type_oid, column.type_modifier));
+        let columns =
+            columns.map(|column| (column.name.into(), column.type_oid, column.type_modifier));
         let announced = Announced { relation: relation.id, columns: columns.collect() };
         self.make(&id, announced, session, types, capture).await?;
         Ok(())
@@ -228,7 +231,6 @@ impl Relations {
         Ok(table)
     }
 }
-
 
 /// What the catalog says of a relation. Names move on while changes wait in the log, and the message
 /// has the name of then; a table that is made anew, however, goes on under its name.
