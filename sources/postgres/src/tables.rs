@@ -6,7 +6,7 @@ use model::{
     change::TableSchema,
     error::{Error, Result},
     row::{RowsBuilder, Slot},
-    schema::Schema,
+    schema::{Kind, Schema},
 };
 use relational::{
     adjustment::Adjustment,
@@ -84,9 +84,9 @@ pub(crate) struct Table {
     pub(crate) text: Arc<str>,
     /// In the order of the row as it comes; `None` for columns that are left out.
     pub(crate) columns: Vec<Option<Column>>,
-    /// Columns of the key whose values in the row are masked, with their index among the captured
-    /// columns: their own values follow those of the columns in each row.
-    keys: Vec<(usize, Column)>,
+    /// Parts of the key that the row does not show as they are: their values follow those of the
+    /// columns in each row.
+    keys: Vec<KeyCell>,
     bad_values: BadValues,
     /// The columns of the primary key (or of the first unique index) as the catalog has it, and those
     /// of the events' key, by their index among `columns`.
@@ -95,6 +95,16 @@ pub(crate) struct Table {
     /// Of a relation with columns of enums.
     enums: Option<Box<Enums>>,
     pub(crate) schema: Arc<TableSchema>,
+}
+
+/// A value of the key that is none of the row's.
+#[derive(Debug)]
+enum KeyCell {
+    /// Of a column that is masked in the row, or left out of it. `index` is that among all columns,
+    /// `selected` that in the select list.
+    Column { index: usize, selected: usize, column: Box<Column> },
+    /// What `topic.naming.strategy` adds.
+    Constant(Arc<str>),
 }
 
 impl Table {
@@ -121,19 +131,28 @@ impl Table {
         capture: &Capture,
         phase: Phase,
     ) -> Result<Self> {
+        let key_names = key_names(id, &described, found, capture);
         let mut columns = Vec::with_capacity(described.len());
-        // Of each captured column what it is in the key, where that differs from the row.
-        let mut plain = Vec::new();
-        for column in described {
+        // What the columns are in the key, where that differs from the row.
+        let mut plain = Vec::with_capacity(described.len());
+        for column in &described {
+            let listed = capture.columns.accepts(&format!("{id}.{}", column.name));
+            // Of a column that the filters leave out Debezium knows the type alone.
             let found = found
+                .filter(|_| listed)
                 .and_then(|table| table.columns.iter().find(|found| &*found.name == column.name));
-            match Column::build(id, &column, found, types, capture, phase) {
-                Some((column, in_key)) => {
-                    columns.push(Some(column));
-                    plain.push(in_key);
-                }
-                None => columns.push(None),
-            }
+            let in_key = key_names.iter().any(|name| name == column.name);
+            let built = match listed || in_key {
+                true => Column::build(id, column, found, types, capture, phase),
+                false => None,
+            };
+            let (column, in_key) = match built {
+                Some((column, in_key)) if listed => (Some(column), in_key),
+                Some((column, in_key)) => (None, Some(in_key.unwrap_or(column))),
+                None => (None, None),
+            };
+            columns.push(column);
+            plain.push(in_key);
         }
         let captured: Vec<&Column> = columns.iter().flatten().collect();
         if let Some(name) = repeated(&captured) {
@@ -142,32 +161,38 @@ impl Table {
                  name {name}; leave one out with column.exclude.list"
             )));
         }
+        let place = |name: &String| described.iter().position(|column| column.name == name);
+        let primary_key = found.map(|table| table.key.as_slice()).unwrap_or_default();
+        let primary_key = primary_key.iter().filter_map(place).collect();
+        let event_key: Vec<usize> = key_names.iter().filter_map(place).collect();
         let mut keys = Vec::new();
         let mut fields = Vec::new();
-        let of_key = key_columns(id, &captured, found, capture);
-        let place = |name: &str| {
-            columns.iter().position(|column| column.as_ref().is_some_and(|c| &*c.name == name))
+        let mut hidden = 0;
+        let of_cell = |cell: usize| {
+            u16::try_from(cell).map_err(|_| {
+                Error::fatal(format!("make the schema of table {id}: it has too many columns"))
+            })
         };
-        let primary_key = found.map(|table| table.key.as_slice()).unwrap_or_default();
-        let primary_key = primary_key.iter().filter_map(|name| place(name)).collect();
-        let event_key = of_key.iter().filter_map(|&index| place(&captured.get(index)?.name));
-        let event_key = event_key.collect();
-        for index in of_key {
-            let Some(column) = captured.get(index) else { continue };
-            let of_cell = |cell: usize| {
-                u16::try_from(cell).map_err(|_| {
-                    Error::fatal(format!("make the schema of table {id}: it has too many columns"))
-                })
-            };
-            let (schema, cell) = match &plain[index] {
-                None => (column.schema.clone(), index),
-                Some(key) if key.same_values(column) => (key.schema.clone(), index),
-                Some(key) => {
-                    keys.push((index, key.clone()));
-                    (key.schema.clone(), captured.len() + keys.len() - 1)
+        for &index in &event_key {
+            let before = columns.iter().take(index).flatten().count();
+            let (column, cell) = match (columns[index].as_ref(), plain[index].take()) {
+                (None, None) => continue,
+                (Some(column), None) => (column.clone(), before),
+                (Some(column), Some(key)) if key.same_values(column) => (key, before),
+                (shown, Some(key)) => {
+                    let selected = if shown.is_some() { before } else { captured.len() + hidden };
+                    hidden += usize::from(shown.is_none());
+                    keys.push(KeyCell::Column { index, selected, column: Box::new(key.clone()) });
+                    (key, captured.len() + keys.len() - 1)
                 }
             };
-            fields.push(KeyField { name: column.field.clone(), schema, cell: of_cell(cell)? });
+            let Column { field: name, schema, .. } = column;
+            fields.push(KeyField { name, schema, cell: of_cell(cell)? });
+        }
+        if let Some((name, value)) = capture.naming.key_field(id) {
+            let schema = Arc::new(Schema::new(Kind::String));
+            fields.push(KeyField { name, schema, cell: of_cell(captured.len() + keys.len())? });
+            keys.push(KeyCell::Constant(value));
         }
         let schema = Arc::new(table_schema(id, &captured, fields, capture));
         Ok(Self {
@@ -190,21 +215,19 @@ fn repeated<'c>(columns: &[&'c Column]) -> Option<&'c str> {
     columns.iter().find(|column| !seen.insert(&*column.field)).map(|column| &*column.field)
 }
 
-/// The key's columns, by their index among those that are captured.
-fn key_columns(
+/// The names of the key's columns.
+fn key_names(
     id: &TableId,
-    captured: &[&Column],
+    columns: &[Described<'_>],
     found: Option<&CatalogTable>,
     capture: &Capture,
-) -> Vec<usize> {
-    let names = captured.iter().map(|column| &*column.name);
-    match capture.keys.columns_of(id, names.clone()) {
-        Some(indexes) => indexes.into_iter().map(usize::from).collect(),
-        None => {
-            let key = found.map(|table| table.key.as_slice()).unwrap_or_default();
-            let position = |name: &String| names.clone().position(|column| column == name);
-            key.iter().filter_map(position).collect()
+) -> Vec<String> {
+    match capture.keys.columns_of(id, columns.iter().map(|column| column.name)) {
+        Some(indexes) => {
+            let at = |index: u16| columns.get(usize::from(index));
+            indexes.into_iter().filter_map(at).map(|column| column.name.to_owned()).collect()
         }
+        None => found.map(|table| table.key.clone()).unwrap_or_default(),
     }
 }
 
@@ -258,15 +281,20 @@ impl Table {
             column.push_streamed(cell, old, self, scratch, rows)?;
             captured += 1;
         }
-        for ((index, column), place) in self.keys.iter().zip(captured..) {
-            let mut kept = self.columns.iter().zip(tuple).filter(|(c, _)| c.is_some());
-            let cell = kept.nth(*index).map(|(_, cell)| cell);
-            column.push_streamed(cell, old.map(|old| (old, place)), self, scratch, rows)?;
+        for (key, place) in self.keys.iter().zip(captured..) {
+            match key {
+                KeyCell::Column { index, column, .. } => {
+                    let mut cells = tuple;
+                    let old = old.map(|old| (old, place));
+                    column.push_streamed(cells.nth(*index), old, self, scratch, rows)?;
+                }
+                KeyCell::Constant(text) => rows.text(text),
+            }
         }
         Ok(rows.end())
     }
 
-    /// Pushes a row of a COPY, which has the captured columns only.
+    /// Pushes a row of a COPY, which has the columns of the [select list](Self::select_list).
     pub(crate) fn push_copied<'a>(
         &self,
         fields: impl Iterator<Item = Option<&'a [u8]>> + Clone,
@@ -288,8 +316,13 @@ impl Table {
         for column in self.columns.iter().flatten() {
             push(column, columns.next().flatten())?;
         }
-        for (index, column) in &self.keys {
-            push(column, fields.clone().nth(*index).flatten())?;
+        for key in &self.keys {
+            if let KeyCell::Column { selected, column, .. } = key {
+                push(column, fields.clone().nth(*selected).flatten())?;
+            }
+        }
+        if let Some(KeyCell::Constant(text)) = self.keys.last() {
+            rows.text(text);
         }
         Ok(rows.end())
     }
@@ -316,10 +349,29 @@ impl Table {
         Ok(rows.end())
     }
 
-    /// The select list of a COPY: captured columns, cast where they are not read in their own form.
-    /// A column that the source of the rows does not have is null.
+    /// The name of a column of the row or of its key, by its index among all columns.
+    pub(crate) fn column_name(&self, index: usize) -> Option<Arc<str>> {
+        let of_key = |key: &KeyCell| match key {
+            KeyCell::Column { index: at, column, .. } if *at == index => Some(column.name.clone()),
+            _ => None,
+        };
+        match self.columns.get(index)? {
+            Some(column) => Some(column.name.clone()),
+            None => self.keys.iter().find_map(of_key),
+        }
+    }
+
+    /// The select list of a COPY: captured columns and those of the key that are left out of the row,
+    /// cast where they are not read in their own form. A column that the source of the rows does not
+    /// have is null.
     pub(crate) fn select_list(&self, has: impl Fn(&str) -> bool) -> String {
-        let columns = self.columns.iter().flatten().map(|column| {
+        let hidden = self.keys.iter().filter_map(|key| match key {
+            KeyCell::Column { index, column, .. } if self.columns[*index].is_none() => {
+                Some(&**column)
+            }
+            _ => None,
+        });
+        let columns = self.columns.iter().flatten().chain(hidden).map(|column| {
             if !has(&column.name) {
                 return "NULL".to_owned();
             }

@@ -310,7 +310,8 @@ impl Drop for Incremental {
 
 /// The key of a row in bytes that are equal for equal keys; none when the table has no key.
 fn key_bytes(rows: &RowsBuilder, table: &Table, slot: Slot) -> Option<Box<[u8]>> {
-    let (_, columns) = table.schema.key.as_ref()?;
+    // A key without columns tells no rows apart.
+    let (_, columns) = table.schema.key.as_ref().filter(|_| !table.event_key.is_empty())?;
     let mut out = Vec::new();
     let mut put = |tag: u8, bytes: &[u8]| {
         out.push(tag);
