@@ -1,6 +1,9 @@
 -- Logical decoding messages inside and outside of transactions, prefixes left out, and a truncate of several tables.
 -- config: skipped.operations=none
 -- config: message.prefix.exclude.list=secret.*
+-- under: bytes binary.handling.mode=bytes
+-- under: base64_url_safe binary.handling.mode=base64-url-safe
+-- under: hex binary.handling.mode=hex
 -- expect: 22 records
 -- snapshot
 CREATE TABLE t1 (id int PRIMARY KEY, v text);

@@ -28,18 +28,43 @@ pub(crate) struct CatalogTable {
     pub(crate) columns: Vec<CatalogColumn>,
     /// Names of the primary key's columns, or of the first unique index's, in key order.
     pub(crate) key: Vec<String>,
+    /// No two rows have the same key, unless it is null: it is not that of a partial index.
+    pub(crate) key_unique: bool,
 }
 
 /// All types of the database.
 pub(crate) async fn types(session: &Session) -> Result<Types> {
-    const QUERY: &str = "
-        SELECT t.oid, t.typname, t.typtype::text, t.typbasetype, t.typtypmod,
-               CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END,
-               (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
-                  FROM pg_enum e WHERE e.enumtypid = t.oid),
-               CASE WHEN t.oid = 'money'::regtype THEN scale(0::money::numeric) END
-          FROM pg_type t";
-    let rows = session.query("read types", QUERY, &[]).await?;
+    read_types(session, "SELECT oid FROM pg_type", &[]).await
+}
+
+/// These types, and those that they are made of.
+pub(crate) async fn types_of(session: &Session, oids: &[u32]) -> Result<Types> {
+    const WANTED: &str = "
+        WITH RECURSIVE wanted(oid) AS (
+            SELECT unnest($1::oid[])
+            UNION
+            SELECT p.oid FROM wanted w JOIN pg_type t USING (oid)
+             CROSS JOIN LATERAL (VALUES (t.typbasetype), (t.typelem)) p(oid) WHERE p.oid <> 0)
+        SELECT oid FROM wanted";
+    read_types(session, WANTED, &[&oids]).await
+}
+
+/// `which` is a query of OIDs.
+async fn read_types(
+    session: &Session,
+    which: &str,
+    params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<Types> {
+    let query = format!(
+        "SELECT t.oid, t.typname, t.typtype::text, t.typbasetype, t.typtypmod,
+                CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END,
+                (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
+                   FROM pg_enum e WHERE e.enumtypid = t.oid),
+                CASE WHEN t.oid = 'money'::regtype
+                     THEN length(regexp_replace(1::money::text, '[^0-9]', '', 'g')) - 1 END
+           FROM pg_type t WHERE t.oid IN ({which})"
+    );
+    let rows = session.query("read types", &query, params).await?;
     let mut types = HashMap::with_capacity(rows.len());
     for row in rows {
         let kind: String = row.get(2);
@@ -90,31 +115,47 @@ pub(crate) fn builtin(table: &TableId) -> bool {
 
 /// Columns and key of a table; `None` when it is gone.
 pub(crate) async fn table(session: &Session, table: &TableId) -> Result<Option<CatalogTable>> {
+    const OID: &str = "
+        SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = $1 AND c.relname = $2";
+    let action = format!("look up table {table}");
+    let row = session.query_opt(&action, OID, &[&&*table.namespace, &&*table.name]).await?;
+    match row {
+        Some(row) => table_of(session, row.get(0), table).await,
+        None => Ok(None),
+    }
+}
+
+/// The same of the table with this OID, whatever its name is now.
+pub(crate) async fn table_of(
+    session: &Session,
+    oid: u32,
+    table: &TableId,
+) -> Result<Option<CatalogTable>> {
+    // What a domain forbids is forbidden in a column of it. A domain over it is another one.
     const COLUMNS: &str = "
-        SELECT a.attname, a.atttypid, a.atttypmod, a.attnotnull,
+        SELECT a.attname, a.atttypid, a.atttypmod,
+               a.attnotnull OR (t.typtype = 'd' AND t.typnotnull),
                CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
-          FROM pg_attribute a
-          JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
           LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-         WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+         WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
          ORDER BY a.attnum";
-    // The primary key, else the unique index that comes first by name; not one of expressions, not
-    // a partial one. Columns that an index merely includes are no part of the key.
+    // The primary key, else the unique index that comes first (the one that the table is clustered
+    // by, then by name), a partial one too and with the columns that it merely includes; not one of
+    // expressions. That is Debezium's choice.
     const KEY: &str = "
-        SELECT a.attname FROM (
-            SELECT i.indrelid, i.indkey, i.indnkeyatts FROM pg_index i
-              JOIN pg_class x ON x.oid = i.indexrelid
-              JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname = $1 AND c.relname = $2
-               AND i.indisunique AND i.indisvalid AND i.indexprs IS NULL AND i.indpred IS NULL
-             ORDER BY i.indisprimary DESC, x.relname LIMIT 1) k
+        SELECT a.attname, k.whole FROM (
+            SELECT i.indrelid, i.indkey, i.indpred IS NULL AS whole,
+                   CASE WHEN i.indisprimary THEN i.indnkeyatts ELSE i.indnatts END AS width
+              FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+             WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indexprs IS NULL
+             ORDER BY i.indisprimary DESC, i.indisclustered DESC, x.relname LIMIT 1) k
           CROSS JOIN LATERAL unnest(k.indkey::int2[]) WITH ORDINALITY AS u(attnum, position)
           JOIN pg_attribute a ON a.attrelid = k.indrelid AND a.attnum = u.attnum
-         WHERE u.position <= k.indnkeyatts ORDER BY u.position";
+         WHERE u.position <= k.width ORDER BY u.position";
     let action = format!("read the definition of table {table}");
-    let names: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
-        [&&*table.namespace, &&*table.name];
-    let rows = session.query(&action, COLUMNS, &names).await?;
+    let rows = session.query(&action, COLUMNS, &[&oid]).await?;
     if rows.is_empty() {
         return Ok(None);
     }
@@ -128,9 +169,10 @@ pub(crate) async fn table(session: &Session, table: &TableId) -> Result<Option<C
             default: row.get(4),
         })
         .collect();
-    let rows = session.query(&action, KEY, &names).await?;
+    let rows = session.query(&action, KEY, &[&oid]).await?;
     let key = rows.iter().map(|row| row.get(0)).collect();
-    Ok(Some(CatalogTable { columns, key }))
+    let key_unique = rows.first().is_some_and(|row| row.get(1));
+    Ok(Some(CatalogTable { columns, key, key_unique }))
 }
 
 /// About how many rows a table has: what the planner knows, or as many as fit into its pages when it
@@ -395,3 +437,6 @@ pub(crate) fn qualified(table: &TableId) -> String {
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
+
+#[cfg(test)]
+mod tests;

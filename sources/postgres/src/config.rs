@@ -43,7 +43,7 @@ pub static CONFIG: ConfigDef = ConfigDef(&[
         name: "CONNECTOR",
         keys: &[
             &common::TOPIC_PREFIX.spec,
-            &common::TOPIC_NAMING_STRATEGY.spec.with_check(Field(naming)).with_doc("Class that names the topics: SchemaTopicNamingStrategy, DefaultTopicNamingStrategy, SchemaUnicodeTopicNamingStrategy or DefaultUnicodeTopicNamingStrategy of io.debezium.schema. They read topic.delimiter, topic.transaction, topic.heartbeat.prefix and topic.heartbeat.name."),
+            &common::TOPIC_NAMING_STRATEGY.spec.with_check(Field(naming)).with_doc("Class that names the topics: SchemaTopicNamingStrategy, DefaultTopicNamingStrategy, SchemaUnicodeTopicNamingStrategy, DefaultUnicodeTopicNamingStrategy, SchemaRegexTopicNamingStrategy or DefaultRegexTopicNamingStrategy of io.debezium.schema. They read topic.delimiter, topic.transaction, topic.heartbeat.prefix and topic.heartbeat.name; the last two also topic.regex and topic.replacement (which make the topic that several tables share), topic.key.enforce.uniqueness (default true: keys get a field that tells the tables apart), topic.key.field.name, topic.key.field.regex and topic.key.field.replacement (what stands in it)."),
             &common::TOMBSTONES_ON_DELETE.spec,
             &common::BINARY_HANDLING_MODE.spec,
             &common::SCHEMA_NAME_ADJUSTMENT_MODE.spec,

@@ -18,8 +18,13 @@ pub(crate) fn default_value(expression: &str, type_name: &str, decode: &Decode) 
     if expression.starts_with("NULL::") {
         return None;
     }
-    let text =
-        if computed(expression, type_name) { placeholder.to_owned() } else { literal(expression) };
+    let text = if computed(expression, type_name) {
+        placeholder.to_owned()
+    } else if enumeration(type_name, decode) {
+        between_quotes(expression)
+    } else {
+        literal(expression)
+    };
     if let "date" | "time" | "timestamp" | "timestamptz" = type_name
         && let Some(end) = end_of_time(&text, decode)
     {
@@ -86,9 +91,13 @@ fn decoded(decode: &Decode, text: &str) -> Option<Value> {
 /// The types that get defaults, with what stands for a computed one.
 fn placeholder(type_name: &str, decode: &Decode) -> Option<&'static str> {
     Some(match (type_name, decode) {
-        (_, Decode::VariableScaleDecimal(_) | Decode::Array(_) | Decode::AlwaysNull) => {
-            return None;
-        }
+        (
+            _,
+            Decode::VariableScaleDecimal(_)
+            | Decode::Array(_)
+            | Decode::ArrayOfRequired(_)
+            | Decode::AlwaysNull,
+        ) => return None,
         ("bit", _) => "00",
         ("varbit", _) => "0",
         ("bool", _) => "false",
@@ -103,26 +112,25 @@ fn placeholder(type_name: &str, decode: &Decode) -> Option<&'static str> {
         ("timestamp", _) => "1970-01-01 00:00:00",
         ("timestamptz", _) => "1970-01-01 00:00:00+00",
         ("interval", _) => "00:00:00",
-        // An enum.
-        (_, Decode::Text)
-            if !matches!(
-                type_name,
-                "citext"
-                    | "name"
-                    | "inet"
-                    | "cidr"
-                    | "macaddr"
-                    | "macaddr8"
-                    | "char"
-                    | "ltree"
-                    | "tsvector"
-                    | "isbn"
-            ) && !type_name.ends_with("range") =>
-        {
-            ""
-        }
+        _ if enumeration(type_name, decode) => "",
         _ => return None,
     })
+}
+
+/// Whether the type is an enum: none of those that are text by themselves.
+fn enumeration(type_name: &str, decode: &Decode) -> bool {
+    const TEXTS: [&str; 16] = [
+        "bpchar", "varchar", "text", "json", "jsonb", "xml", "citext", "name", "inet", "cidr",
+        "macaddr", "macaddr8", "char", "ltree", "tsvector", "isbn",
+    ];
+    *decode == Decode::Text && !TEXTS.contains(&type_name) && !type_name.ends_with("range")
+}
+
+/// The text between the first and the last quote, as it stands there: of an enum Debezium leaves
+/// quotes doubled.
+fn between_quotes(expression: &str) -> String {
+    let text = expression.split_once('\'').map_or(expression, |(_, rest)| rest);
+    text.rsplit_once('\'').map_or(text, |(text, _)| text).to_owned()
 }
 
 /// A function call, perhaps in a parenthesis, or the current time.
@@ -182,6 +190,7 @@ mod tests {
             ("upper('abc'::text)", "text", Decode::Text, text("")),
             ("'cc'::citext", "citext", Decode::Text, None),
             ("'sad'::mood", "mood", Decode::Text, text("sad")),
+            ("'b''c'::odd", "odd", Decode::Text, text("b''c")),
             ("(1 > 0)", "bool", Decode::Bool, Some(Value::Bool(false))),
             (
                 "now()",

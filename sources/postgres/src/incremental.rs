@@ -344,6 +344,7 @@ impl ChunkReader {
             ));
         }
         let unique = collection.surrogate_key.is_none()
+            && found.key_unique
             && names.iter().copied().eq(found.key.iter().map(String::as_str));
         let mut columns = Columns { key: Vec::new(), kinds: Vec::new(), unique };
         for name in names {

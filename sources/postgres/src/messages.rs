@@ -10,9 +10,9 @@ use model::{
     schema::{Kind, Schema},
     value::{Struct, Value},
 };
-use relational::{filters::Filter, table::TableId};
+use relational::{filters::Filter, modes::BinaryMode, table::TableId};
 
-use crate::wire::pgoutput::Logical;
+use crate::{cells::encoded::encoded, wire::pgoutput::Logical};
 
 /// What `transaction.data_collections` calls all messages. In Debezium each message is a collection of
 /// its own there, under a name that says where its object was in memory.
@@ -22,6 +22,8 @@ pub(crate) struct Messages {
     topic: Arc<str>,
     /// `message.prefix.include.list`, `message.prefix.exclude.list`
     filter: Filter,
+    /// `binary.handling.mode`
+    binaries: BinaryMode,
     schemas: Schemas,
     /// The table that a message's source block names.
     pub(crate) no_table: TableId,
@@ -38,15 +40,22 @@ struct Schemas {
 }
 
 impl Messages {
-    pub(crate) fn new(prefix: &str, filter: Filter, source: &Arc<Schema>) -> Self {
+    pub(crate) fn new(
+        prefix: &str,
+        filter: Filter,
+        binaries: BinaryMode,
+        source: &Arc<Schema>,
+    ) -> Self {
+        let content = match binaries {
+            BinaryMode::Bytes => Kind::Bytes,
+            BinaryMode::Base64 | BinaryMode::Base64UrlSafe | BinaryMode::Hex => Kind::String,
+        };
         let optional = |kind| Arc::new(Schema::new(kind).optional());
         let key = Schema::structure([("prefix", optional(Kind::String))])
             .named("io.debezium.connector.postgresql.MessageKey", 1);
-        let message = Schema::structure([
-            ("prefix", optional(Kind::String)),
-            ("content", optional(Kind::Bytes)),
-        ])
-        .named("io.debezium.connector.postgresql.Message", 1);
+        let message =
+            Schema::structure([("prefix", optional(Kind::String)), ("content", optional(content))])
+                .named("io.debezium.connector.postgresql.Message", 1);
         let (message, transaction) = (Arc::new(message), Arc::new(transaction_block()));
         let value = Schema::structure([
             ("op", Arc::new(Schema::new(Kind::String))),
@@ -60,6 +69,7 @@ impl Messages {
             // Whatever topic.delimiter is.
             topic: format!("{prefix}.message").into(),
             filter,
+            binaries,
             schemas: Schemas {
                 source: source.clone(),
                 transaction,
@@ -87,9 +97,10 @@ impl Messages {
     ) {
         let (topic, schemas) = (self.topic.clone(), self.schemas.clone());
         let prefix = Value::Text(message.prefix.into());
-        let content = Value::Bytes(bytes::Bytes::copy_from_slice(message.content));
+        let mut text = String::new();
+        let content = encoded(self.binaries, message.content, &mut text).into_value();
         let ts_ms = Value::Int(crate::now_ns() / 1_000_000);
-        let held = message.content.len() + message.prefix.len();
+        let held = message.content.len().max(text.len()) + message.prefix.len();
         batch.push_made(held, move |sealed| {
             let packed = |schema, slot| Value::Struct(Struct::row(schema, sealed.row(slot)));
             let key = Struct::new(schemas.key, vec![prefix.clone()]);

@@ -20,6 +20,7 @@ use relational::{
     heartbeat::Heartbeat,
     keys::KeyColumns,
     mappers::ColumnMappers,
+    modes::BinaryMode,
     table::TableId,
     transaction::Boundaries,
 };
@@ -366,6 +367,7 @@ impl Options {
             messages: Messages::new(
                 &prefix,
                 filter(&config::MESSAGE_PREFIX_INCLUDE_LIST, &config::MESSAGE_PREFIX_EXCLUDE_LIST)?,
+                BinaryMode::parse(&config.get(&common::BINARY_HANDLING_MODE)),
                 &source,
             ),
             signals: Signals::read(config),

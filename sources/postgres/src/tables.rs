@@ -1,12 +1,12 @@
 //! The captured tables as they are now: how to decode their rows, and the schemas of their events.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use model::{
     change::TableSchema,
     error::{Error, Result},
     row::{RowsBuilder, Slot},
-    schema::Schema,
+    schema::{Kind, Schema},
 };
 use relational::{
     adjustment::Adjustment,
@@ -19,15 +19,17 @@ use relational::{
 
 use crate::{
     catalog::{self, CatalogTable},
-    cells::{Phase, Scratch, sent::Sent},
-    session::Session,
+    cells::{Phase, Scratch},
     types::{self, Types},
     wire::pgoutput,
 };
 
 mod column;
+mod relations;
 
 use column::{Column, Described};
+use relations::Enums;
+pub(crate) use relations::Relations;
 
 /// What does not change while a task runs.
 pub(crate) struct Capture {
@@ -82,15 +84,27 @@ pub(crate) struct Table {
     pub(crate) text: Arc<str>,
     /// In the order of the row as it comes; `None` for columns that are left out.
     pub(crate) columns: Vec<Option<Column>>,
-    /// Columns of the key whose values in the row are masked, with their index among the captured
-    /// columns: their own values follow those of the columns in each row.
-    keys: Vec<(usize, Column)>,
+    /// Parts of the key that the row does not show as they are: their values follow those of the
+    /// columns in each row.
+    keys: Vec<KeyCell>,
     bad_values: BadValues,
     /// The columns of the primary key (or of the first unique index) as the catalog has it, and those
     /// of the events' key, by their index among `columns`.
     pub(crate) primary_key: Vec<usize>,
     pub(crate) event_key: Vec<usize>,
+    /// Of a relation with columns of enums.
+    enums: Option<Box<Enums>>,
     pub(crate) schema: Arc<TableSchema>,
+}
+
+/// A value of the key that is none of the row's.
+#[derive(Debug)]
+enum KeyCell {
+    /// Of a column that is masked in the row, or left out of it. `index` is that among all columns,
+    /// `selected` that in the select list.
+    Column { index: usize, selected: usize, column: Box<Column> },
+    /// What `topic.naming.strategy` adds.
+    Constant(Arc<str>),
 }
 
 impl Table {
@@ -109,32 +123,6 @@ impl Table {
         Self::build(id, described.collect(), Some(found), types, capture, Phase::Snapshot)
     }
 
-    /// For the stream: columns as the relation message has them; nullability, defaults and key as
-    /// the catalog has them now, by name, because the message lacks them.
-    pub(crate) fn of_relation(
-        relation: &pgoutput::Relation<'_>,
-        found: Option<&CatalogTable>,
-        types: &Types,
-        capture: &Capture,
-    ) -> Result<Self> {
-        let id = TableId { namespace: relation.namespace.into(), name: relation.name.into() };
-        let described = relation.columns.iter().map(|column| Described {
-            name: column.name,
-            type_oid: column.type_oid,
-            typmod: column.type_modifier,
-        });
-        let table = Self::build(&id, described.collect(), found, types, capture, Phase::Stream)?;
-        let unread = |column: &&Column| column.sent == Sent::Unread;
-        match table.columns.iter().flatten().find(unread) {
-            Some(column) if capture.binary => Err(Error::fatal(format!(
-                "make the schema of table {id}: column {} has a type whose binary form is not read; \
-                 leave binary out of slot.stream.params, or the column out with column.exclude.list",
-                column.name
-            ))),
-            _ => Ok(table),
-        }
-    }
-
     fn build(
         id: &TableId,
         described: Vec<Described<'_>>,
@@ -143,19 +131,28 @@ impl Table {
         capture: &Capture,
         phase: Phase,
     ) -> Result<Self> {
+        let key_names = key_names(id, &described, found, capture);
         let mut columns = Vec::with_capacity(described.len());
-        // Of each captured column what it is in the key, where that differs from the row.
-        let mut plain = Vec::new();
-        for column in described {
+        // What the columns are in the key, where that differs from the row.
+        let mut plain = Vec::with_capacity(described.len());
+        for column in &described {
+            let listed = capture.columns.accepts(&format!("{id}.{}", column.name));
+            // Of a column that the filters leave out Debezium knows the type alone.
             let found = found
+                .filter(|_| listed)
                 .and_then(|table| table.columns.iter().find(|found| &*found.name == column.name));
-            match Column::build(id, &column, found, types, capture, phase) {
-                Some((column, in_key)) => {
-                    columns.push(Some(column));
-                    plain.push(in_key);
-                }
-                None => columns.push(None),
-            }
+            let in_key = key_names.iter().any(|name| name == column.name);
+            let built = match listed || in_key {
+                true => Column::build(id, column, found, types, capture, phase),
+                false => None,
+            };
+            let (column, in_key) = match built {
+                Some((column, in_key)) if listed => (Some(column), in_key),
+                Some((column, in_key)) => (None, Some(in_key.unwrap_or(column))),
+                None => (None, None),
+            };
+            columns.push(column);
+            plain.push(in_key);
         }
         let captured: Vec<&Column> = columns.iter().flatten().collect();
         if let Some(name) = repeated(&captured) {
@@ -164,32 +161,38 @@ impl Table {
                  name {name}; leave one out with column.exclude.list"
             )));
         }
+        let place = |name: &String| described.iter().position(|column| column.name == name);
+        let primary_key = found.map(|table| table.key.as_slice()).unwrap_or_default();
+        let primary_key = primary_key.iter().filter_map(place).collect();
+        let event_key: Vec<usize> = key_names.iter().filter_map(place).collect();
         let mut keys = Vec::new();
         let mut fields = Vec::new();
-        let of_key = key_columns(id, &captured, found, capture);
-        let place = |name: &str| {
-            columns.iter().position(|column| column.as_ref().is_some_and(|c| &*c.name == name))
+        let mut hidden = 0;
+        let of_cell = |cell: usize| {
+            u16::try_from(cell).map_err(|_| {
+                Error::fatal(format!("make the schema of table {id}: it has too many columns"))
+            })
         };
-        let primary_key = found.map(|table| table.key.as_slice()).unwrap_or_default();
-        let primary_key = primary_key.iter().filter_map(|name| place(name)).collect();
-        let event_key = of_key.iter().filter_map(|&index| place(&captured.get(index)?.name));
-        let event_key = event_key.collect();
-        for index in of_key {
-            let Some(column) = captured.get(index) else { continue };
-            let of_cell = |cell: usize| {
-                u16::try_from(cell).map_err(|_| {
-                    Error::fatal(format!("make the schema of table {id}: it has too many columns"))
-                })
-            };
-            let (schema, cell) = match &plain[index] {
-                None => (column.schema.clone(), index),
-                Some(key) if key.same_values(column) => (key.schema.clone(), index),
-                Some(key) => {
-                    keys.push((index, key.clone()));
-                    (key.schema.clone(), captured.len() + keys.len() - 1)
+        for &index in &event_key {
+            let before = columns.iter().take(index).flatten().count();
+            let (column, cell) = match (columns[index].as_ref(), plain[index].take()) {
+                (None, None) => continue,
+                (Some(column), None) => (column.clone(), before),
+                (Some(column), Some(key)) if key.same_values(column) => (key, before),
+                (shown, Some(key)) => {
+                    let selected = if shown.is_some() { before } else { captured.len() + hidden };
+                    hidden += usize::from(shown.is_none());
+                    keys.push(KeyCell::Column { index, selected, column: Box::new(key.clone()) });
+                    (key, captured.len() + keys.len() - 1)
                 }
             };
-            fields.push(KeyField { name: column.field.clone(), schema, cell: of_cell(cell)? });
+            let Column { field: name, schema, .. } = column;
+            fields.push(KeyField { name, schema, cell: of_cell(cell)? });
+        }
+        if let Some((name, value)) = capture.naming.key_field(id) {
+            let schema = Arc::new(Schema::new(Kind::String));
+            fields.push(KeyField { name, schema, cell: of_cell(captured.len() + keys.len())? });
+            keys.push(KeyCell::Constant(value));
         }
         let schema = Arc::new(table_schema(id, &captured, fields, capture));
         Ok(Self {
@@ -200,6 +203,7 @@ impl Table {
             bad_values: capture.bad_values,
             primary_key,
             event_key,
+            enums: None,
             schema,
         })
     }
@@ -211,21 +215,19 @@ fn repeated<'c>(columns: &[&'c Column]) -> Option<&'c str> {
     columns.iter().find(|column| !seen.insert(&*column.field)).map(|column| &*column.field)
 }
 
-/// The key's columns, by their index among those that are captured.
-fn key_columns(
+/// The names of the key's columns.
+fn key_names(
     id: &TableId,
-    captured: &[&Column],
+    columns: &[Described<'_>],
     found: Option<&CatalogTable>,
     capture: &Capture,
-) -> Vec<usize> {
-    let names = captured.iter().map(|column| &*column.name);
-    match capture.keys.columns_of(id, names.clone()) {
-        Some(indexes) => indexes.into_iter().map(usize::from).collect(),
-        None => {
-            let key = found.map(|table| table.key.as_slice()).unwrap_or_default();
-            let position = |name: &String| names.clone().position(|column| column == name);
-            key.iter().filter_map(position).collect()
+) -> Vec<String> {
+    match capture.keys.columns_of(id, columns.iter().map(|column| column.name)) {
+        Some(indexes) => {
+            let at = |index: u16| columns.get(usize::from(index));
+            indexes.into_iter().filter_map(at).map(|column| column.name.to_owned()).collect()
         }
+        None => found.map(|table| table.key.clone()).unwrap_or_default(),
     }
 }
 
@@ -279,15 +281,20 @@ impl Table {
             column.push_streamed(cell, old, self, scratch, rows)?;
             captured += 1;
         }
-        for ((index, column), place) in self.keys.iter().zip(captured..) {
-            let mut kept = self.columns.iter().zip(tuple).filter(|(c, _)| c.is_some());
-            let cell = kept.nth(*index).map(|(_, cell)| cell);
-            column.push_streamed(cell, old.map(|old| (old, place)), self, scratch, rows)?;
+        for (key, place) in self.keys.iter().zip(captured..) {
+            match key {
+                KeyCell::Column { index, column, .. } => {
+                    let mut cells = tuple;
+                    let old = old.map(|old| (old, place));
+                    column.push_streamed(cells.nth(*index), old, self, scratch, rows)?;
+                }
+                KeyCell::Constant(text) => rows.text(text),
+            }
         }
         Ok(rows.end())
     }
 
-    /// Pushes a row of a COPY, which has the captured columns only.
+    /// Pushes a row of a COPY, which has the columns of the [select list](Self::select_list).
     pub(crate) fn push_copied<'a>(
         &self,
         fields: impl Iterator<Item = Option<&'a [u8]>> + Clone,
@@ -309,8 +316,13 @@ impl Table {
         for column in self.columns.iter().flatten() {
             push(column, columns.next().flatten())?;
         }
-        for (index, column) in &self.keys {
-            push(column, fields.clone().nth(*index).flatten())?;
+        for key in &self.keys {
+            if let KeyCell::Column { selected, column, .. } = key {
+                push(column, fields.clone().nth(*selected).flatten())?;
+            }
+        }
+        if let Some(KeyCell::Constant(text)) = self.keys.last() {
+            rows.text(text);
         }
         Ok(rows.end())
     }
@@ -337,84 +349,34 @@ impl Table {
         Ok(rows.end())
     }
 
-    /// The select list of a COPY: captured columns, cast where they are not read in their own form.
-    /// A column that the source of the rows does not have is null.
+    /// The name of a column of the row or of its key, by its index among all columns.
+    pub(crate) fn column_name(&self, index: usize) -> Option<Arc<str>> {
+        let of_key = |key: &KeyCell| match key {
+            KeyCell::Column { index: at, column, .. } if *at == index => Some(column.name.clone()),
+            _ => None,
+        };
+        match self.columns.get(index)? {
+            Some(column) => Some(column.name.clone()),
+            None => self.keys.iter().find_map(of_key),
+        }
+    }
+
+    /// The select list of a COPY: captured columns and those of the key that are left out of the row,
+    /// cast where they are not read in their own form. A column that the source of the rows does not
+    /// have is null.
     pub(crate) fn select_list(&self, has: impl Fn(&str) -> bool) -> String {
-        let columns = self.columns.iter().flatten().map(|column| {
+        let hidden = self.keys.iter().filter_map(|key| match key {
+            KeyCell::Column { index, column, .. } if self.columns[*index].is_none() => {
+                Some(&**column)
+            }
+            _ => None,
+        });
+        let columns = self.columns.iter().flatten().chain(hidden).map(|column| {
             if !has(&column.name) {
                 return "NULL".to_owned();
             }
             column.selected()
         });
         columns.collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// The relations that the stream has announced.
-#[derive(Default)]
-pub(crate) struct Relations {
-    by_id: HashMap<u32, Option<Arc<Table>>>,
-    /// The one asked for last: changes of a table come in runs.
-    last: Option<(u32, Option<Arc<Table>>)>,
-}
-
-impl Relations {
-    /// `None` for a relation that is not captured.
-    ///
-    /// # Errors
-    ///
-    /// When the relation was never announced, which the protocol rules out.
-    pub(crate) fn get(&mut self, id: u32) -> Result<Option<&Arc<Table>>> {
-        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
-            let Some(table) = self.by_id.get(&id) else {
-                return Err(Error::retriable(format!(
-                    "decode a change of relation {id}: the server has not announced the relation"
-                )));
-            };
-            self.last = Some((id, table.clone()));
-        }
-        Ok(self.last.as_ref().and_then(|(_, table)| table.as_ref()))
-    }
-
-    fn insert(&mut self, id: u32, table: Option<Arc<Table>>) {
-        self.by_id.insert(id, table);
-        self.last = None;
-    }
-
-    /// What the relations of these ids are now, for [`Relations::put_back`].
-    pub(crate) fn versions(&self, ids: &[u32]) -> Vec<(u32, Option<Arc<Table>>)> {
-        let version = |id: &u32| Some((*id, self.by_id.get(id)?.clone()));
-        ids.iter().filter_map(version).collect()
-    }
-
-    /// Makes relations what they were.
-    pub(crate) fn put_back(&mut self, versions: Vec<(u32, Option<Arc<Table>>)>) {
-        self.by_id.extend(versions);
-        self.last = None;
-    }
-
-    /// Takes up a relation message.
-    pub(crate) async fn announce(
-        &mut self,
-        relation: &pgoutput::Relation<'_>,
-        session: &Session,
-        types: &mut Types,
-        capture: &Capture,
-    ) -> Result<()> {
-        let id = TableId { namespace: relation.namespace.into(), name: relation.name.into() };
-        if !capture.accepts(&id) {
-            self.insert(relation.id, None);
-            return Ok(());
-        }
-        // A type that came up after the start, or an enum that grew.
-        let stale =
-            |oid: &u32| !matches!(types.get(oid), Some(info) if info.kind == types::TypeKind::Base);
-        if relation.columns.iter().any(|column| stale(&column.type_oid)) {
-            *types = catalog::types(session).await?;
-        }
-        let found = catalog::table(session, &id).await?;
-        let table = Table::of_relation(relation, found.as_ref(), types, capture)?;
-        self.insert(relation.id, Some(Arc::new(table)));
-        Ok(())
     }
 }

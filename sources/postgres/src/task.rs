@@ -370,6 +370,8 @@ async fn captured_tables(options: &Options, session: &Session) -> Result<Vec<Tab
     let (mut listed, signals): (Vec<_>, Vec<_>) =
         captured.partition(|table| options.capture.lists(table));
     options.guardrail.check(listed.len())?;
+    // In the order of table.include.list, and by name where its expressions match several.
+    listed.sort_by_cached_key(|table| options.capture.tables.rank(&table.to_string()));
     listed.extend(signals);
     Ok(listed)
 }

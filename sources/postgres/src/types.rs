@@ -20,6 +20,7 @@ use crate::cells::{Decode, geometric, spatial};
 mod arrays;
 pub(crate) mod jdbc;
 mod moments;
+mod money;
 #[cfg(test)]
 mod page;
 
@@ -127,7 +128,8 @@ pub(crate) fn map(types: &Types, oid: u32, typmod: i32, settings: &Settings) -> 
             Some(text_like(semantic::enumeration(labels), settings, ""))
         }
         (_, Some(element)) => arrays::map_array(types, element, typmod, settings),
-        (TypeKind::Base | TypeKind::Money { .. }, None) => {
+        (TypeKind::Money { digits }, None) => Some(money::map(u32::from(*digits), settings)),
+        (TypeKind::Base, None) => {
             map_base(&info.name, typmod, settings).or_else(|| unknown(settings))
         }
         (TypeKind::Other, None) => map_range(&info.name, settings).or_else(|| unknown(settings)),
@@ -177,6 +179,9 @@ fn placeholder_text(settings: &Settings) -> Value {
 
 /// In place of a cast: casting an address to text adds the mask that its own output leaves out.
 pub(crate) const INET: &str = "textin(inet_out)";
+
+/// The same: a cast to text keeps the declaration that the output leaves out.
+pub(crate) const XML: &str = "textin(xml_out)";
 
 fn map_base(name: &str, typmod: i32, settings: &Settings) -> Option<Mapped> {
     let string = || Schema::new(Kind::String);
@@ -229,19 +234,6 @@ fn map_base(name: &str, typmod: i32, settings: &Settings) -> Option<Mapped> {
                 }
             }
         },
-        "money" => {
-            let scale = settings.money_scale;
-            let mapped = match settings.decimals {
-                DecimalMode::Precise => {
-                    simple(semantic::decimal(scale, None), Decode::Money { scale }, zero_bytes())
-                }
-                DecimalMode::Double => double(Decode::MoneyDouble),
-                DecimalMode::String => {
-                    simple(string(), Decode::MoneyText, Value::Text(zero_text(scale)))
-                }
-            };
-            Mapped { cast: "text", ..mapped }
-        }
         "bpchar" | "varchar" | "text" => text_like(string(), settings, ""),
         // In binary form its empty value is a zero.
         "char" | "citext" | "cidr" | "macaddr" | "macaddr8" | "isbn" => {
@@ -255,7 +247,7 @@ fn map_base(name: &str, typmod: i32, settings: &Settings) -> Option<Mapped> {
         }
         "json" => text_like(semantic::json(), settings, ""),
         "jsonb" => text_like(semantic::json(), settings, "text"),
-        "xml" => text_like(semantic::xml(), settings, "text"),
+        "xml" => text_like(semantic::xml(), settings, XML),
         "ltree" => text_like(semantic::ltree(), settings, "text"),
         "tsvector" => text_like(semantic::tsvector(), settings, "text"),
         "uuid" => simple(semantic::uuid(), Decode::Uuid, empty_text()),

@@ -20,8 +20,13 @@ impl Patterns {
     }
 
     pub fn matches(&self, text: &str) -> bool {
+        self.first_match(text).is_some()
+    }
+
+    /// The index of the first expression that matches.
+    fn first_match(&self, text: &str) -> Option<usize> {
         // An expression that gives up (too much backtracking) does not match.
-        self.0.iter().any(|regex| regex.is_match(text).unwrap_or(false))
+        self.0.iter().position(|regex| regex.is_match(text).unwrap_or(false))
     }
 }
 
@@ -79,6 +84,13 @@ impl Filter {
         Ok(Self { include: parse(include)?, exclude: parse(exclude)? })
     }
 
+    /// The place of a text in the include list, by which snapshots order tables: that of the first
+    /// expression that matches. The same for all where there is no list.
+    pub fn rank(&self, text: &str) -> usize {
+        let include = self.include.as_ref();
+        include.map_or(0, |include| include.first_match(text).unwrap_or(include.0.len()))
+    }
+
     /// The include list wins when there is one.
     pub fn accepts(&self, text: &str) -> bool {
         match (&self.include, &self.exclude) {
@@ -100,6 +112,7 @@ mod tests {
         assert!(filter.accepts("x.logg"));
         assert!(!filter.accepts("public.t2"));
         assert!(!filter.accepts("publicxt"));
+        assert_eq!(["x.log", "public.t", "z"].map(|text| filter.rank(text)), [1, 0, 2]);
         let filter = Filter::new(None, Some(r"audit\..*")).unwrap();
         assert!(!filter.accepts("audit.t") && filter.accepts("public.t"));
         assert!(Patterns::parse("a,[").is_err());

@@ -28,7 +28,8 @@ impl KeyColumns {
                 .split(',')
                 .map(|column| compile(column.trim()))
                 .collect::<Result<_, _>>()?;
-            entries.push((compile(table.trim())?, columns));
+            // A blank before the colon is the expression's, which then matches no ordinary name.
+            entries.push((compile(table.trim_start())?, columns));
         }
         Ok(Self(entries))
     }

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use crate::table::TableId;
 
+pub mod routing;
+
+use routing::Routing;
+
 /// How Debezium's classes make a table's topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
@@ -15,21 +19,28 @@ pub enum Strategy {
     SchemaUnicode,
     /// As [`Strategy::Default`], in the same way.
     DefaultUnicode,
+    /// As [`Strategy::Schema`], and then by [`Routing`].
+    SchemaRegex,
+    /// As [`Strategy::Default`], and then by [`Routing`].
+    DefaultRegex,
 }
 
-/// The classes by name. `io.debezium.schema.SchemaRegexTopicNamingStrategy` and its sibling add a
-/// constant to keys, which the key of a table can not hold.
-const STRATEGIES: [(&str, Strategy); 4] = [
+/// The classes by name.
+const STRATEGIES: [(&str, Strategy); 6] = [
     ("io.debezium.schema.SchemaTopicNamingStrategy", Strategy::Schema),
     ("io.debezium.schema.DefaultTopicNamingStrategy", Strategy::Default),
     ("io.debezium.schema.SchemaUnicodeTopicNamingStrategy", Strategy::SchemaUnicode),
     ("io.debezium.schema.DefaultUnicodeTopicNamingStrategy", Strategy::DefaultUnicode),
+    ("io.debezium.schema.SchemaRegexTopicNamingStrategy", Strategy::SchemaRegex),
+    ("io.debezium.schema.DefaultRegexTopicNamingStrategy", Strategy::DefaultRegex),
 ];
 
 /// Names the topics of one connector.
 #[derive(Clone, Debug)]
 pub struct Naming {
     pub strategy: Strategy,
+    /// What the regex strategies go by; no other has it.
+    pub routing: Option<Routing>,
     /// `topic.prefix`
     pub prefix: Arc<str>,
     /// `topic.delimiter`
@@ -55,6 +66,11 @@ impl Strategy {
         })
     }
 
+    /// Whether it goes by [`Routing`].
+    pub fn routed(self) -> bool {
+        matches!(self, Self::SchemaRegex | Self::DefaultRegex)
+    }
+
     fn unicode(self) -> bool {
         matches!(self, Self::SchemaUnicode | Self::DefaultUnicode)
     }
@@ -63,12 +79,28 @@ impl Strategy {
 impl Naming {
     /// The topic of a table's events.
     pub fn data(&self, table: &TableId) -> String {
+        let joined = self.joined(table);
+        let topic = if self.strategy.unicode() { escape(&joined) } else { sanitize(&joined) };
+        match &self.routing {
+            Some(routing) => routing.topic(topic),
+            None => topic,
+        }
+    }
+
+    /// What keys of a table have beside its columns: the name of the field, and its value.
+    pub fn key_field(&self, table: &TableId) -> Option<(Arc<str>, Arc<str>)> {
+        self.routing.as_ref()?.key_field(self.joined(table))
+    }
+
+    /// Before characters are replaced that Kafka does not allow.
+    fn joined(&self, table: &TableId) -> String {
         let parts: &[&str] = match self.strategy {
-            Strategy::Schema | Strategy::SchemaUnicode => &[&table.namespace, &table.name],
-            Strategy::Default | Strategy::DefaultUnicode => &[&table.name],
+            Strategy::Schema | Strategy::SchemaUnicode | Strategy::SchemaRegex => {
+                &[&table.namespace, &table.name]
+            }
+            Strategy::Default | Strategy::DefaultUnicode | Strategy::DefaultRegex => &[&table.name],
         };
-        let joined = join(&self.prefix, &self.delimiter, parts);
-        if self.strategy.unicode() { escape(&joined) } else { sanitize(&joined) }
+        join(&self.prefix, &self.delimiter, parts)
     }
 
     /// The topic of transactions' boundaries. Like all that are no table's it is taken as it is.
@@ -142,6 +174,7 @@ mod tests {
     fn naming(class: &str) -> Naming {
         Naming {
             strategy: Strategy::parse(class).unwrap(),
+            routing: None,
             prefix: "shop".into(),
             delimiter: "-".into(),
             transaction: "tx".into(),
@@ -168,7 +201,7 @@ mod tests {
         ] {
             assert_eq!(naming(class).data(&table), wanted, "{class}");
         }
-        assert!(Strategy::parse("io.debezium.schema.SchemaRegexTopicNamingStrategy").is_err());
+        assert!(Strategy::parse("com.example.OwnTopicNamingStrategy").is_err());
     }
 
     #[test]

@@ -128,11 +128,17 @@ pub(crate) enum Decode {
     DecimalDouble {
         special: bool,
     },
+    /// `digits` are those of the fraction in what the server prints.
     Money {
         scale: i32,
+        digits: u32,
     },
-    MoneyText,
-    MoneyDouble,
+    MoneyText {
+        digits: u32,
+    },
+    MoneyDouble {
+        digits: u32,
+    },
     Date(DateForm),
     Time(TimeForm),
     ZonedTime(ZonedTimeForm),
@@ -165,6 +171,8 @@ pub(crate) enum Decode {
     },
     SparseVector(Arc<Schema>),
     Array(Box<Decode>),
+    /// An array whose schema requires its elements: one with a null is null itself.
+    ArrayOfRequired(Box<Decode>),
     /// A `timestamp` in an array, which goes through `java.sql.Timestamp`.
     JulianTimestamp(TimestampForm),
     /// A `timestamptz` in an array.

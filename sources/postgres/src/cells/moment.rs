@@ -32,7 +32,7 @@ pub(crate) enum TimeForm {
     Millis,
     Micros,
     Nanos,
-    /// Milliseconds that are less than a day.
+    /// Milliseconds.
     Connect,
     Iso,
     Structured(Arc<Schema>, i64),
@@ -213,6 +213,15 @@ impl DateForm {
                 }
             };
         }
+        // As text a snapshot shows the ends of what `java.sql.Date` has, whose years have no sign.
+        let end = match (self, phase, date) {
+            (DateForm::Iso, Phase::Snapshot, Finite::Infinity) => Some("+292278994-08-16Z"),
+            (DateForm::Iso, Phase::Snapshot, Finite::NegativeInfinity) => Some("+292269055-12-02Z"),
+            _ => None,
+        };
+        if let Some(end) = end {
+            return Cell::Text(end);
+        }
         let days = match date {
             Finite::Value(days) => days,
             Finite::Infinity => pick(DATE_INFINITY),
@@ -236,12 +245,9 @@ impl TimeForm {
         scratch: &'a mut Scratch,
     ) -> Result<Cell<'a>, BadValue> {
         Ok(match self {
-            TimeForm::Millis => Cell::Int(micros / 1_000),
+            TimeForm::Millis | TimeForm::Connect => Cell::Int(micros / 1_000),
             TimeForm::Micros => Cell::Int(micros),
             TimeForm::Nanos => Cell::Int(micros * 1_000),
-            // Connect's Time has no room for 24:00.
-            TimeForm::Connect if micros >= MICROS_PER_DAY => return bad("a time before 24:00"),
-            TimeForm::Connect => Cell::Int(micros / 1_000),
             TimeForm::Iso => {
                 scratch.text.clear();
                 write_time_as_needed(&mut scratch.text, micros % MICROS_PER_DAY);

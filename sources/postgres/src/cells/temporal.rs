@@ -375,9 +375,10 @@ pub(crate) fn write_seconds(out: &mut String, micros: i64) {
 
 /// `io.debezium.time.ZonedTime`: shifted to UTC, as many digits as needed.
 pub(crate) fn write_zoned_time(out: &mut String, micros: i64, offset_seconds: i64) {
-    // 24:00 in UTC stays 24:00, as in Debezium (recorded from 3.7).
+    // 24:00 that was written in UTC stays 24:00, as in Debezium (recorded from 3.7).
     let utc = micros - offset_seconds * MICROS_PER_SECOND;
-    let utc = if utc == MICROS_PER_DAY { utc } else { utc.rem_euclid(MICROS_PER_DAY) };
+    let end = micros == MICROS_PER_DAY && offset_seconds == 0;
+    let utc = if end { utc } else { utc.rem_euclid(MICROS_PER_DAY) };
     write_time(out, utc, digits_needed(utc));
     out.push('Z');
 }
@@ -437,6 +438,7 @@ mod tests {
             ("12:34:56.789012+02", "10:34:56.789012Z"),
             ("23:59:59.999-11:30", "11:29:59.999Z"),
             ("24:00:00+00", "24:00:00Z"),
+            ("23:00:00-01", "00:00:00Z"),
             ("01:02:03.4+05:30", "19:32:03.4Z"),
         ] {
             let (micros, offset) = parse_zoned_time(text).unwrap();

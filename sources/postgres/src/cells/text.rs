@@ -64,22 +64,22 @@ impl Decode {
             Decode::VariableScaleDecimal(schema) => {
                 Cell::Nested(variable_scale(schema, number::parse(text)?))
             }
-            Decode::Money { scale } => {
+            Decode::Money { scale, digits } => {
                 scratch.text.clear();
-                read_money(text, &mut scratch.text);
+                read_money(text, *digits, &mut scratch.text)?;
                 let decimal = number::parse(&scratch.text)?.rescale(*scale);
                 scratch.bytes.clear();
                 decimal.unscaled.write_bytes(&mut scratch.bytes);
                 Cell::Bytes(&scratch.bytes)
             }
-            Decode::MoneyText => {
+            Decode::MoneyText { digits } => {
                 scratch.text.clear();
-                read_money(text, &mut scratch.text);
+                read_money(text, *digits, &mut scratch.text)?;
                 Cell::Text(&scratch.text)
             }
-            Decode::MoneyDouble => {
+            Decode::MoneyDouble { digits } => {
                 scratch.text.clear();
-                read_money(text, &mut scratch.text);
+                read_money(text, *digits, &mut scratch.text)?;
                 Cell::Float64(scratch.text.parse().or(bad("an amount of money"))?)
             }
             Decode::DecimalText { special: false, .. }
@@ -130,9 +130,24 @@ impl Decode {
             Decode::Line(schema) => Cell::Nested(parse_line(schema, text)?),
             Decode::Circle { circle, point } => Cell::Nested(parse_circle(circle, point, text)?),
             Decode::Array(element) => Cell::Nested(read_array(element, text, scratch)?),
+            Decode::ArrayOfRequired(element) => match read_array(element, text, scratch)? {
+                Value::Array(items) if items.contains(&Value::Null) => {
+                    return bad("an array without null, as its elements are required");
+                }
+                array => Cell::Nested(array),
+            },
             Decode::JulianTimestamp(form) => form.cell(julian(parse_timestamp(text)?), scratch)?,
             Decode::SqlZonedTimestamp(form) => match (form, parse_timestamp(text)?) {
-                (ZonedForm::Iso(_), Finite::NegativeInfinity) => Cell::Text(SQL_NEGATIVE_INFINITY),
+                (ZonedForm::Iso(digits), Finite::NegativeInfinity) => {
+                    scratch.text.clear();
+                    scratch.text.push_str(SQL_NEGATIVE_INFINITY);
+                    if *digits > 0 {
+                        scratch.text.push('.');
+                        scratch.text.extend(std::iter::repeat_n('0', *digits));
+                    }
+                    scratch.text.push('Z');
+                    Cell::Text(&scratch.text)
+                }
                 (form, timestamp) => form.cell(timestamp, scratch),
             },
             Decode::AlwaysNull => Cell::Null,
@@ -161,12 +176,24 @@ pub(crate) fn read_hexadecimal(digits: &str, out: &mut Vec<u8>) -> Result<(), Ba
     if pairs.remainder().is_empty() { Ok(()) } else { bad("pairs of hexadecimal digits") }
 }
 
-/// `$1,234.56`, `-$0.01` or `($0.01)` without its decoration.
-fn read_money(text: &str, out: &mut String) {
-    if text.starts_with('(') || text.starts_with('-') {
-        out.push('-');
+/// `$1,234.56`, `-$0.01` or `($0.01)` without its decoration. What stands between the digits is the
+/// locale's: a point can be one of thousands. The last `digits` are the fraction's.
+fn read_money(text: &str, digits: u32, out: &mut String) -> Result<(), BadValue> {
+    out.extend(text.chars().filter(char::is_ascii_digit));
+    let Ok(digits) = usize::try_from(digits) else { return bad("an amount of money") };
+    if out.is_empty() {
+        return bad("an amount of money");
     }
-    out.extend(text.chars().filter(|c| c.is_ascii_digit() || *c == '.'));
+    while out.len() <= digits {
+        out.insert(0, '0');
+    }
+    if digits > 0 {
+        out.insert(out.len() - digits, '.');
+    }
+    if text.contains(['-', '(', '\u{2212}']) {
+        out.insert(0, '-');
+    }
+    Ok(())
 }
 
 /// The last bit is the lowest of the first byte; bytes above the highest set bit are left out.
@@ -243,8 +270,8 @@ fn read_quoted(text: &str) -> Option<(String, &str)> {
 }
 
 /// What Debezium makes of the end of time that went through `java.sql.Timestamp`, whose early years
-/// have no sign.
-const SQL_NEGATIVE_INFINITY: &str = "+292269055-12-02T23:00:00.000000Z";
+/// have no sign. With the digits that the type was declared with.
+const SQL_NEGATIVE_INFINITY: &str = "+292269055-12-02T23:00:00";
 
 /// Days before 1582-10-15 are taken for days of the Julian calendar, as `java.sql.Timestamp` does.
 fn julian(timestamp: Finite<Stamp>) -> Finite<Stamp> {
@@ -309,4 +336,30 @@ fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Val
         };
     }
     Ok(Value::Array(items.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What servers print with `lc_monetary` C, `de_DE`, `fr_FR`, `ja_JP` (no fraction) and `ar_KW` (three
+    /// digits).
+    #[test]
+    fn money() {
+        for (text, digits, wanted) in [
+            ("$1,234.56", 2, "1234.56"),
+            ("-$0.01", 2, "-0.01"),
+            ("($0.01)", 2, "-0.01"),
+            ("1.234,56 €", 2, "1234.56"),
+            ("-1.234,56 €", 2, "-1234.56"),
+            ("1\u{202f}234,56 €", 2, "1234.56"),
+            ("￥1,234", 0, "1234"),
+            ("د.ك. 1,234.567", 3, "1234.567"),
+        ] {
+            let mut out = String::new();
+            read_money(text, digits, &mut out).unwrap();
+            assert_eq!(out, wanted, "{text}");
+        }
+        assert!(read_money("€", 2, &mut String::new()).is_err());
+    }
 }

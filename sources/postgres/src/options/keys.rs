@@ -16,7 +16,7 @@ use relational::{
     adjustment::Adjustment,
     config as common,
     modes::{BinaryMode, DecimalMode, TemporalMode},
-    names::{Naming, Strategy},
+    names::{Naming, Strategy, routing::Routing},
 };
 
 use super::FlushMode;
@@ -131,8 +131,11 @@ pub(crate) fn naming(config: &Config) -> Result<Naming, String> {
     {
         return Err(format!("topic.cache.size: {size:?} is not a positive integer"));
     }
+    let strategy = Strategy::parse(&config.get(&common::TOPIC_NAMING_STRATEGY))?;
+    let routing = strategy.routed().then(|| Routing::read(|key| config.prop(key))).transpose()?;
     Ok(Naming {
-        strategy: Strategy::parse(&config.get(&common::TOPIC_NAMING_STRATEGY))?,
+        strategy,
+        routing,
         prefix: config.get(&common::TOPIC_PREFIX).into(),
         delimiter,
         transaction,

@@ -58,19 +58,17 @@ impl Reader<'_> {
                 self.incremental.reached(lsn);
             }
             Message::Relation(relation) => {
-                // The session may have been cut in silence while the stream was not.
-                self.options.progress.asked();
-                // What the catalog lacks of this transaction would be missing from events for long.
-                if let Some(Ok(xid)) = self.moment.tx_id.map(u32::try_from) {
-                    visibility::wait_visible(self.session, &[xid]).await?;
-                }
+                self.catalog_seen().await?;
                 self.relations
                     .announce(&relation, self.session, &mut self.types, &self.options.capture)
                     .await?;
                 self.options.progress.heard();
             }
             Message::Insert(insert) => {
-                let Some(table) = self.captured(insert.relation, lsn)? else { return Ok(()) };
+                let Some(mut table) = self.captured(insert.relation, lsn)? else { return Ok(()) };
+                if self.relations.outgrown(&table, insert.new) {
+                    table = self.grown(table, insert.new).await?;
+                }
                 let rows = &mut self.batch.rows;
                 match table.push_tuple(insert.new, None, &mut self.scratch, rows) {
                     Ok(after) => {
@@ -81,7 +79,10 @@ impl Reader<'_> {
                 }
             }
             Message::Update(update) => {
-                let Some(table) = self.captured(update.relation, lsn)? else { return Ok(()) };
+                let Some(mut table) = self.captured(update.relation, lsn)? else { return Ok(()) };
+                if self.relations.outgrown(&table, update.new) {
+                    table = self.grown(table, update.new).await?;
+                }
                 match push_update(&table, &update, &mut self.scratch, &mut self.batch.rows) {
                     Ok((old, new)) => {
                         self.emit(&table, Op::Update, old, Some(new), lsn, "UPDATE");
@@ -128,6 +129,26 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Before the catalog is read for what this transaction has changed there.
+    async fn catalog_seen(&self) -> Result<()> {
+        // The session may have been cut in silence while the stream was not.
+        self.options.progress.asked();
+        // What the catalog lacks of this transaction would be missing from events for long.
+        if let Some(Ok(xid)) = self.moment.tx_id.map(u32::try_from) {
+            visibility::wait_visible(self.session, &[xid]).await?;
+        }
+        Ok(())
+    }
+
+    /// The table with its enums as they are now.
+    async fn grown(&mut self, table: Arc<Table>, row: pgoutput::Tuple<'_>) -> Result<Arc<Table>> {
+        self.catalog_seen().await?;
+        let (session, capture) = (self.session, &self.options.capture);
+        let grown = self.relations.grown(table, row, session, &mut self.types, capture).await?;
+        self.options.progress.heard();
+        Ok(grown)
     }
 
     fn begin_transaction(&mut self, xid: u32, lsn: Lsn) {

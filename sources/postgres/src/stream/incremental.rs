@@ -335,7 +335,8 @@ impl Drop for Incremental {
 
 /// The key of a row in bytes that are equal for equal keys; none when the table has no key.
 fn key_bytes(rows: &RowsBuilder, table: &Table, slot: Slot) -> Option<Box<[u8]>> {
-    let (_, columns) = table.schema.key.as_ref()?;
+    // A key without columns tells no rows apart.
+    let (_, columns) = table.schema.key.as_ref().filter(|_| !table.event_key.is_empty())?;
     let mut out = Vec::new();
     let mut put = |tag: u8, bytes: &[u8]| {
         out.push(tag);
@@ -403,7 +404,10 @@ impl Reader<'_> {
                 self.send_chunk(chunk, stream, sent, out).await?;
                 self.begin_chunk();
             } else if let Some(heard) = self.incremental.signals.pop_front() {
-                let between = heard.signal.as_ref().is_some_and(|signal| !signal.is_mark() && !signal.is_stop());
+                let between = heard
+                    .signal
+                    .as_ref()
+                    .is_some_and(|signal| !signal.is_mark() && !signal.is_stop());
                 if between && !self.chunk_is_read(stream, out).await? {
                     self.incremental.signals.push_front(heard);
                     return Ok(());

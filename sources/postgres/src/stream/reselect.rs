@@ -119,10 +119,7 @@ impl Plan {
         settings: &Settings,
         placeholder: &crate::types::Placeholder,
     ) -> Self {
-        let named = |&index: &usize| {
-            let column = table.columns.get(index)?.as_ref()?;
-            Some((index, column.name.clone()))
-        };
+        let named = |&index: &usize| Some((index, table.column_name(index)?));
         let key = if settings.event_key { &table.event_key } else { &table.primary_key };
         let captured = table
             .columns
@@ -138,7 +135,8 @@ impl Plan {
             })
         });
         Self {
-            key: key.iter().filter_map(named).collect(),
+            // With a part of the key alone other rows would be found.
+            key: key.iter().map(named).collect::<Option<_>>().unwrap_or_default(),
             columns: candidates.collect(),
             table: table.clone(),
         }

@@ -49,7 +49,8 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// The column in rows, and in keys where that is something else; `None` when it is left out.
+    /// The column in rows, and in keys where that is something else; `None` when its type is not
+    /// mapped.
     pub(super) fn build(
         id: &TableId,
         described: &Described<'_>,
@@ -59,9 +60,6 @@ impl Column {
         phase: Phase,
     ) -> Option<(Self, Option<Self>)> {
         let Described { name, type_oid, typmod } = *described;
-        if !capture.columns.accepts(&format!("{id}.{name}")) {
-            return None;
-        }
         let Some(mapped) = types::map(types, type_oid, typmod, &capture.types) else {
             let type_name = types.get(&type_oid).map_or("?", |info| &info.name);
             tracing::warn!(
@@ -154,6 +152,7 @@ impl Column {
         match self.cast {
             "" => name,
             types::INET => format!("textin(inet_out({name}))"),
+            types::XML => format!("textin(xml_out({name}))"),
             cast => format!("{name}::{cast}"),
         }
     }

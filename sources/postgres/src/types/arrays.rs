@@ -6,9 +6,12 @@ use model::{
     schema::{Kind, Schema},
     value::Value,
 };
-use relational::modes::{BinaryMode, TemporalMode};
+use relational::{
+    modes::{BinaryMode, TemporalMode},
+    semantic,
+};
 
-use super::{Mapped, Settings, TypeKind, Types, map, unknown};
+use super::{Mapped, Settings, TypeKind, Types, map, text_like, unknown};
 use crate::cells::Decode;
 
 /// Arrays have optional elements of the element's mapping, except for enums and `tsvector`.
@@ -23,8 +26,12 @@ pub(super) fn map_array(
     if UNSUPPORTED.contains(&info.name.as_str()) || info.array_of.is_some() {
         return None;
     }
-    // Debezium does not look below a domain in an array.
+    // Debezium does not look below a domain in an array, but sees that it is one of an enum.
+    let domain_of_enum = matches!(info.kind, TypeKind::Domain { .. }) && of_enum(types, element);
     let mapped = match info.kind {
+        TypeKind::Domain { .. } if domain_of_enum => {
+            text_like(semantic::enumeration(&[]), settings, "")
+        }
         TypeKind::Domain { .. } => unknown(settings)?,
         _ => map(types, element, typmod, settings)?,
     };
@@ -34,6 +41,7 @@ pub(super) fn map_array(
         return (info.name == "bit").then_some(array);
     }
     let required = matches!(info.kind, TypeKind::Enum { .. })
+        || domain_of_enum
         || matches!(info.name.as_str(), "tsvector" | "isbn" | "vector" | "halfvec" | "sparsevec")
         || matches!(mapped.decode, Decode::Unknown(_));
     let element_schema = Arc::new(Schema { optional: !required, ..mapped.schema });
@@ -80,6 +88,13 @@ pub(super) fn map_array(
         }
         element => Decode::Array(Box::new(element.bound_to(&element_schema))),
     };
+    // Debezium drops an ltree[] with a null as well.
+    let decode = match decode {
+        Decode::Array(element) if required || info.name == "ltree" => {
+            Decode::ArrayOfRequired(element)
+        }
+        decode => decode,
+    };
     Some(Mapped {
         schema: Schema::new(Kind::Array(element_schema)),
         decode,
@@ -88,6 +103,15 @@ pub(super) fn map_array(
         cast: "text",
         always_optional: false,
     })
+}
+
+/// Whether a type is an enum, or a domain over one.
+fn of_enum(types: &Types, oid: u32) -> bool {
+    match types.get(&oid).map(|info| &info.kind) {
+        Some(TypeKind::Domain { base, .. }) => of_enum(types, *base),
+        Some(TypeKind::Enum { .. }) => true,
+        _ => false,
+    }
 }
 
 /// `java.util.UUID.nameUUIDFromBytes`: version 3 of the plain bytes, without a name space.

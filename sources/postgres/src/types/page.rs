@@ -70,6 +70,7 @@ fn known() -> Types {
                 let (base, typmod, _) = declared(SHARE);
                 TypeKind::Domain { base: oid(base), typmod }
             }
+            "money" => TypeKind::Money { digits: 2 },
             "pair" => TypeKind::Other,
             name if name.ends_with("range") => TypeKind::Other,
             _ => TypeKind::Base,

@@ -212,8 +212,11 @@ async fn a_restart_among_rows_of_equal_key_loses_none() {
             FROM generate_series(1, 30) g";
     let more = [("max.batch.size", "5")];
     let Some(mut rig) = Rig::new("inc_equal", tables, &more).await else { return };
-    rig.signal("execute-snapshot", r#"{"data-collections": ["public.big"], "surrogate-key": "day"}"#)
-        .await;
+    rig.signal(
+        "execute-snapshot",
+        r#"{"data-collections": ["public.big"], "surrogate-key": "day"}"#,
+    )
+    .await;
     let (first, offset) = rig.rows_until(|_, rows| rows.len() >= 10).await;
     let one = JavaObject::BigDecimal { unscaled: 1.into(), scale: 0 };
     assert_eq!(sent(&offset), Some(vec![one]), "{first:?}");

@@ -1,0 +1,52 @@
+-- Keys of tables without a primary key: of unique indexes that are partial, cover more columns, cluster the table or have expressions; and columns of domains that forbid null.
+-- expect: 49 records
+-- snapshot
+CREATE TABLE partial (a int, b text);
+CREATE UNIQUE INDEX partial_b ON partial (b) WHERE b <> '';
+ALTER TABLE partial REPLICA IDENTITY FULL;
+CREATE TABLE covering (a int, b text, c int);
+CREATE UNIQUE INDEX covering_b ON covering (b) INCLUDE (a);
+ALTER TABLE covering REPLICA IDENTITY FULL;
+CREATE TABLE covering_key (id int, v text, w int, PRIMARY KEY (id) INCLUDE (v));
+CREATE TABLE by_cluster (a int, z int);
+CREATE UNIQUE INDEX by_cluster_a ON by_cluster (a);
+CREATE UNIQUE INDEX by_cluster_z ON by_cluster (z);
+CLUSTER by_cluster USING by_cluster_z;
+ALTER TABLE by_cluster REPLICA IDENTITY FULL;
+CREATE TABLE by_expression (a int, b text);
+CREATE UNIQUE INDEX by_expression_b ON by_expression (lower(b));
+CREATE UNIQUE INDEX by_expression_c ON by_expression (a);
+ALTER TABLE by_expression REPLICA IDENTITY FULL;
+CREATE TABLE half_expression (a int, b text);
+CREATE UNIQUE INDEX half_expression_ab ON half_expression (a, lower(b));
+ALTER TABLE half_expression REPLICA IDENTITY FULL;
+CREATE DOMAIN number_there AS int NOT NULL;
+CREATE DOMAIN text_there AS text NOT NULL;
+CREATE DOMAIN over_there AS number_there;
+CREATE TABLE there (id int PRIMARY KEY, n number_there, t text_there, o over_there, d number_there DEFAULT 7);
+INSERT INTO partial VALUES (1, 'x'), (2, ''), (3, '');
+INSERT INTO covering VALUES (1, 'x', 10);
+INSERT INTO covering_key VALUES (1, 'x', 10);
+INSERT INTO by_cluster VALUES (1, 2);
+INSERT INTO by_expression VALUES (1, 'B');
+INSERT INTO half_expression VALUES (1, 'B');
+INSERT INTO there VALUES (1, 5, 'five', 6);
+-- stream
+INSERT INTO partial VALUES (4, 'y');
+UPDATE partial SET b = 'z' WHERE a = 2;
+DELETE FROM partial WHERE a = 1;
+INSERT INTO covering VALUES (2, 'y', 20);
+UPDATE covering SET a = 5 WHERE b = 'x';
+DELETE FROM covering WHERE b = 'y';
+INSERT INTO covering_key VALUES (2, 'y', 20);
+UPDATE covering_key SET v = 'z';
+DELETE FROM covering_key WHERE id = 2;
+INSERT INTO by_cluster VALUES (3, 4);
+DELETE FROM by_cluster;
+INSERT INTO by_expression VALUES (3, 'D');
+DELETE FROM by_expression;
+INSERT INTO half_expression VALUES (3, 'D');
+DELETE FROM half_expression;
+INSERT INTO there VALUES (2, 7, 'seven', 8);
+UPDATE there SET t = 'six', id = 6 WHERE id = 1;
+DELETE FROM there;
