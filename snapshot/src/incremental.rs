@@ -113,7 +113,8 @@ impl Context {
     /// The fields of a source offset. When nothing runs, only where signals are.
     pub fn store(&self) -> Vec<(String, Value)> {
         let signal = self.signal_offset.map(|at| (format!("{PREFIX}{SIGNAL}"), Value::from(at)));
-        let left = || self.queue.iter().filter(|collection| !self.stopping.contains(&collection.id));
+        let left =
+            || self.queue.iter().filter(|collection| !self.stopping.contains(&collection.id));
         if left().next().is_none() {
             return signal.into_iter().collect();
         }
@@ -135,7 +136,10 @@ impl Context {
         let key = |key: &Option<Key>| {
             Value::from(java_objects::to_hexadecimal(key.as_deref().filter(|_| first)))
         };
-        let total = self.total_rows.filter(|_| first).map(|rows| ("total_rows", Value::from(rows.to_string())));
+        let total = self
+            .total_rows
+            .filter(|_| first)
+            .map(|rows| ("total_rows", Value::from(rows.to_string())));
         [
             ("primary_key", key(&self.sent)),
             ("maximum_key", key(&self.maximum)),

@@ -56,6 +56,9 @@ impl Reader<'_> {
                 self.counts.committed += 1;
                 self.end_transaction(lsn);
                 self.incremental.reached(lsn);
+                if let Some(Ok(xid)) = self.moment.tx_id.map(u32::try_from) {
+                    self.incremental.shown(xid);
+                }
             }
             Message::Relation(relation) => {
                 // The session may have been cut in silence while the stream was not.

@@ -140,6 +140,8 @@ pub(super) struct Incremental {
     settling: bool,
     /// The stream has sent all that was committed up to here.
     reached: Lsn,
+    /// The transactions that it has shown last.
+    shown: VecDeque<u32>,
     /// What waits until it has come further.
     awaited: Option<Awaited>,
 }
@@ -200,6 +202,7 @@ impl Incremental {
             settled: None,
             settling: false,
             reached: Lsn::ZERO,
+            shown: VecDeque::new(),
             awaited: None,
         })
     }
@@ -399,7 +402,10 @@ impl Reader<'_> {
                 self.send_chunk(chunk, stream, sent, out).await?;
                 self.begin_chunk();
             } else if let Some(heard) = self.incremental.signals.pop_front() {
-                let between = heard.signal.as_ref().is_some_and(|signal| !signal.is_mark() && !signal.is_stop());
+                let between = heard
+                    .signal
+                    .as_ref()
+                    .is_some_and(|signal| !signal.is_mark() && !signal.is_stop());
                 if between && !self.chunk_is_read(stream, out).await? {
                     self.incremental.signals.push_front(heard);
                     return Ok(());

@@ -99,6 +99,11 @@ impl Reader<'_> {
             maximum: incremental.context.maximum().cloned(),
             total_rows: incremental.context.total_rows(),
             unmarked: incremental.unmarked,
+            shown: if incremental.unmarked {
+                incremental.shown.iter().copied().collect()
+            } else {
+                Vec::new()
+            },
             mark,
         };
         incremental.job = Some(incremental.runtime.spawn(async move {
