@@ -39,6 +39,9 @@ const POSTGRES: Dialect = Dialect { row_values: true, nulls_last: true };
 /// megabyte would otherwise fill the memory.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 
+/// So much a chunk may have whose end lies behind rows of one key: they are not parted.
+const EQUAL_BYTES_MAX: usize = 8 * CHUNK_BYTES_MAX;
+
 /// What to read next.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {

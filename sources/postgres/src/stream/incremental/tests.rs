@@ -369,3 +369,29 @@ async fn a_chunk_without_marks_waits_for_what_the_stream_has_shown() {
     assert!(chunk.copied.windows(4).any(|four| four == 77i32.to_be_bytes()), "{chunk:?}");
     rig.end().await;
 }
+
+/// Rows of one key are in memory together, so what there may be of them is limited; the next table is
+/// read.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_rows_of_one_key_are_not_read() {
+    let tables = "CREATE TABLE wide (id int PRIMARY KEY, k int NOT NULL, v text);
+        INSERT INTO wide SELECT g, 1, repeat('x', 1000000) FROM generate_series(1, 140) g;
+        CREATE TABLE big (id int PRIMARY KEY, k int NOT NULL); INSERT INTO big VALUES (1, 1)";
+    let Some(mut rig) = Rig::new("inc_one_key", tables, &[]).await else { return };
+    rig.signal(
+        "execute-snapshot",
+        r#"{"data-collections": ["public.wide", "public.big"], "surrogate-key": "k"}"#,
+    )
+    .await;
+    let mut records = 0;
+    let (mut begun, mut ended) = (false, false);
+    while !ended {
+        let batch = rig.batch().await;
+        let runs =
+            batch.position.unwrap().offset.contains_key("incremental_snapshot_collections");
+        (ended, begun) = (begun && !runs, begun || runs);
+        records += batch.records.filter(|record| &*record.topic != "p.public.signal").count();
+    }
+    assert_eq!(records, 1);
+    rig.end().await;
+}
