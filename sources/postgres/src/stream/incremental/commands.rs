@@ -1,7 +1,7 @@
 //! What signals ask for, and what is told of it.
 
 use ::snapshot::{
-    incremental::shown,
+    incremental::{QUEUE_BYTES_MAX, shown},
     notifications::{INCREMENTAL, Notification, Status},
     signals::{Action, Execute, Kind, Signal, expand},
 };
@@ -112,7 +112,20 @@ impl Reader<'_> {
             }
         };
         let idle = !self.incremental.context.running();
-        self.incremental.context.add(id, execute, names);
+        let mut context = self.incremental.context.clone();
+        context.add(id, execute, names);
+        let bytes = context.stored_bytes();
+        if bytes > QUEUE_BYTES_MAX {
+            tracing::warn!(
+                "signal {id} is not followed: the tables that are to be read would take {bytes} bytes in each stored offset, and {QUEUE_BYTES_MAX} are the most; name fewer tables, and the others once these are read"
+            );
+            self.notify_incremental(
+                "ABORTED",
+                vec![("data_collections", execute.collections.join(","))],
+            );
+            return Ok(());
+        }
+        self.incremental.context = context;
         if idle {
             self.incremental.context.paused = false;
             let names = self.incremental.context.names().join(",");

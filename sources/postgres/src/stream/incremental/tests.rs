@@ -387,8 +387,7 @@ async fn too_many_rows_of_one_key_are_not_read() {
     let (mut begun, mut ended) = (false, false);
     while !ended {
         let batch = rig.batch().await;
-        let runs =
-            batch.position.unwrap().offset.contains_key("incremental_snapshot_collections");
+        let runs = batch.position.unwrap().offset.contains_key("incremental_snapshot_collections");
         (ended, begun) = (begun && !runs, begun || runs);
         records += batch.records.filter(|record| &*record.topic != "p.public.signal").count();
     }
