@@ -8,7 +8,7 @@ use ::snapshot::{
 use model::{connector::Outbox, error::Result, java};
 
 use super::Reader;
-use crate::{catalog, position::Position, wire::Stream};
+use crate::{catalog, notify, position::Position, wire::Stream};
 
 impl Reader<'_> {
     /// Follows a signal; one that can't be followed is said in the log.
@@ -253,6 +253,9 @@ impl Reader<'_> {
 
     /// A chunk was read.
     pub(super) fn notify_progress(&mut self) {
+        if !self.options.notifications.open() {
+            return;
+        }
         let context = &self.incremental.context;
         let Some(current) = context.current() else { return };
         let key = |key: Option<&Vec<_>>| key.map_or_else(|| "\"<null>\"".to_owned(), |k| shown(k));
@@ -284,7 +287,7 @@ impl Reader<'_> {
         let timestamp_ms = crate::now_ns() / 1_000_000;
         let notification = Notification { id, aggregate: INCREMENTAL, kind, data, timestamp_ms };
         if let Some(record) = self.options.notifications.notify(notification) {
-            self.batch.push_made(size_of_val(&record), |_| record);
+            self.batch.push_made(notify::byte_len(&record), |_| record);
         }
     }
 }
