@@ -406,7 +406,7 @@ impl Reader<'_> {
                     .signal
                     .as_ref()
                     .is_some_and(|signal| !signal.is_mark() && !signal.is_stop());
-                if between && !self.chunk_is_read(stream, out).await? {
+                if between && !self.chunk_is_read(stream, sent, out).await? {
                     self.incremental.signals.push_front(heard);
                     return Ok(());
                 }
