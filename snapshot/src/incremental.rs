@@ -15,7 +15,10 @@
 
 pub mod query;
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::OnceLock,
+};
 
 use chrono::{DateTime, Local};
 use serde_json::{Map, Value};
@@ -45,6 +48,7 @@ pub struct Collection {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
     queue: VecDeque<Collection>,
+    text: Text,
     /// Tables that are to be taken out once the chunk at hand is done. They are not stored any more.
     stopping: HashSet<String>,
     /// Behind which the next chunk of the first table begins.
@@ -64,6 +68,21 @@ pub struct Context {
     /// The offset of the last signal of a topic that was followed.
     pub signal_offset: Option<i64>,
 }
+
+/// What is stored of the queue, made once after each change of it: an offset goes with each batch. It
+/// says nothing that the queue does not say.
+#[derive(Clone, Debug, Default)]
+struct Text(OnceLock<String>);
+
+impl PartialEq for Text {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// What the queue may take in an offset: a broker takes a record of 1 MiB unless it is told otherwise,
+/// and an offset that can't be stored keeps the log of the database.
+pub const QUEUE_BYTES_MAX: usize = 900_000;
 
 const PREFIX: &str = "incremental_snapshot_";
 /// A field of earlier versions of Debezium, and of ours.
@@ -113,24 +132,7 @@ impl Context {
     /// The fields of a source offset. When nothing runs, only where signals are.
     pub fn store(&self) -> Vec<(String, Value)> {
         let signal = self.signal_offset.map(|at| (format!("{PREFIX}{SIGNAL}"), Value::from(at)));
-        let left =
-            || self.queue.iter().filter(|collection| !self.stopping.contains(&collection.id));
-        if left().next().is_none() {
-            return signal.into_iter().collect();
-        }
-        let collection = |collection: &Collection| {
-            let value = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
-            [
-                ("id", Value::from(collection.id.as_str())),
-                ("additional_condition", value(&collection.condition)),
-                ("surrogate_key", value(&collection.surrogate_key)),
-                ("correlation_id", value(&collection.correlation_id)),
-            ]
-            .map(|(field, value)| (format!("{COLLECTION}{field}"), value))
-            .into_iter()
-            .collect::<Map<_, _>>()
-        };
-        let collections: Value = left().map(collection).map(Value::Object).collect();
+        let Some(text) = self.text() else { return signal.into_iter().collect() };
         // What is known of the current table says nothing about the next one.
         let first = self.current().is_some_and(|current| !self.is_stopping(&current.id));
         let key = |key: &Option<Key>| {
@@ -143,7 +145,7 @@ impl Context {
         [
             ("primary_key", key(&self.sent)),
             ("maximum_key", key(&self.maximum)),
-            ("collections", Value::from(collections.to_string())),
+            ("collections", Value::from(text)),
             ("correlation_id", self.correlation_id.as_deref().map_or(Value::Null, Value::from)),
         ]
         .into_iter()
@@ -151,6 +153,39 @@ impl Context {
         .map(|(field, value)| (format!("{PREFIX}{field}"), value))
         .chain(signal)
         .collect()
+    }
+
+    /// The tables that are left, as they are stored; none when nothing is.
+    fn text(&self) -> Option<&str> {
+        let text = self.text.0.get_or_init(|| {
+            let collection = |collection: &Collection| {
+                let value =
+                    |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
+                [
+                    ("id", Value::from(collection.id.as_str())),
+                    ("additional_condition", value(&collection.condition)),
+                    ("surrogate_key", value(&collection.surrogate_key)),
+                    ("correlation_id", value(&collection.correlation_id)),
+                ]
+                .map(|(field, value)| (format!("{COLLECTION}{field}"), value))
+                .into_iter()
+                .collect::<Map<_, _>>()
+            };
+            let left = self.queue.iter().filter(|left| !self.is_stopping(&left.id));
+            let left: Vec<Value> = left.map(collection).map(Value::Object).collect();
+            match left.is_empty() {
+                true => String::new(),
+                false => Value::Array(left).to_string(),
+            }
+        });
+        Some(text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// How many bytes the tables that are left take in an offset, where their quotes are escaped.
+    pub fn stored_bytes(&self) -> usize {
+        let escaped = |byte: &u8| matches!(byte, b'"' | b'\\');
+        self.text()
+            .map_or(0, |text| text.len() + text.as_bytes().iter().filter(|b| escaped(b)).count())
     }
 
     /// See [`Context::signal_offset`].
@@ -196,6 +231,7 @@ impl Context {
     /// Adds the tables of a signal, whose names `names` are.
     pub fn add(&mut self, signal_id: &str, execute: &Execute, names: Vec<String>) {
         self.correlation_id = Some(signal_id.to_owned()).filter(|id| !id.is_empty());
+        self.text = Text::default();
         self.queue.extend(names.into_iter().map(|id| {
             let condition = execute.conditions.iter().find(|condition| condition.is_for(&id));
             let filter = condition.map(|condition| &condition.filter);
@@ -245,6 +281,7 @@ impl Context {
     /// them.
     pub fn stop(&mut self, names: impl IntoIterator<Item = String>) {
         self.stopping.extend(names);
+        self.text = Text::default();
     }
 
     pub fn is_stopping(&self, name: &str) -> bool {
@@ -254,11 +291,13 @@ impl Context {
     /// What was to be taken out is.
     pub fn stopped(&mut self) {
         self.stopping.clear();
+        self.text = Text::default();
     }
 
     /// Done with the current table.
     pub fn next(&mut self) {
         self.queue.pop_front();
+        self.text = Text::default();
         (self.after, self.sent, self.maximum, self.total_rows) = (None, None, None, None);
         self.rows_scanned = 0;
     }
@@ -267,6 +306,7 @@ impl Context {
     pub fn remove(&mut self, name: &str) -> bool {
         let (before, mut first) = (self.queue.len(), true);
         self.queue.retain(|collection| std::mem::take(&mut first) || collection.id != name);
+        self.text = Text::default();
         self.queue.len() < before
     }
 }
@@ -431,6 +471,9 @@ mod tests {
         assert_eq!((loaded.names(), loaded.after(), loaded.maximum()), (vec!["s.b"], None, None));
         assert_eq!((loaded.total_rows(), context.names().len()), (None, 3));
         context.stopped();
+        assert_eq!(Context::load(&context.store().into_iter().collect()).names().len(), 3);
+        let text = &context.store()[2].1.to_string();
+        assert_eq!(context.stored_bytes() + 2, text.len(), "{text}");
         assert!(context.remove("s.c") && !context.remove("s.c") && !context.remove("s.a"));
         context.next();
         let current = context.current().unwrap();

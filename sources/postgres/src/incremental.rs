@@ -26,6 +26,7 @@ use crate::{
     signals,
     tables::Table,
     types::Types,
+    visibility,
     wire::{Lsn, copy},
 };
 
@@ -38,6 +39,9 @@ const POSTGRES: Dialect = Dialect { row_values: true, nulls_last: true };
 /// megabyte would otherwise fill the memory.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 
+/// So much a chunk may have whose end lies behind rows of one key: they are not parted.
+const EQUAL_BYTES_MAX: usize = 8 * CHUNK_BYTES_MAX;
+
 /// What to read next.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -49,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) mark: Option<Mark>,
     /// Without marks it is of interest where the log was.
     pub(crate) unmarked: bool,
+    /// And what the stream has shown of late, which the chunk must not be older than: transactions.
+    pub(crate) shown: Vec<u32>,
 }
 
 /// What is to be seen to before a table is read without marks.
@@ -253,6 +259,9 @@ impl ChunkReader {
         let options = self.options.clone();
         let rows_max = options.signals.chunk_rows.min(self.rows_max);
         let session = self.session().await?;
+        if request.unmarked {
+            visibility::until_visible(session, &request.shown, &request.collection.id).await?;
+        }
         let plan = Plan { request, table: &table, columns, session };
         let (maximum, total_rows) = match &request.maximum {
             Some(maximum) => (maximum.clone(), request.total_rows),

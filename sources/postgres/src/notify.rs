@@ -6,6 +6,7 @@ use model::{
     connector::Outbox,
     java,
     record::{Batch, Record},
+    value::{Value, ValueRef},
 };
 use relational::table::TableId;
 
@@ -28,7 +29,7 @@ fn record(options: &Options, kind: &'static str, data: Data) -> Option<Record> {
 
 fn push(options: &Options, batch: &mut BatchBuilder, kind: &'static str, data: Data) {
     if let Some(record) = record(options, kind, data) {
-        batch.push_made(size_of_val(&record), |_| record);
+        batch.push_made(byte_len(&record), |_| record);
     }
 }
 
@@ -118,6 +119,29 @@ pub(crate) fn table_read(
     push(options, batch, "TABLE_SCAN_COMPLETED", data);
 }
 
+/// What a record holds by itself, its texts included: the names of all tables can be in it.
+pub(crate) fn byte_len(record: &Record) -> usize {
+    fn texts(value: ValueRef<'_>) -> usize {
+        match value {
+            ValueRef::Text(text) => text.len(),
+            ValueRef::Bytes(bytes) => bytes.len(),
+            ValueRef::Array(items) => items.iter().map(held).sum(),
+            ValueRef::Map(entries) => {
+                entries.iter().map(|(key, value)| held(key) + held(value)).sum()
+            }
+            ValueRef::Struct(value) => {
+                let fields = 0..value.schema.fields().len();
+                fields.map(|at| size_of::<Value>() + texts(value.at(at))).sum()
+            }
+            _ => 0,
+        }
+    }
+    fn held(value: &Value) -> usize {
+        size_of::<Value>() + texts(value.as_ref())
+    }
+    size_of_val(record) + texts(record.key.value.as_ref()) + texts(record.value.value.as_ref())
+}
+
 /// Sends a notification by itself. False when the task was stopped meanwhile.
 pub(crate) async fn send(
     options: &Options,
@@ -126,8 +150,27 @@ pub(crate) async fn send(
     data: Data,
 ) -> bool {
     let Some(record) = record(options, kind, data) else { return true };
-    let bytes = size_of_val(&record);
+    let bytes = byte_len(&record);
     let Some(room) = out.room().await else { return false };
     room.send(Batch { records: vec![record].into(), position: None, bytes });
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use ::snapshot::notifications::Channels;
+
+    use super::*;
+
+    #[test]
+    fn the_names_of_tables_count() {
+        let bytes = |names: &str| {
+            let data = vec![("data_collections", names.to_owned())];
+            let (id, aggregate, kind) = (String::new(), INITIAL, "STARTED");
+            let notification = Notification { id, aggregate, kind, data, timestamp_ms: 0 };
+            let channels = Channels::new(Some("t"), false, "p");
+            byte_len(&channels.notify(notification).expect("a record"))
+        };
+        assert_eq!(bytes(&"s.t,".repeat(1_000)), bytes("") + 4_000);
+    }
 }

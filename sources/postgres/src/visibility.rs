@@ -18,28 +18,55 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(1);
 /// Between two looks.
 const VISIBLE_AGAIN: Duration = Duration::from_millis(1);
 
+/// How long it may take until it is said.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits, for a while, until other sessions see what these transactions did.
 pub(crate) async fn wait_visible(session: &Session, transactions: &[u32]) -> Result<()> {
     let end = Instant::now() + VISIBLE_WITHIN;
-    loop {
-        let row = session
-            .query_one(
-                "read which transactions are under way",
-                "SELECT pg_snapshot_xmax(s)::text::int8, ARRAY(SELECT pg_snapshot_xip(s)::text::int8)
-                   FROM pg_current_snapshot() AS s",
-                &[],
-            )
-            .await?;
-        let (next, open): (i64, Vec<i64>) = (row.get(0), row.get(1));
-        // The lower half is what the log has; a number ahead of the next one is of this moment.
-        let low = |xid: i64| (xid & i64::from(u32::MAX)) as u32;
-        let seen = |&xid: &u32| {
-            xid.wrapping_sub(low(next)).cast_signed() < 0
-                && !open.iter().any(|&open| low(open) == xid)
-        };
-        if transactions.iter().all(seen) || Instant::now() >= end {
-            return Ok(());
-        }
+    while !visible(session, transactions).await? && Instant::now() < end {
         tokio::time::sleep(VISIBLE_AGAIN).await;
     }
+    Ok(())
+}
+
+/// Waits until other sessions see what these transactions did, however long that takes.
+pub(crate) async fn until_visible(
+    session: &Session,
+    transactions: &[u32],
+    table: &str,
+) -> Result<()> {
+    let (mut said, mut pause) = (Instant::now(), VISIBLE_AGAIN);
+    while !visible(session, transactions).await? {
+        if said.elapsed() >= PATIENCE {
+            said = Instant::now();
+            tracing::warn!(
+                "the incremental snapshot of table {table} waits for transactions that the stream has shown and that other sessions do not see yet; look at synchronous_standby_names and pg_stat_replication"
+            );
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+async fn visible(session: &Session, transactions: &[u32]) -> Result<bool> {
+    if transactions.is_empty() {
+        return Ok(true);
+    }
+    let row = session
+        .query_one(
+            "read which transactions are under way",
+            "SELECT pg_snapshot_xmax(s)::text::int8, ARRAY(SELECT pg_snapshot_xip(s)::text::int8)
+               FROM pg_current_snapshot() AS s",
+            &[],
+        )
+        .await?;
+    let (next, open): (i64, Vec<i64>) = (row.get(0), row.get(1));
+    // The lower half is what the log has; a number ahead of the next one is of this moment.
+    let low = |xid: i64| (xid & i64::from(u32::MAX)) as u32;
+    let seen = |&xid: &u32| {
+        xid.wrapping_sub(low(next)).cast_signed() < 0 && !open.iter().any(|&open| low(open) == xid)
+    };
+    Ok(transactions.iter().all(seen))
 }

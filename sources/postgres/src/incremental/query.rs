@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use model::error::{Error, Result};
 
 use super::{
-    CHUNK_BYTES_MAX, Chunk, Failure, POSTGRES, Request, Shape,
+    CHUNK_BYTES_MAX, Chunk, EQUAL_BYTES_MAX, Failure, POSTGRES, Request, Shape,
     key::{self, KeyKind},
 };
 use crate::{
@@ -177,6 +177,15 @@ impl Plan<'_> {
             let bytes = bytes.map_err(|error| self.failed(&action, error))?;
             if !collected.take(bytes, &shape, &action)? {
                 break;
+            }
+            if collected.copied.len() >= EQUAL_BYTES_MAX {
+                return Err(Failure::Skip(
+                    Status::SqlException,
+                    format!(
+                        "more than {} MiB of its rows have the same key ({names}), and they can't be read in parts; send the signal with a surrogate-key of more values, or set message.key.columns",
+                        EQUAL_BYTES_MAX >> 20
+                    ),
+                ));
             }
         }
         let Some(last) = collected.last else { return Ok(None) };

@@ -12,6 +12,7 @@ use relational::{emitter::Rows, transaction};
 use super::Reader;
 use crate::{
     cells::Scratch,
+    notify,
     position::{COMMIT, Position},
     source_info::Moment,
     tables::Table,
@@ -56,6 +57,9 @@ impl Reader<'_> {
                 self.counts.committed += 1;
                 self.end_transaction(lsn);
                 self.incremental.reached(lsn);
+                if let Some(Ok(xid)) = self.moment.tx_id.map(u32::try_from) {
+                    self.incremental.shown(xid);
+                }
             }
             Message::Relation(relation) => {
                 self.catalog_seen().await?;
@@ -156,7 +160,7 @@ impl Reader<'_> {
         let (shown, ts_ms) = (format!("{xid}:{}", lsn.0), self.moment.ts_us.div_euclid(1_000));
         let transaction = &mut self.progress.transaction;
         if let Some(record) = transaction.begin(boundaries, xid.to_string(), &shown, ts_ms) {
-            self.batch.push_made(size_of_val(&record), |_| record);
+            self.batch.push_made(notify::byte_len(&record), |_| record);
         }
     }
 
@@ -168,7 +172,7 @@ impl Reader<'_> {
             self.progress.transaction.end(boundaries, &shown, ts_ms)
         });
         let counted = ended.map(|(record, counted)| {
-            self.batch.push_made(size_of_val(&record), |_| record);
+            self.batch.push_made(notify::byte_len(&record), |_| record);
             counted
         });
         self.progress.committed(position, counted);

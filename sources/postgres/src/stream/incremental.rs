@@ -142,6 +142,8 @@ pub(super) struct Incremental {
     settling: bool,
     /// The stream has sent all that was committed up to here.
     reached: Lsn,
+    /// The transactions that it has shown last.
+    shown: VecDeque<u32>,
     /// What waits until it has come further.
     awaited: Option<Awaited>,
 }
@@ -203,6 +205,7 @@ impl Incremental {
             settled: None,
             settling: false,
             reached: Lsn::ZERO,
+            shown: VecDeque::new(),
             awaited: None,
         })
     }
@@ -408,7 +411,7 @@ impl Reader<'_> {
                     .signal
                     .as_ref()
                     .is_some_and(|signal| !signal.is_mark() && !signal.is_stop());
-                if between && !self.chunk_is_read(stream, out).await? {
+                if between && !self.chunk_is_read(stream, sent, out).await? {
                     self.incremental.signals.push_front(heard);
                     return Ok(());
                 }

@@ -68,6 +68,8 @@ impl Reader<'_> {
                 .caused_by(error)
             })?;
             self.apply(message, lsn).await?;
+            // A signal is followed before an offset is behind it.
+            self.attend(stream, sent, out).await?;
         }
         self.relations.put_back(newer);
         if begin.is_some() {

@@ -51,6 +51,7 @@ impl Reader<'_> {
     pub(super) async fn chunk_is_read(
         &mut self,
         stream: &mut Stream,
+        sent: &mut Position,
         out: &mut Outbox,
     ) -> Result<bool> {
         let mut alive = interval(ALIVE_EVERY);
@@ -74,6 +75,11 @@ impl Reader<'_> {
                 Error::retriable("read a chunk of an incremental snapshot").caused_by(error)
             })?;
             self.answered(ended)?;
+            // Many tables without rows have many notifications. The signal at hand is not covered: what
+            // follows its row has not come yet.
+            if self.options.full(&self.batch) {
+                self.hand_over(stream, sent, out).await?;
+            }
         }
         Ok(true)
     }
@@ -99,6 +105,11 @@ impl Reader<'_> {
             maximum: incremental.context.maximum().cloned(),
             total_rows: incremental.context.total_rows(),
             unmarked: incremental.unmarked,
+            shown: if incremental.unmarked {
+                incremental.shown.iter().copied().collect()
+            } else {
+                Vec::new()
+            },
             mark,
         };
         incremental.job = Some(incremental.runtime.spawn(async move {

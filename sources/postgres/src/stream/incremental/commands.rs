@@ -1,14 +1,14 @@
 //! What signals ask for, and what is told of it.
 
 use ::snapshot::{
-    incremental::shown,
+    incremental::{QUEUE_BYTES_MAX, shown},
     notifications::{INCREMENTAL, Notification, Status},
     signals::{Action, Execute, Kind, Signal, expand},
 };
 use model::{connector::Outbox, error::Result, java};
 
 use super::Reader;
-use crate::{catalog, position::Position, wire::Stream};
+use crate::{catalog, notify, position::Position, wire::Stream};
 
 impl Reader<'_> {
     /// Follows a signal; one that can't be followed is said in the log.
@@ -112,7 +112,20 @@ impl Reader<'_> {
             }
         };
         let idle = !self.incremental.context.running();
-        self.incremental.context.add(id, execute, names);
+        let mut context = self.incremental.context.clone();
+        context.add(id, execute, names);
+        let bytes = context.stored_bytes();
+        if bytes > QUEUE_BYTES_MAX {
+            tracing::warn!(
+                "signal {id} is not followed: the tables that are to be read would take {bytes} bytes in each stored offset, and {QUEUE_BYTES_MAX} are the most; name fewer tables, and the others once these are read"
+            );
+            self.notify_incremental(
+                "ABORTED",
+                vec![("data_collections", execute.collections.join(","))],
+            );
+            return Ok(());
+        }
+        self.incremental.context = context;
         if idle {
             self.incremental.context.paused = false;
             let names = self.incremental.context.names().join(",");
@@ -240,6 +253,9 @@ impl Reader<'_> {
 
     /// A chunk was read.
     pub(super) fn notify_progress(&mut self) {
+        if !self.options.notifications.open() {
+            return;
+        }
         let context = &self.incremental.context;
         let Some(current) = context.current() else { return };
         let key = |key: Option<&Vec<_>>| key.map_or_else(|| "\"<null>\"".to_owned(), |k| shown(k));
@@ -271,7 +287,7 @@ impl Reader<'_> {
         let timestamp_ms = crate::now_ns() / 1_000_000;
         let notification = Notification { id, aggregate: INCREMENTAL, kind, data, timestamp_ms };
         if let Some(record) = self.options.notifications.notify(notification) {
-            self.batch.push_made(size_of_val(&record), |_| record);
+            self.batch.push_made(notify::byte_len(&record), |_| record);
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use ::snapshot::java_objects::{self, Object as JavaObject};
+use ::snapshot::{
+    incremental::Collection,
+    java_objects::{self, Object as JavaObject},
+};
 use async_trait::async_trait;
 use model::{
     config::Config,
@@ -16,6 +19,8 @@ use tokio_postgres::Client;
 
 use crate::{
     config::CONFIG,
+    incremental::{ChunkReader, Found, Request},
+    options::Options,
     wire::{Settings, sql, tests::live},
 };
 
@@ -36,7 +41,20 @@ struct Rig {
     client: Client,
     handle: sql::Handle,
     config: Vec<(&'static str, String)>,
-    running: Option<(JoinHandle<Result<()>>, Inbox)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    task: JoinHandle<Result<()>>,
+    inbox: Inbox,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A test that fails would wait for its task otherwise.
+        self.inbox.stop.cancel();
+        self.inbox.batches.close();
+    }
 }
 
 /// What came of a table `big`: the operation and the key of each record.
@@ -74,7 +92,12 @@ impl Rig {
         CONFIG.parse(self.config.iter().map(|(key, value)| (*key, value.as_str()))).unwrap()
     }
 
-    /// Runs a task from a stored offset on, and waits until it streams.
+    fn options(&self) -> Options {
+        let topics = model::topics::NoTopics::shared();
+        Options::read(&self.parsed(), 0, Default::default(), topics).unwrap()
+    }
+
+    /// Runs a task from a stored offset on, and waits until its slot is made.
     async fn start(&mut self, offset: Option<Object>) {
         let start = Start {
             connector: "c".into(),
@@ -87,12 +110,12 @@ impl Rig {
         let mut task = crate::connector().start(self.parsed(), start).await.unwrap();
         let (mut out, inbox) = outbox(2);
         let runtime = tokio::runtime::Handle::current();
-        let running = tokio::task::spawn_blocking(move || {
+        let task = tokio::task::spawn_blocking(move || {
             runtime.block_on(async { task.run(&mut out).await })
         });
-        self.running = Some((running, inbox));
+        self.running = Some(Running { task, inbox });
         let active = "SELECT count(*) FROM pg_replication_slots
-            WHERE database = current_database() AND active";
+            WHERE database = current_database() AND active AND confirmed_flush_lsn IS NOT NULL";
         self.until(active).await;
     }
 
@@ -116,8 +139,11 @@ impl Rig {
     }
 
     async fn batch(&mut self) -> Batch {
-        let (_, inbox) = self.running.as_mut().expect("a task");
-        timeout(LIMIT, inbox.batches.recv()).await.expect("a batch").expect("a task that runs")
+        let running = self.running.as_mut().expect("a task");
+        timeout(LIMIT, running.inbox.batches.recv())
+            .await
+            .expect("a batch")
+            .expect("a task that runs")
     }
 
     /// Rows until an offset comes that `enough` says is the last; that offset too.
@@ -158,10 +184,10 @@ impl Rig {
     }
 
     async fn stop(&mut self) {
-        let (running, mut inbox) = self.running.take().expect("a task");
-        inbox.stop.cancel();
-        inbox.batches.close();
-        timeout(LIMIT, running).await.expect("an end").unwrap().unwrap();
+        let mut running = self.running.take().expect("a task");
+        running.inbox.stop.cancel();
+        running.inbox.batches.close();
+        timeout(LIMIT, &mut running.task).await.expect("an end").unwrap().unwrap();
     }
 
     async fn end(mut self) {
@@ -243,14 +269,16 @@ async fn rows_without_a_value_in_a_unique_index_are_all_sent() {
 /// A chunk that takes too long would take as long again: its table is given up, and the next is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_whose_query_takes_too_long_is_given_up() {
+    // As the server fails a statement behind statement_timeout, at once.
     let tables = "CREATE TABLE slow (id int PRIMARY KEY, v int); INSERT INTO slow VALUES (1, 1);
+        CREATE FUNCTION late() RETURNS bool LANGUAGE plpgsql AS
+            'BEGIN RAISE query_canceled; END';
         CREATE TABLE big (id int PRIMARY KEY, v int); INSERT INTO big VALUES (1, 1)";
-    let more = [("database.query.timeout.ms", "100")];
-    let Some(mut rig) = Rig::new("inc_slow", tables, &more).await else { return };
+    let Some(mut rig) = Rig::new("inc_slow", tables, &[]).await else { return };
     rig.signal(
         "execute-snapshot",
         r#"{"data-collections": ["public.slow", "public.big"],
-            "additional-conditions": [{"data-collection": "public.slow", "filter": "pg_sleep(60) IS NULL"}]}"#,
+            "additional-conditions": [{"data-collection": "public.slow", "filter": "late()"}]}"#,
     )
     .await;
     let rows = rig.rows().await;
@@ -301,5 +329,68 @@ async fn a_truncated_table_is_not_sent() {
     rig.signal("execute-snapshot", r#"{"data-collections": ["public.big"]}"#).await;
     let rows = rig.rows().await;
     assert!(rows.is_empty(), "{rows:?}");
+    rig.end().await;
+}
+
+/// The stream shows a transaction a moment before other sessions see it, and with a synchronous standby
+/// long before. What is read without marks meanwhile would be older than what was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_without_marks_waits_for_what_the_stream_has_shown() {
+    let tables = "CREATE TABLE big (id int PRIMARY KEY, v int); INSERT INTO big VALUES (1, 1)";
+    let Some(mut rig) = Rig::new("inc_unseen", tables, &[("read.only", "true")]).await else {
+        return;
+    };
+    rig.stop().await;
+    rig.sql("BEGIN; UPDATE big SET v = 77").await;
+    let row = rig.client.query_one("SELECT pg_current_xact_id()::text::int8", &[]).await.unwrap();
+    let mut reader = ChunkReader::new(&Arc::new(rig.options()));
+    let request = Request {
+        collection: Collection {
+            id: "public.big".into(),
+            condition: None,
+            surrogate_key: None,
+            correlation_id: None,
+        },
+        after: None,
+        maximum: None,
+        total_rows: None,
+        mark: None,
+        unmarked: true,
+        shown: vec![u32::try_from(row.get::<_, i64>(0)).unwrap()],
+    };
+    let mut reading = std::pin::pin!(reader.read(&request));
+    // It looks again and again; without the wait it would have read within the first of these.
+    let early = timeout(Duration::from_millis(1_500), &mut reading).await;
+    assert!(early.is_err(), "{early:?}");
+    rig.sql("COMMIT").await;
+    let Found::Rows(chunk) = timeout(LIMIT, reading).await.expect("a chunk").unwrap() else {
+        panic!("no rows")
+    };
+    assert!(chunk.copied.windows(4).any(|four| four == 77i32.to_be_bytes()), "{chunk:?}");
+    rig.end().await;
+}
+
+/// Rows of one key are in memory together, so what there may be of them is limited; the next table is
+/// read.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_rows_of_one_key_are_not_read() {
+    let tables = "CREATE TABLE wide (id int PRIMARY KEY, k int NOT NULL, v text);
+        INSERT INTO wide SELECT g, 1, repeat('x', 1000000) FROM generate_series(1, 140) g;
+        CREATE TABLE big (id int PRIMARY KEY, k int NOT NULL); INSERT INTO big VALUES (1, 1)";
+    let Some(mut rig) = Rig::new("inc_one_key", tables, &[]).await else { return };
+    rig.signal(
+        "execute-snapshot",
+        r#"{"data-collections": ["public.wide", "public.big"], "surrogate-key": "k"}"#,
+    )
+    .await;
+    let mut records = 0;
+    let (mut begun, mut ended) = (false, false);
+    while !ended {
+        let batch = rig.batch().await;
+        let runs = batch.position.unwrap().offset.contains_key("incremental_snapshot_collections");
+        (ended, begun) = (begun && !runs, begun || runs);
+        records += batch.records.filter(|record| &*record.topic != "p.public.signal").count();
+    }
+    assert_eq!(records, 1);
     rig.end().await;
 }

@@ -5,6 +5,9 @@
 //! shows was committed before. So the chunk waits until the stream has come there, and rows whose keys
 //! came meanwhile are left out. Then no older change of a row comes behind it, and no newer one before.
 //!
+//! What the stream has shown before the chunk is read, the chunk must show too; so it is not read before
+//! other sessions see those transactions.
+//!
 //! Before the first chunk of a table the stream has to come to the end of the log, so that what comes
 //! while a chunk waits is little. A table that was published only now is not read before those have
 //! ended who wrote to it until then.
@@ -38,6 +41,10 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// How long that may take until it is said.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// So many of the last transactions may not be seen by other sessions yet although the stream has shown
+/// them. As each has a connection that waits for its commit, this is more than there are.
+const SHOWN_MAX: usize = 4096;
+
 /// Something waits until the stream has come to a position.
 pub(super) struct Awaited {
     lsn: Lsn,
@@ -62,6 +69,14 @@ impl Incremental {
     /// The stream has sent all that was committed up to here.
     pub(in crate::stream) fn reached(&mut self, lsn: Lsn) {
         self.reached = self.reached.max(lsn);
+    }
+
+    /// The stream has shown a transaction.
+    pub(in crate::stream) fn shown(&mut self, transaction: u32) {
+        if self.shown.len() == SHOWN_MAX {
+            self.shown.pop_front();
+        }
+        self.shown.push_back(transaction);
     }
 
     /// Whether chunks of the table are read without marks.
