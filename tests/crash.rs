@@ -32,6 +32,8 @@ use crate::harness::{
     worker::{Home, Worker},
 };
 
+mod points;
+
 const TABLES: &str = "
 CREATE TABLE ledger (number bigint PRIMARY KEY, lines int NOT NULL);
 CREATE TABLE movement (

@@ -11,7 +11,8 @@
 //! `-- config: key=value` adds to both configurations; `-- under: name key=value; key=value` plays the
 //! whole case with these too, once for each such line; in both `${side}` is `peer` or `ours` and
 //! `${prefix}` the side's. `-- ours: key=value` adds to our configuration alone, what the peer does not
-//! know and what must change no record. `-- expect: N records` is how many records there must be, so
+//! know and what must change no record. `-- server: 16` plays it on a server of that version, which has
+//! pgvector, instead of the main one. `-- expect: N records` is how many records there must be, so
 //! that a case cannot pass by producing nothing; `-- ignore: REGEX` leaves topics out, such as those of
 //! tables that the sides write to themselves; `-- wait: TOPIC N` is about the step it stands in: it ends
 //! when both sides have N records in `<prefix>.TOPIC`; `-- signal: JSON` is written to `<prefix>-signal`
@@ -34,7 +35,7 @@ use crate::harness::{
     database::Database,
     random::Random,
     rest::{Rest, json_converters, postgres_source},
-    servers,
+    servers::{self, Script},
     side::{self, MARKER, Side},
     topics::{self, Record},
     wait_for,
@@ -42,6 +43,10 @@ use crate::harness::{
 };
 
 mod workload;
+
+use workload::Shape;
+/// A server of another version, with extensions that the main one lacks.
+const OTHER: Script = Script::new("differential-16", &[("PG_MAJOR", "16"), ("PG_PORT", "25916")]);
 
 #[derive(PartialEq, Eq)]
 enum Step {
@@ -57,6 +62,8 @@ struct Case {
     config: Pairs,
     /// For our side alone.
     ours: Pairs,
+    /// Whether it is played on the other server.
+    elsewhere: bool,
     /// Further configurations that the case is played with, by name.
     under: Vec<(String, Pairs)>,
     records: Option<usize>,
@@ -72,6 +79,7 @@ fn parse(text: &str) -> Case {
     let mut case = Case {
         config: Vec::new(),
         ours: Vec::new(),
+        elsewhere: false,
         under: Vec::new(),
         records: None,
         ignored: Vec::new(),
@@ -93,6 +101,8 @@ fn parse(text: &str) -> Case {
                     case.config.push(pair(text));
                 } else if let Some(text) = line.strip_prefix("-- ours: ") {
                     case.ours.push(pair(text));
+                } else if line == "-- server: 16" {
+                    case.elsewhere = true;
                 } else if let Some(text) = line.strip_prefix("-- under: ") {
                     let (name, pairs) = text.split_once(' ').unwrap_or((text, ""));
                     let pairs = pairs.split("; ").filter(|text| !text.is_empty()).map(pair);
@@ -230,9 +240,17 @@ fn compare(name: &str, text: &str) -> Option<usize> {
 }
 
 fn play(name: &str, case: &Case) -> Option<usize> {
-    let (Some(postgres), Some(kafka), Some(connect)) =
-        (servers::postgres(name), servers::kafka(name), servers::connect(name))
-    else {
+    let other = case.elsewhere.then(|| (OTHER.run("pg-start", ""), OTHER.at_end("pg-stop")));
+    match &other {
+        Some((address, _stopped)) => {
+            play_on(&format!("postgres://postgres@{address}/postgres"), name, case)
+        }
+        None => play_on(&servers::postgres(name)?, name, case),
+    }
+}
+
+fn play_on(postgres: &str, name: &str, case: &Case) -> Option<usize> {
+    let (Some(kafka), Some(connect)) = (servers::kafka(name), servers::connect(name)) else {
         return None;
     };
     let peer = Rest { url: connect };
@@ -248,7 +266,7 @@ fn play(name: &str, case: &Case) -> Option<usize> {
         rest.forget(prefix);
         topics::delete(&kafka, prefix);
     }
-    let database = Database::create(&postgres, &format!("differential_{name}"));
+    let database = Database::create(postgres, &format!("differential_{name}"));
     side::prepare(&database);
     for (_, sql) in case.steps.iter().filter(|(step, _)| *step == Step::Snapshot) {
         database.sql(sql);
@@ -380,19 +398,80 @@ macro_rules! cases {
     };
 }
 
-cases! { blocking ddl dml enums identity incremental incremental_commands incremental_ddl incremental_kafka incremental_keys keys keys_excluded keys_found messages names names_adjusted reselect resume savepoints snapshot_chunks snapshot_order streamed streamed_binary times_edges topics_routed transactions types }
+cases! { blocking ddl dml enums identity incremental incremental_commands incremental_ddl incremental_kafka incremental_keys keys keys_excluded keys_found messages names names_adjusted reselect resume savepoints snapshot_always snapshot_chunks snapshot_hand snapshot_order snapshot_readers streamed streamed_binary times_edges topics_routed transactions types types_postgis types_vector }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;
 
 #[test]
 fn random_workload() {
-    let random = &mut Random::new(Random::seed("random_workload"));
-    let text = workload::case(random, CHANGES);
-    // Whoever looks for the cause of a difference wants to read it.
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("random_workload.sql");
-    fs::write(file, &text).expect("the case is written");
+    let shape = Shape { changes: CHANGES, rounds: 16, longest: 40, savepoints: 10 };
+    let text = by_chance("random_workload", &shape, "");
     if let Some(count) = compare("random", &text) {
         assert!(count >= CHANGES, "{count} records are not {CHANGES}");
     }
+}
+
+/// The text of a case of chance, which begins with `header`.
+fn by_chance(test: &str, shape: &Shape, header: &str) -> String {
+    let random = &mut Random::new(Random::seed(test));
+    let text = header.to_owned() + &workload::case(random, shape);
+    // Whoever looks for the cause of a difference wants to read it.
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.sql"));
+    fs::write(file, &text).expect("the case is written");
+    text
+}
+
+/// Large transactions, which are taken while they are in progress here and once they have committed at
+/// the peer. Many roll a part of themselves back, some all.
+fn random_streamed(test: &str, server: &str, params: &str) {
+    let shape = Shape { changes: CHANGES / 4, rounds: 4, longest: 800, savepoints: 50 };
+    // What the server had streamed goes when a slot is dropped, so the case asks at its end.
+    let header = format!(
+        "-- config: provide.transaction.metadata=true
+-- ours: slot.stream.memory.max.bytes=262144
+-- ours: slot.stream.params={params}
+-- snapshot
+SELECT format('ALTER DATABASE %I SET logical_decoding_work_mem = ''64kB''', current_database()) \\gexec
+"
+    );
+    let asked = format!(
+        "-- stream
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_stat_replication_slots
+                  WHERE slot_name = 'dours_{test}' AND stream_txns > 3) THEN
+    RAISE 'no transaction was streamed while in progress: %',
+      (SELECT array_agg(s) FROM pg_stat_replication_slots s WHERE slot_name LIKE '%{test}');
+  END IF;
+END $$;
+"
+    );
+    let text = by_chance(test, &shape, &header) + &asked;
+    let Some(count) = play_on(server, test, &parse(&text)) else { return };
+    // A large one that is rolled back as a whole is missing.
+    assert!(count >= shape.changes / 2, "{count} records of {} changes", shape.changes);
+}
+
+#[test]
+fn random_workload_streamed() {
+    let test = "random_streamed";
+    let Some(postgres) = servers::postgres(test) else { return };
+    random_streamed(test, &postgres, "proto_version=2;streaming=on");
+}
+
+/// With protocol 4 the server says where each rollback lies.
+#[test]
+fn random_workload_streamed_parallel() {
+    let test = "random_parallel";
+    if servers::postgres(test).is_none() {
+        return;
+    }
+    let own = Script::new(
+        "differential-17",
+        &[("PG_MAJOR", "17"), ("PG_FRESH", "1"), ("PG_PORT", "25837")],
+    );
+    let address = own.run("pg-start", "");
+    let _stopped_at_the_end = own.at_end("pg-stop");
+    let server = format!("postgres://postgres@{address}/postgres");
+    random_streamed(test, &server, "proto_version=4;streaming=parallel");
 }

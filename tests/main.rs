@@ -23,6 +23,7 @@ mod rest;
 mod resume;
 mod security;
 mod signals;
+mod silence;
 mod sinks;
 mod slots;
 mod snapshots;

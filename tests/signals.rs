@@ -246,16 +246,17 @@ fn tables_that_debezium_does_not_read_whole() {
          INSERT INTO moment SELECT timestamptz '2024-01-01' + g % 5 * interval '1 us', ('10.0.0.' || g)::inet, g
              FROM generate_series(1, 25) g;",
     );
-    let config = config(&database, name, &kafka, &[]);
+    // What came before the first snapshot is followed behind it; and with Debezium's own times.
+    let mut config = config(&database, name, &kafka, &[("snapshot.mode", "initial")]);
+    config.remove("signal.kafka.poll.timeout.ms");
     let worker = Home::new(name, &kafka).start(&[]);
-    worker.rest.start(name, &config);
-    wait_slot(&database, name);
     let data = json!({"data-collections": ["public.keyless"], "surrogate-key": "id"});
     let signal = json!({"id": "k", "type": "execute-snapshot", "data": data}).to_string();
     topics::write(&kafka, &format!("{name}-signal"), name, &signal);
-    wait(&kafka, &database, name, "keyless", 25);
+    worker.rest.start(name, &config);
+    wait(&kafka, &database, name, "keyless", 50);
     ask(&kafka, name, "moment");
-    wait(&kafka, &database, name, "moment", 25);
+    wait(&kafka, &database, name, "moment", 50);
     worker.rest.stop(name);
     for table in ["keyless", "moment"] {
         let topic = format!("{name}.public.{table}");
@@ -268,8 +269,53 @@ fn tables_that_debezium_does_not_read_whole() {
                 event["after"]["v"].to_string()
             })
             .collect();
-        assert_eq!((records.len(), rows.len()), (25, 25), "{table}");
+        assert_eq!((records.len(), rows.len()), (50, 25), "{table}");
     }
+    worker.rest.forget(name);
+    topics::delete(&kafka, name);
+}
+
+/// With a login of the connector's own; and with a wrong one, which stops nothing either.
+#[test]
+fn signals_take_the_secured_way() {
+    let name = "signals_secured";
+    let (Some(postgres), Some(kafka), Some(at)) =
+        (servers::postgres(name), servers::kafka(name), servers::listeners(name))
+    else {
+        return;
+    };
+    topics::delete(&kafka, name);
+    let database = database(&postgres, name);
+    let login = |password: &str| {
+        format!(
+            "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"ann\" \
+             password=\"{password}\";"
+        )
+    };
+    let (right, wrong) = (login("scram-secret"), login("wrong"));
+    let access = |login| {
+        [
+            ("signal.consumer.security.protocol", "SASL_PLAINTEXT"),
+            ("signal.consumer.sasl.mechanism", "SCRAM-SHA-512"),
+            ("signal.consumer.sasl.jaas.config", login),
+        ]
+    };
+    let home = Home::new(name, &kafka);
+    let worker = home.start(&[]);
+    let config = |login| config(&database, name, &at["sasl_plaintext"], &access(login));
+    worker.rest.start(name, &config(&wrong));
+    wait_slot(&database, name);
+    ask(&kafka, name, "first");
+    let said = wait_for("a word in the log", Duration::from_secs(60), || {
+        database.sql("INSERT INTO second SELECT max(id) + 1, 'streamed' FROM second");
+        let log = std::fs::read_to_string(home.directory.join("worker.log")).ok()?;
+        log.lines().find(|line| line.contains("signals of topic")).map(str::to_owned)
+    });
+    assert!(said.contains("sasl.jaas.config") && !said.contains("\"wrong\""), "{said}");
+    assert_eq!(worker.rest.status(name).expect("a status")["tasks"][0]["state"], "RUNNING");
+    assert!(count(&kafka, name, "first") == 0 && count(&kafka, name, "second") > 0);
+    worker.rest.put(name, &config(&right));
+    wait(&kafka, &database, name, "first", ROWS);
     worker.rest.forget(name);
     topics::delete(&kafka, name);
 }

@@ -266,6 +266,60 @@ fn a_slot_in_danger_is_told_and_shown() {
     holds("lost", &trace, &["has been removed from the database write-ahead log", "wal_removed"]);
 }
 
+/// What a failover, a restored backup or somebody else's hand leaves: a log that ends before what was
+/// sent, a slot that begins behind it. Neither is gone on with in silence, nor loses the offset.
+#[test]
+fn an_offset_that_the_server_does_not_have_is_told() {
+    let test = "an_offset_that_the_server_does_not_have_is_told";
+    let Some(postgres) = servers::postgres(test) else { return };
+    let database = Database::create(&postgres, "slots_offset");
+    database.sql("CREATE TABLE t (id int PRIMARY KEY);");
+    let mut home = Home::new(test, "");
+    home.properties.push_str("offset.flush.interval.ms=20\n");
+    let worker = home.start(&[]);
+    let (rest, name, path) = (&worker.rest, "slots_offset", "/connectors/slots_offset/offsets");
+    rest.start(name, &postgres_source(&database, name, &[]));
+    database.wait_streamed(name);
+    database.sql("INSERT INTO t VALUES (1);");
+    let offset = || rest.call("GET", path, None)["offsets"][0]["offset"].clone();
+    wait_for("a stored offset", WITHIN, || offset()["lsn_commit"].is_u64().then_some(()));
+    rest.stop(name);
+    let stored = offset();
+    let resume = || {
+        rest.call("PUT", &format!("/connectors/{name}/resume"), None);
+        rest.wait_failed(name)
+    };
+    let store = |offset: &serde_json::Value| {
+        let offsets =
+            serde_json::json!({"offsets": [{"partition": {"server": name}, "offset": offset}]});
+        rest.call("PATCH", path, Some(&offsets.to_string()));
+    };
+
+    let mut ahead = stored.clone();
+    for field in ["lsn", "lsn_proc", "lsn_commit"] {
+        ahead[field] = (stored[field].as_u64().expect("a position") + (1 << 40)).into();
+    }
+    store(&ahead);
+    holds("ahead", &resume(), &["log ends at", "not the server that the changes came from"]);
+    rest.stop(name);
+    assert_eq!(offset(), ahead);
+
+    store(&stored);
+    database.sql("SELECT pg_drop_replication_slot('slots_offset');");
+    database.sql("INSERT INTO t VALUES (2);");
+    database.sql("SELECT pg_create_logical_replication_slot('slots_offset', 'pgoutput');");
+    let trace = resume();
+    holds("behind", &trace, &["slots_offset begins at", "changes in between are lost"]);
+    holds("behind", &trace, &["snapshot.mode=when_needed"]);
+    rest.stop(name);
+    assert_eq!(offset(), stored);
+
+    // The advice: all that is there is read again, the lost row as well.
+    rest.put(name, &postgres_source(&database, name, &[("snapshot.mode", "when_needed")]));
+    rest.resume(name);
+    wait_logged(&home, &["snapshot is read: 2 rows of 1 tables"]);
+}
+
 /// Two databases of one server: in one nothing happens, in the other only what is not captured. The
 /// log moves on, and both slots with it, without a key for it.
 #[test]

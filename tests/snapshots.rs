@@ -16,6 +16,8 @@ use crate::harness::{
     worker::{Home, Worker},
 };
 
+mod load;
+
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `big` has some 1,700 pages of 8 KiB, read in ranges of 256; every fifth row has a value that lies
@@ -123,6 +125,13 @@ impl Scene {
         })
     }
 
+    /// The moment of the snapshot whose offset is stored.
+    fn moment(&self, rest: &Rest) -> Option<i64> {
+        let answer = rest.ask("GET", &format!("/connectors/{}/offsets", self.name), None);
+        let body: Value = serde_json::from_str(&answer.body).ok()?;
+        body["offsets"][0]["offset"]["ts_usec"].as_i64()
+    }
+
     fn oid(&self, table: &str) -> i64 {
         self.database.value(&format!("SELECT '{table}'::regclass::oid::int8")).parse().unwrap()
     }
@@ -213,7 +222,9 @@ fn a_snapshot_that_was_cut_off_goes_on() {
         let slow = [&more[..], &[("snapshot.max.rows.per.second", "5000")]].concat();
         let before = scene.pages();
         let worker = scene.start(&slow);
-        let checkpoint = scene.kill_within_big(worker);
+        let checkpoint = scene.wait_within_big(&worker);
+        let first_moment = scene.moment(&worker.rest).expect("an offset");
+        worker.kill();
         let (big, small) = (scene.oid("big"), scene.oid("a_small"));
         let open = checkpoint["open"].as_array().unwrap();
         let open = open.iter().find(|open| open["table"] == big).unwrap();
@@ -238,6 +249,15 @@ fn a_snapshot_that_was_cut_off_goes_on() {
         });
         let moved: BTreeSet<i64> = moved.map(|(id, _)| *id).collect();
         assert!(moved.len() > 20, "{} rows moved into pages that are done", moved.len());
+
+        // And once more while what has moved is looked for: what is left of it is not forgotten.
+        let worker = scene.start(&[&more[..], &[("snapshot.max.rows.per.second", "100")]].concat());
+        wait_for("an offset of the second run", PATIENCE, || {
+            (scene.moment(&worker.rest)? != first_moment).then_some(())
+        });
+        worker.kill();
+        let looked = scene.events().len() - first_run.len();
+        assert!(looked < moved.len(), "{looked} of {} were looked at", moved.len());
 
         let worker = scene.start(&more);
         scene.wait_streaming(&worker, 1_000);

@@ -15,7 +15,7 @@
 
 pub mod query;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use chrono::{DateTime, Local};
 use serde_json::{Map, Value};
@@ -45,6 +45,8 @@ pub struct Collection {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
     queue: VecDeque<Collection>,
+    /// Tables that are to be taken out once the chunk at hand is done. They are not stored any more.
+    stopping: HashSet<String>,
     /// Behind which the next chunk of the first table begins.
     after: Option<Key>,
     /// The key of the row that was sent last.
@@ -111,7 +113,9 @@ impl Context {
     /// The fields of a source offset. When nothing runs, only where signals are.
     pub fn store(&self) -> Vec<(String, Value)> {
         let signal = self.signal_offset.map(|at| (format!("{PREFIX}{SIGNAL}"), Value::from(at)));
-        if self.queue.is_empty() {
+        let left =
+            || self.queue.iter().filter(|collection| !self.stopping.contains(&collection.id));
+        if left().next().is_none() {
             return signal.into_iter().collect();
         }
         let collection = |collection: &Collection| {
@@ -126,9 +130,16 @@ impl Context {
             .into_iter()
             .collect::<Map<_, _>>()
         };
-        let collections: Value = self.queue.iter().map(collection).map(Value::Object).collect();
-        let key = |key: &Option<Key>| Value::from(java_objects::to_hexadecimal(key.as_deref()));
-        let total = self.total_rows.map(|rows| ("total_rows", Value::from(rows.to_string())));
+        let collections: Value = left().map(collection).map(Value::Object).collect();
+        // What is known of the current table says nothing about the next one.
+        let first = self.current().is_some_and(|current| !self.is_stopping(&current.id));
+        let key = |key: &Option<Key>| {
+            Value::from(java_objects::to_hexadecimal(key.as_deref().filter(|_| first)))
+        };
+        let total = self
+            .total_rows
+            .filter(|_| first)
+            .map(|rows| ("total_rows", Value::from(rows.to_string())));
         [
             ("primary_key", key(&self.sent)),
             ("maximum_key", key(&self.maximum)),
@@ -228,6 +239,21 @@ impl Context {
     /// The row with this key is in a batch.
     pub fn sent(&mut self, key: Key) {
         self.sent = Some(key);
+    }
+
+    /// These tables are to be taken out once the chunk at hand is done: a restart does not go on with
+    /// them.
+    pub fn stop(&mut self, names: impl IntoIterator<Item = String>) {
+        self.stopping.extend(names);
+    }
+
+    pub fn is_stopping(&self, name: &str) -> bool {
+        self.stopping.contains(name)
+    }
+
+    /// What was to be taken out is.
+    pub fn stopped(&mut self) {
+        self.stopping.clear();
     }
 
     /// Done with the current table.
@@ -399,6 +425,12 @@ mod tests {
         let loaded = Context::load(&context.store().into_iter().collect());
         assert_eq!(loaded.after(), Some(&vec![Object::Long(3)]));
         assert_eq!(loaded.signal_offset, Some(0));
+        // A table that is to be stopped is not stored, and neither is how far it was read.
+        context.stop(["s.a".to_owned(), "s.c".to_owned()]);
+        let loaded = Context::load(&context.store().into_iter().collect());
+        assert_eq!((loaded.names(), loaded.after(), loaded.maximum()), (vec!["s.b"], None, None));
+        assert_eq!((loaded.total_rows(), context.names().len()), (None, 3));
+        context.stopped();
         assert!(context.remove("s.c") && !context.remove("s.c") && !context.remove("s.a"));
         context.next();
         let current = context.current().unwrap();

@@ -88,6 +88,11 @@ impl Signal {
         self.kind.starts_with("snapshot-window-")
     }
 
+    /// Whether it stops an incremental snapshot.
+    pub fn is_stop(&self) -> bool {
+        self.kind == "stop-snapshot"
+    }
+
     /// # Errors
     ///
     /// Why the signal can't be followed, and what to do.

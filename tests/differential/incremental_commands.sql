@@ -6,7 +6,7 @@
 -- config: notification.enabled.channels=sink,log,jmx
 -- config: notification.sink.topic.name=${prefix}.notifications
 -- ignore: \.signal_
--- expect: 163 records
+-- expect: 166 records
 -- snapshot
 CREATE TABLE signal_peer (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);
 CREATE TABLE signal_ours (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);

@@ -204,8 +204,21 @@ fn part(random: &mut Random) -> String {
     pick(random, &["'a'", "'b'", "'ü'"])
 }
 
-/// The text of a case with at least `changes` changes.
-pub(super) fn case(random: &mut Random, changes: usize) -> String {
+/// What a case is like.
+pub(super) struct Shape {
+    /// At least so many changes.
+    pub(super) changes: usize,
+    /// In so many rounds, between which definitions change.
+    pub(super) rounds: usize,
+    /// Statements of the longest transaction.
+    pub(super) longest: u64,
+    /// How many transactions of a hundred roll a part of themselves back.
+    pub(super) savepoints: u64,
+}
+
+/// The text of a case.
+pub(super) fn case(random: &mut Random, shape: &Shape) -> String {
+    let Shape { changes, rounds, longest, savepoints } = *shape;
     let mut sql = String::from(
         "-- snapshot
 CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree;
@@ -231,19 +244,21 @@ CREATE DOMAIN share AS numeric(5,4) CHECK (VALUE BETWEEN 0 AND 1);
     }
     // Some statements find no row; others meet two, or make three records by moving a key.
     let statements = changes * 3 / 4;
-    let rounds = 16;
     for round in 0..rounds {
         sql.push_str(if round % 4 == 2 { "-- away\n" } else { "-- stream\n" });
         let mut left = statements / rounds;
         while left > 0 {
-            let count = random.between(1, 40).min(left as u64);
+            let count = random.between(1, longest).min(left as u64);
             left -= count as usize;
             sql.push_str("BEGIN;\n");
             for number in 0..count {
-                if number == count / 2 && random.chance(10) {
+                if number == count / 2 && random.chance(savepoints) {
                     sql.push_str("SAVEPOINT s;\n");
-                    let lost = random.pick(&tables).statement(random);
-                    writeln!(sql, "{lost}\nROLLBACK TO s;").unwrap();
+                    for _ in 0..longest / 40 {
+                        let lost = random.pick(&tables).statement(random);
+                        writeln!(sql, "{lost}").unwrap();
+                    }
+                    sql.push_str("ROLLBACK TO s;\n");
                 }
                 sql.push_str(&random.pick(&tables).statement(random));
                 sql.push('\n');

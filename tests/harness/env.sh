@@ -31,6 +31,8 @@ reachable() {
 
 # Beside the distribution's PostgreSQL, those that the connector is tested with.
 PG_MAJORS='14 16 17 18'
+# Which of them has pgvector.
+VECTOR_MAJOR=16
 pg_software() { reachable "$LAB/postgres"; }
 
 # The programs of PG_MAJOR; else of the PostgreSQL the tests are recorded with, else of the newest there is.

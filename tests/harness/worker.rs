@@ -66,7 +66,12 @@ impl Home {
 
     /// Starts the worker with these connector files, and waits for its REST API.
     pub(crate) fn start(&self, connectors: &[PathBuf]) -> Worker {
-        let mut worker = self.spawn(connectors);
+        self.start_with("", connectors)
+    }
+
+    /// With `more` lines in the worker's properties, this time.
+    pub(crate) fn start_with(&self, more: &str, connectors: &[PathBuf]) -> Worker {
+        let mut worker = self.spawn_with(more, connectors);
         wait_for("the worker's REST API", Duration::from_secs(30), || {
             if let Some(status) = worker.child.try_wait().expect("the child") {
                 panic!("the worker ended: {status}\n{}", self.log());
@@ -79,8 +84,12 @@ impl Home {
 
     /// Starts the worker and waits for nothing.
     pub(crate) fn spawn(&self, connectors: &[PathBuf]) -> Worker {
+        self.spawn_with("", connectors)
+    }
+
+    fn spawn_with(&self, more: &str, connectors: &[PathBuf]) -> Worker {
         let file = self.directory.join("worker.properties");
-        fs::write(&file, &self.properties).expect("the worker's properties");
+        fs::write(&file, self.properties.clone() + more).expect("the worker's properties");
         let log = File::options().create(true).append(true).open(self.directory.join("worker.log"));
         let log = log.expect("the worker's log");
         // Another build than the tests' own, if one is named.

@@ -15,7 +15,11 @@
 //! assert_eq!(config.get(&SLOT_NAME), "orders");
 //! ```
 
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+    sync::{Mutex, PoisonError},
+};
 
 use zeroize::Zeroizing;
 
@@ -340,7 +344,30 @@ pub struct Config {
     parsed: BTreeMap<&'static str, Parsed>,
     /// As given, for keys whose names are made by the user (`topic.creation.NAME.partitions`).
     props: BTreeMap<String, String>,
+    /// The names that [`Config::prop`] was asked for.
+    asked: Mutex<BTreeSet<String>>,
 }
+
+/// Keys that the worker reads, by how they begin.
+const WORKER: [&str; 17] = [
+    "name",
+    "connector.class",
+    "connector.plugin.version",
+    "tasks.max",
+    "task.class",
+    "key.converter",
+    "value.converter",
+    "header.converter",
+    "transforms",
+    "predicates",
+    "config.action.reload",
+    "errors.",
+    "topic.creation.",
+    "exactly.once.support",
+    "transaction.boundary",
+    "offsets.storage.topic",
+    "producer.override.",
+];
 
 pub trait Read: Sized {
     fn read(parsed: &Parsed) -> Option<Self>;
@@ -383,7 +410,23 @@ impl Config {
 
     /// A property by its full name, whether or not the definition has it.
     pub fn prop(&self, name: &str) -> Option<&str> {
-        self.props.get(name).map(String::as_str)
+        let found = self.props.get(name).map(String::as_str);
+        if found.is_some() {
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        }
+        found
+    }
+
+    /// Properties that nobody knows: the definition does not have them, [`Config::prop`] was not asked
+    /// for them, no name of `families` begins them, and the worker has no such key. A slip of the pen
+    /// is among them.
+    pub fn unknown(&self, families: &[&str]) -> Vec<&str> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |key: &str| {
+            let of = |beginnings: &[&str]| beginnings.iter().any(|text| key.starts_with(text));
+            self.parsed.contains_key(key) || asked.contains(key) || of(families) || of(&WORKER)
+        };
+        self.props.keys().map(String::as_str).filter(|key| !known(key)).collect()
     }
 
     pub fn props(&self) -> &BTreeMap<String, String> {

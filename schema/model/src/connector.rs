@@ -175,6 +175,11 @@ impl Outbox {
         self.stop.cancelled().await;
     }
 
+    /// Whether [`Outbox::stopped`] would return at once.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Tells what has arrived before its position is stored: Connect's `commitRecord`.
     pub fn delivered(&self) -> Delivered {
         Delivered { count: self.delivered.clone(), batches: self.batches.clone() }

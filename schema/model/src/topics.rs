@@ -3,7 +3,7 @@
 //! Connectors know no Kafka client. They name a topic with Java's settings of a client, as the
 //! connector's configuration has them, and the worker does the rest.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 
 /// One partition of a topic, and how to come to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Topic {
     pub name: String,
     pub partition: i32,
@@ -21,6 +21,17 @@ pub struct Topic {
     /// What stands before these names in the connector's configuration, for messages:
     /// `signal.consumer.`
     pub prefix: &'static str,
+}
+
+/// Without the settings, as passwords are among them.
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, partition, .. } = self;
+        f.debug_struct("Topic")
+            .field("name", name)
+            .field("partition", partition)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Opens topics. A wrong setting is a fatal error, said before anything is opened; whether a broker

@@ -67,3 +67,23 @@ fn a_parsed_configuration_is_read_by_its_keys() {
     let wrong = DEF.parse([("text", "a"), ("int", "0")]).err().unwrap();
     assert_eq!(wrong, ["Invalid value 0 for configuration int: Value must be at least 1"]);
 }
+
+/// What the definition has, what a connector asks for by name, families of keys and the worker's own
+/// keys are known; all else may be a slip of the pen.
+#[test]
+fn unknown_keys_are_told() {
+    static LIST: Key<String> = Key::string("table.include.list").default_null();
+    static DEF: ConfigDef = ConfigDef(&[Group { name: "Tables", keys: &[&LIST.spec] }]);
+    let given = [
+        ("name", "shop"),
+        ("key.converter.schemas.enable", "false"),
+        ("table.include.list", "a"),
+        ("table.inclde.list", "b"),
+        ("column.mask.with.3.chars", "c"),
+        ("topic.heartbeat.name", "d"),
+    ];
+    let config = DEF.parse(given).unwrap();
+    assert_eq!(config.unknown(&["column."]), ["table.inclde.list", "topic.heartbeat.name"]);
+    assert_eq!(config.prop("topic.heartbeat.name"), Some("d"));
+    assert_eq!(config.unknown(&["column."]), ["table.inclde.list"]);
+}

@@ -172,6 +172,7 @@ async fn streaming(message: Vec<u8>, what: &str) {
         },
         tcp_keepalive: false,
         connect_timeout: Duration::from_secs(10),
+        query_timeout: None,
     };
     let options = StartOptions {
         proto_version: 1,

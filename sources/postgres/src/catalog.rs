@@ -60,8 +60,7 @@ async fn read_types(
                 CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END,
                 (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
                    FROM pg_enum e WHERE e.enumtypid = t.oid),
-                CASE WHEN t.oid = 'money'::regtype
-                     THEN length(regexp_replace(1::money::text, '[^0-9]', '', 'g')) - 1 END
+                CASE WHEN t.oid = 'money'::regtype THEN scale(0::money::numeric) END
            FROM pg_type t WHERE t.oid IN ({which})"
     );
     let rows = session.query("read types", &query, params).await?;
@@ -69,9 +68,11 @@ async fn read_types(
     for row in rows {
         let kind: String = row.get(2);
         let element: u32 = row.get(5);
+        // As `lc_monetary` has them, at most 10.
+        let digits: Option<i32> = row.get(7);
         let kind = match kind.as_str() {
-            "b" => match row.get::<_, Option<i32>>(7) {
-                Some(digits) => TypeKind::Money { digits: digits.max(0).unsigned_abs() },
+            "b" => match digits.map(u8::try_from) {
+                Some(digits) => TypeKind::Money { digits: digits.unwrap_or(2) },
                 None => TypeKind::Base,
             },
             "d" => TypeKind::Domain { base: row.get(3), typmod: row.get(4) },
@@ -206,6 +207,13 @@ pub(crate) struct Slot {
     pub(crate) synced: bool,
     /// Where the server's log ends; `None` on a standby, which may have to catch up.
     pub(crate) log_end: Option<Lsn>,
+}
+
+impl Slot {
+    /// Invalidated: it can never be read again.
+    pub(crate) fn dead(&self) -> bool {
+        self.wal_status.as_deref() == Some("lost")
+    }
 }
 
 pub(crate) async fn slot(session: &Session, name: &str) -> Result<Option<Slot>> {

@@ -63,6 +63,13 @@ impl SourceConnector for Connector {
             // Wrong settings are told now, and not behind the snapshot.
             options.topics.reader(&channel.topic)?;
         }
+        let unknown = config.unknown(&FAMILIES);
+        if !unknown.is_empty() {
+            tracing::warn!(
+                "These configurations '[{}]' were supplied but are not used: the connector does not know them; look for a slip of the pen",
+                unknown.join(", ")
+            );
+        }
         options.signals.warn_of_jmx();
         if options.notifications_jmx {
             tracing::warn!(
@@ -157,6 +164,10 @@ const HIDDEN: [Hidden; 1] = {
 
 /// Families of keys whose names the user makes; none has an effect yet.
 const PATTERNS: [(&str, &str); 1] = [("driver.", "database.hostname")];
+
+/// Keys whose names the user makes, by how they begin.
+const FAMILIES: [&str; 4] =
+    ["column.", "datatype.propagate.", "snapshot.select.statement.overrides.", "signal."];
 
 /// Logs in and checks what streaming needs.
 async fn try_database(config: &Config) -> Result<()> {

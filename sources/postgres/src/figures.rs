@@ -64,6 +64,7 @@ pub(crate) struct Figures {
     tables: AtomicU64,
     queue_total: AtomicU64,
     queue_left: AtomicU64,
+    erroneous: AtomicU64,
     queue_bytes: u64,
     streaming: Events,
     snapshot: Events,
@@ -133,6 +134,7 @@ impl Figures {
             tables: AtomicU64::new(0),
             queue_total: AtomicU64::new(0),
             queue_left: AtomicU64::new(0),
+            erroneous: AtomicU64::new(0),
             queue_bytes,
             streaming: Events::default(),
             snapshot: Events::default(),
@@ -167,6 +169,11 @@ impl Figures {
     }
 
     /// How many batches the worker takes without waiting, and at most.
+    /// An event was left out.
+    pub(crate) fn left_out(&self) {
+        self.erroneous.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn queue(&self, (left, total): (usize, usize)) {
         self.queue_left.store(left as u64, Relaxed);
         self.queue_total.store(total as u64, Relaxed);
@@ -296,8 +303,8 @@ impl figures::Figures for Figures {
             for (attribute, help, figure) in figures {
                 out.give(attribute, help, number(figure));
             }
-            // An event that cannot be read stops the task, so none is ever passed over.
-            out.give("NumberOfErroneousEvents", "Events that could not be processed.", 0.0);
+            let help = "Events left out, as event.processing.failure.handling.mode says.";
+            out.give("NumberOfErroneousEvents", help, number(&self.erroneous));
             let help = "Limit of what waits, in bytes (max.queue.size.in.bytes); 0 without one.";
             out.give("MaxQueueSizeInBytes", help, self.queue_bytes as f64);
             let since = match events.last_ms.load(Relaxed) {
@@ -415,7 +422,7 @@ mod tests {
                     assert_eq!((label("plugin"), label("name")), ("postgres", "shop"));
                     format!("{} {attribute}{}", label("context"), label("table"))
                 }
-                None => format!("{}{}", figure.name, label("table")),
+                None => format!("{}{}{}", figure.name, label("table"), label("type")),
             };
             assert!(all.insert(key, figure.value).is_none(), "{figure:?} comes twice");
         });

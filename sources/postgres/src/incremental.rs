@@ -26,7 +26,7 @@ use crate::{
     signals,
     tables::Table,
     types::Types,
-    wire::Lsn,
+    wire::{Lsn, copy},
 };
 
 use key::KeyKind;
@@ -92,14 +92,34 @@ pub(crate) struct Chunk {
     pub(crate) end: Key,
     /// Where the log was behind the reading, if that was asked for.
     pub(crate) upto: Lsn,
-    kinds: Vec<KeyKind>,
+    pub(crate) shape: Shape,
 }
 
-impl Chunk {
-    /// The key that chunks follow, of a row of this chunk.
-    pub(crate) fn key_of<'r>(&self, fields: impl Iterator<Item = Option<&'r [u8]>>) -> Result<Key> {
-        let captured = self.table.columns.iter().flatten().count();
-        key::read(&self.kinds, fields.skip(captured))
+/// What a row of a chunk consists of: the captured columns, the key that chunks follow as text, and
+/// where rows may share that key, a number that those have which do.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    captured: usize,
+    kinds: Vec<KeyKind>,
+    unique: bool,
+}
+
+impl Shape {
+    fn key_fields<'r>(&self, row: copy::Row<'r>) -> impl Iterator<Item = Option<&'r [u8]>> {
+        row.fields().skip(self.captured).take(self.kinds.len())
+    }
+
+    /// The key that chunks follow, of a row.
+    pub(crate) fn key_of(&self, row: copy::Row<'_>) -> Result<Key> {
+        key::read(&self.kinds, self.key_fields(row))
+    }
+
+    /// What rows have in common whose keys are equal; `None` when no two are.
+    pub(crate) fn group<'r>(&self, row: copy::Row<'r>) -> Option<&'r [u8]> {
+        match self.unique {
+            true => None,
+            false => row.fields().nth(self.captured + self.kinds.len()).flatten(),
+        }
     }
 }
 
@@ -339,6 +359,8 @@ impl ChunkReader {
             columns.key.push(KeyColumn { name, nullable: !column.not_null });
             columns.kinds.push(KeyKind::of(&self.types, column.type_oid));
         }
+        // A unique index lets any number of rows have NULL.
+        columns.unique &= !columns.key.iter().any(|column| column.nullable);
         Ok(columns)
     }
 }

@@ -37,6 +37,15 @@ pub mod wire;
 
 pub use connector::connector;
 
+/// What fuzz targets reach of the crate's inside.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// Reads a value in binary form as one of the types, in some modes.
+    pub fn value(way: usize, field: &[u8]) {
+        crate::cells::hostile::read(way, field);
+    }
+}
+
 /// Nanoseconds since the epoch.
 fn now_ns() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

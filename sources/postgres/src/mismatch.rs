@@ -45,28 +45,39 @@ impl Strategy {
     }
 }
 
-/// Brings the two together as the strategy says, and returns the position to resume at.
+/// Brings the two together as the strategy says, and returns the position to resume at. `position` is
+/// what is stored: the slot may be moved on to it.
 pub(crate) async fn reconcile(
     options: &Options,
     session: &Session,
     position: &Position,
     slot: Option<&Slot>,
 ) -> Result<Position> {
-    let (Some(start), Some(slot_lsn)) =
-        (position.start(), slot.and_then(|slot| slot.confirmed_flush))
-    else {
-        return Ok(position.clone());
-    };
-    if start > slot_lsn && options.mismatch.moves_slot() && options.flush_mode != FlushMode::Manual
+    let confirmed = slot.and_then(|slot| slot.confirmed_flush);
+    if let (Some(start), Some(confirmed)) = (position.start(), confirmed)
+        && start > confirmed
+        && options.mismatch.moves_slot()
+        && options.flush_mode != FlushMode::Manual
     {
         advance(options, session, start).await?;
     }
-    Ok(resumed(options.mismatch, position, slot_lsn).inspect(|_| {
+    Ok(at_slot(options, position, slot))
+}
+
+/// The position to resume at: the slot's, where that is ahead and trusted. The slot stays where it is,
+/// so `position` need not be stored.
+pub(crate) fn at_slot(options: &Options, position: &Position, slot: Option<&Slot>) -> Position {
+    let (Some(start), Some(slot_lsn)) =
+        (position.start(), slot.and_then(|slot| slot.confirmed_flush))
+    else {
+        return position.clone();
+    };
+    resumed(options.mismatch, position, slot_lsn).inspect(|_| {
         tracing::warn!(
             "offset.mismatch.strategy: the stored offset {start} lies behind slot {}, so the stream begins at the slot's position {slot_lsn}; changes in between are not sent",
             options.slot
         );
-    }).unwrap_or_else(|| position.clone()))
+    }).unwrap_or_else(|| position.clone())
 }
 
 /// The position at the slot, when it is ahead and trusted.

@@ -36,7 +36,7 @@ use crate::{
     replica_identity::ReplicaIdentities,
     signals::Signals,
     source_info::{self, Writer},
-    stream::{Limits, Reselected},
+    stream::{Limits, Reselected, activity_interval},
     tables::{BadValues, Capture},
     wire::Settings,
 };
@@ -107,6 +107,8 @@ pub(crate) struct Options {
     pub(crate) position_checked: bool,
     /// `xmin.fetch.interval.ms`; `None` when it is off.
     pub(crate) xmin_interval: Option<Duration>,
+    /// `internal.offset.activity.monitor.interval.ms`; `None` when it is off.
+    pub(crate) activity_interval: Option<Duration>,
     pub(crate) replica_identities: ReplicaIdentities,
     pub(crate) publication: String,
     autocreate: Autocreate,
@@ -284,6 +286,7 @@ impl Options {
             snapshot_delay: millis(config.get(&common::SNAPSHOT_DELAY_MS)),
             streaming_delay: millis(config.get(&common::STREAMING_DELAY_MS)),
             snapshot_tables: list(&common::SNAPSHOT_INCLUDE_COLLECTION_LIST)
+                .filter(|list| !list.trim().is_empty())
                 .map(Patterns::parse)
                 .transpose()
                 .map_err(invalid)?,
@@ -341,6 +344,7 @@ impl Options {
             position_checked: config.get(&common::INTERNAL_LOG_POSITION_CHECK_ENABLE),
             xmin_interval: Some(millis(config.get(&config::XMIN_FETCH_INTERVAL_MS)))
                 .filter(|interval| !interval.is_zero()),
+            activity_interval: activity_interval(config),
             replica_identities: match config.find(&config::REPLICA_IDENTITY_AUTOSET_VALUES) {
                 Some(text) => ReplicaIdentities::parse(&text).map_err(invalid)?,
                 None => ReplicaIdentities::default(),
@@ -436,6 +440,7 @@ impl Options {
             BadEvents::Warn => tracing::warn!("left out an event: {}", error.trace()),
             BadEvents::Skip => tracing::debug!("left out an event: {}", error.trace()),
         }
+        self.figures.left_out();
         Ok(())
     }
 

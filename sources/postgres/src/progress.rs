@@ -37,6 +37,9 @@ pub(crate) struct Progress {
     worth: u64,
     /// Up to where the server has decoded the log, outside of transactions.
     decoded: Lsn,
+    /// Up to where the log was let go beyond the last commit. What is stored of transactions behind it
+    /// must not begin before.
+    let_go: Option<Lsn>,
     /// The numbers of the events, when transaction metadata is provided.
     pub(crate) transaction: Transaction,
 }
@@ -46,6 +49,7 @@ impl Progress {
         Self {
             transaction: Transaction::resume(position.transaction.as_ref()),
             handed_over: position.start().unwrap_or(Lsn::ZERO),
+            let_go: position.start().filter(|_| position.message_type == Some(COMMIT)),
             whole: position.clone(),
             last: position,
             ahead: false,
@@ -62,7 +66,8 @@ impl Progress {
     }
 
     /// A message at `lsn` was taken, which makes `position`.
-    pub(crate) fn took(&mut self, lsn: Lsn, position: Position) {
+    pub(crate) fn took(&mut self, lsn: Lsn, mut position: Position) {
+        position.lsn_commit = position.lsn_commit.max(self.let_go);
         let before = std::mem::replace(&mut self.last, position);
         if lsn != Lsn::ZERO && before.lsn != Some(lsn) && self.whole != before {
             self.whole = before;
@@ -99,6 +104,7 @@ impl Progress {
         if self.whole != self.last {
             return;
         }
+        self.let_go = Some(end);
         self.whole.lsn_proc = Some(end);
         self.whole.message_type = Some(COMMIT);
         self.last = self.whole.clone();
@@ -229,6 +235,37 @@ mod tests {
         progress.changed(Lsn(end.0 + 1), at(end.0 + 1, "INSERT"));
         progress.idle(Lsn(end.0 * 9));
         assert_eq!(progress.position().start(), Some(end));
+    }
+
+    /// The server forgets what was let go, so a stream that begins before could not be had again.
+    #[test]
+    fn what_is_stored_never_begins_before_what_was_let_go() {
+        let mut progress = begun();
+        let end = Lsn(5 + SEGMENT_BYTES);
+        progress.idle(end);
+        assert_eq!(progress.hand_over().start(), Some(end));
+        // Of the next transaction only a part is handed over; events show the last commit seen.
+        progress.changed(Lsn(end.0 + 10), at(end.0 + 10, "INSERT"));
+        progress.changed(Lsn(end.0 + 20), at(end.0 + 20, "INSERT"));
+        let part = progress.hand_over();
+        assert_eq!((part.start(), part.lsn_proc), (Some(end), Some(Lsn(end.0 + 10))));
+        // So it is behind a restart, too.
+        let mut progress = Progress::new(part, SEGMENT_BYTES);
+        progress.changed(
+            Lsn(end.0 + 20),
+            Position { lsn_commit: Some(end), ..at(end.0 + 20, "INSERT") },
+        );
+        progress.changed(
+            Lsn(end.0 + 30),
+            Position { lsn_commit: Some(end), ..at(end.0 + 30, "INSERT") },
+        );
+        assert_eq!(progress.hand_over().start(), Some(end));
+        // And where the restart was behind the letting go itself.
+        let idle = Position { lsn_proc: Some(end), ..at(5, "COMMIT") };
+        let mut progress = Progress::new(idle, SEGMENT_BYTES);
+        progress.changed(Lsn(end.0 + 10), at(end.0 + 10, "INSERT"));
+        progress.changed(Lsn(end.0 + 20), at(end.0 + 20, "INSERT"));
+        assert_eq!(progress.hand_over().start(), Some(end));
     }
 
     #[test]

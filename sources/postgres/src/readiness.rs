@@ -89,7 +89,10 @@ async fn findings(options: &Options, session: &Session, tables: &[TableId]) -> R
             "publication {name} does not have {tables}, so no change of them ever comes; run ALTER PUBLICATION {quoted} ADD TABLE {list}, or set publication.autocreate.mode=filtered"
         ));
     }
-    for found in published.iter().take(NAMED_MAX) {
+    let restricted =
+        published.iter().filter(|found| found.filter.is_some() || !found.left_out.is_empty());
+    let others = restricted.clone().count().saturating_sub(NAMED_MAX);
+    for found in restricted.take(NAMED_MAX) {
         if let Some(filter) = &found.filter {
             findings.push(format!(
                 "publication {name} has a row filter on table {}, {filter}: changes of other rows never come, while snapshots read them; run ALTER PUBLICATION {quoted} SET TABLE without it, or give the same condition to snapshot.select.statement.overrides",
@@ -103,6 +106,11 @@ async fn findings(options: &Options, session: &Session, tables: &[TableId]) -> R
                 found.left_out.join(", ")
             ));
         }
+    }
+    if others > 0 {
+        findings.push(format!(
+            "publication {name} has row filters or column lists on {others} further captured tables; look at pg_publication_tables"
+        ));
     }
     if let Some((tables, list)) = named(&|table| changes_rows && table.covered && !table.identified)
     {

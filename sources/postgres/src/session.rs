@@ -3,7 +3,7 @@
 use model::error::{Error, Result};
 use tokio_postgres::{Client, Row, types::ToSql};
 
-use crate::wire::{self, Settings, sql};
+use crate::wire::{Settings, sql};
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -11,13 +11,13 @@ type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub(crate) struct Session {
     client: Client,
     settings: Settings,
-    _handle: sql::Handle,
+    handle: sql::Handle,
 }
 
 impl Session {
     pub(crate) async fn connect(settings: &Settings, initial: &[String]) -> Result<Self> {
         let (client, handle) = sql::connect(settings).await.map_err(Error::from)?;
-        let session = Self { client, settings: settings.clone(), _handle: handle };
+        let session = Self { client, settings: settings.clone(), handle };
         for statement in initial {
             session.execute("run a statement of database.initial.statements", statement).await?;
         }
@@ -29,8 +29,7 @@ impl Session {
     }
 
     pub(crate) fn failed(&self, action: &str, error: tokio_postgres::Error) -> Error {
-        let error: wire::Error = sql::error(action, &self.settings, error);
-        error.into()
+        self.handle.error(action, &self.settings, error).into()
     }
 
     pub(crate) async fn query(

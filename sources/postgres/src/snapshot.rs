@@ -317,6 +317,8 @@ async fn begin(options: &Arc<Options>, plan: &Plan, exported: Option<&str>) -> R
     let session =
         Session::connect(&options.database("Debezium General"), &options.initial_statements)
             .await?;
+    const NEWER: &str = "SELECT current_setting('server_version_num')::int4 >= 170000";
+    let newer: bool = session.query_one("ask for the server's version", NEWER, &[]).await?.get(0);
     let text = match exported {
         Some(name) => format!(
             "BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '{}'",
@@ -329,7 +331,14 @@ async fn begin(options: &Arc<Options>, plan: &Plan, exported: Option<&str>) -> R
         None => format!("BEGIN; SET TRANSACTION {}", options.isolation),
     };
     // A table takes as long as it takes, whatever database.query.timeout.ms says.
-    let text = format!("{text}; SET LOCAL statement_timeout = 0");
+    // Nor is a session idle that waits for the others or for the throttle. No query may come before
+    // the locks: it would fix the view.
+    let mut text = format!(
+        "{text}; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+    );
+    if newer {
+        text.push_str("; SET LOCAL transaction_timeout = 0");
+    }
     session.execute("begin the transaction of the snapshot", &text).await?;
     if let Some(limit) = options.locks {
         lock(&session, plan, limit).await?;

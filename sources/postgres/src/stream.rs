@@ -21,12 +21,15 @@
 //! The stream is asked for from the end of the last whole transaction; of the transaction that was
 //! under way, the changes that were done are left out ([`Done`]).
 
+mod activity;
 mod blocks;
 mod decode;
 mod incremental;
+mod open;
 mod reselect;
 mod spill;
 
+pub(crate) use activity::interval as activity_interval;
 pub(crate) use blocks::Limits;
 pub(crate) use reselect::Settings as Reselected;
 
@@ -36,6 +39,7 @@ use model::{
     change::BatchBuilder,
     connector::Outbox,
     error::{Error, Result},
+    record,
 };
 use tokio::{
     runtime::Handle,
@@ -54,13 +58,13 @@ use crate::{
     slot_watch::SlotWatch,
     source_info::{Moment, Writer},
     tables::Relations,
+    task::slots,
     types::Types,
-    wire::{
-        Event, Lsn, Replication, Reply, StartOptions, Stream, Streaming, pgoutput, quote_identifier,
-    },
+    wire::{Event, Lsn, Reply, Stream, pgoutput},
 };
 
 use blocks::Blocks;
+use open::{connect, drop_slot};
 use reselect::Reselect;
 
 /// How often the loop looks for a newly stored offset, which moves the slot on.
@@ -77,9 +81,6 @@ const BACKLOG_GAP: Duration = Duration::from_millis(10);
 
 /// So many records in one gap are more than 40,000 a second.
 const BACKLOG_RECORDS: usize = 200;
-
-/// The first server whose pgoutput passes logical decoding messages on.
-const MESSAGES_SINCE: u32 = 140_000;
 
 /// Streams until stopped or failed. `position` is where to begin, and afterwards where to go on: it
 /// is that of the last batch handed over, so running again loses and repeats nothing.
@@ -123,11 +124,19 @@ async fn follow(
         options.slot,
         options.publication
     );
+    // Now that the slot is this connection's, nobody else moves it on any more. A retry decides what
+    // becomes of what is missing.
+    let slot = catalog::slot(session, &options.slot).await?;
+    if let Some(lost) = slots::lost(options, position, slot.as_ref()) {
+        return Err(Error::retriable("go on behind what was sent").caused_by(lost));
+    }
     let types = catalog::types(session).await?;
     let watch = SlotWatch::start(options, session).await?;
     let mut reader =
         Reader::new(options, session, types, position.clone(), server_version, watch, jobs)?;
     let connected = options.figures.connected();
+    // Behind a snapshot, what is stored may still be of before, of a slot or a server that is no more.
+    reader.outdated = if position.confirmable().is_none() { out.acked() } else { None };
     let result = reader.run(stream, position, out).await;
     drop(connected);
     options.figures.streamed(&mut reader.counts);
@@ -136,51 +145,6 @@ async fn follow(
         drop_slot(options).await?;
     }
     result
-}
-
-/// Opens the stream; while another process holds the slot it is tried again.
-async fn connect(options: &Options, start: Lsn) -> Result<(Stream, u32)> {
-    let mut attempt = 0;
-    loop {
-        let replication = Replication::connect(&options.database("Debezium Streaming")).await?;
-        let version = replication.server_version();
-        let start_options = StartOptions {
-            proto_version: 1,
-            publications: vec![quote_identifier(&options.publication)],
-            messages: version >= MESSAGES_SINCE,
-            binary: false,
-            streaming: Streaming::Off,
-            extra: options.stream_params.clone(),
-        };
-        match replication.start(&options.slot, start, &start_options).await {
-            Ok(stream) => return Ok((stream, version)),
-            Err(error) if error.code() == Some("55006") && attempt < options.slot_retries_max => {
-                attempt += 1;
-                tracing::warn!(
-                    "{error}; attempt {attempt} of {}, again in {:?}",
-                    options.slot_retries_max,
-                    options.slot_retry_delay
-                );
-                tokio::time::sleep(options.slot_retry_delay).await;
-            }
-            Err(error) if error.server().is_some_and(|said| said.message.contains(UNKNOWN)) => {
-                return Err(Error::fatal(format!(
-                    "{error}; this version of PostgreSQL does not have it: correct slot.stream.params"
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// What a server says, without a code of its own, of an option that only newer ones have.
-const UNKNOWN: &str = "unrecognized pgoutput option";
-
-async fn drop_slot(options: &Options) -> Result<()> {
-    let mut replication = Replication::connect(&options.database("Debezium Drop Slot")).await?;
-    tracing::info!("dropping slot {}, as slot.drop.on.stop says", options.slot);
-    replication.drop_slot(&options.slot, crate::wire::Wait::Yes).await?;
-    Ok(())
 }
 
 /// What the messages so far add up to.
@@ -207,10 +171,13 @@ struct Reader<'a> {
     in_transaction: bool,
     received: Lsn,
     confirmed: Lsn,
+    /// A stored position that says nothing of this stream.
+    outdated: Option<record::Position>,
     heartbeat_at: Option<Instant>,
     action: Option<Action>,
     watch: SlotWatch,
     incremental: incremental::Incremental,
+    activity: activity::Monitor,
 }
 
 impl<'a> Reader<'a> {
@@ -248,6 +215,7 @@ impl<'a> Reader<'a> {
             received: Lsn::ZERO,
             // Nothing is confirmed before this run's outbox says so.
             confirmed: Lsn::ZERO,
+            outdated: None,
             // As Debezium does, one at once behind a snapshot.
             heartbeat_at: options.heartbeat.as_ref().map(|(interval, _)| {
                 let snapshot = position.lsn_proc.is_none() && position.ts_usec.is_some();
@@ -266,6 +234,7 @@ impl<'a> Reader<'a> {
             counts: Counts::default(),
             now_ns: 0,
             incremental,
+            activity: activity::Monitor::new(options.activity_interval),
         })
     }
 
@@ -301,6 +270,10 @@ impl<'a> Reader<'a> {
                     self.options.figures.queue(out.capacity());
                     self.look(&mut stream, out).await?;
                     self.moment.xmin = self.watch.xmin();
+                    let position = self.progress.position();
+                    if let Some(finding) = self.activity.look(Instant::now(), &position) {
+                        tracing::warn!("{finding}");
+                    }
                     if let Some(action) = &mut self.action {
                         action.check().await?;
                     }
@@ -344,6 +317,10 @@ impl<'a> Reader<'a> {
                 && self.progress.passed(data.start)
             {
                 self.hand_over(stream, sent, out).await?;
+                if out.is_stopped() {
+                    // However much of a backlog is left.
+                    break;
+                }
             }
             self.take(event, stream).await?;
             self.replay(stream, sent, out).await?;
@@ -383,7 +360,7 @@ impl<'a> Reader<'a> {
 
     /// Tells the server at once when more is stored.
     async fn look(&mut self, stream: &mut Stream, out: &mut Outbox) -> Result<()> {
-        let acked = out.acked();
+        let acked = out.acked().filter(|acked| self.outdated.as_ref() != Some(acked));
         if let Some(acked) = &acked {
             self.incremental.stored_offset(&acked.offset);
         }

@@ -44,10 +44,10 @@ pub(crate) struct Task {
 }
 
 mod added;
-mod slots;
+pub(crate) mod slots;
 
 use added::Captured;
-use slots::{check_slot, ensure_slot, free_slot, lost};
+use slots::{behind_view, check_slot, ensure_slot, free_slot, lost, usable};
 
 #[async_trait]
 impl SourceTask for Task {
@@ -146,7 +146,8 @@ impl Task {
         if let Some(slot) = &slot {
             check_slot(options, slot)?;
         }
-        let position = &mismatch::reconcile(options, session, position, slot.as_ref()).await?;
+        // Invariant 1: the slot is not moved on to what was handed over, which may not be stored.
+        let position = &mismatch::at_slot(options, position, slot.as_ref());
         match lost(options, position, slot.as_ref()) {
             None => {
                 self.position = Some(position.clone());
@@ -202,7 +203,14 @@ impl Task {
             Some(Position { snapshot: Some(_), .. }) | None => snapshot.take().or(stored),
             stored => stored,
         };
-        let Some(slot) = free_slot(options, session, out).await? else { return Ok(None) };
+        // Without a stream the slot is somebody else's business.
+        let slot = match options.mode.streams() {
+            true => match free_slot(options, session, out).await? {
+                Some(slot) => slot,
+                None => return Ok(None),
+            },
+            false => None,
+        };
         let stored = match stored {
             Some(position) if position.snapshot.is_none() && options.mode.streams() => {
                 Some(mismatch::reconcile(options, session, &position, slot.as_ref()).await?)
@@ -225,6 +233,8 @@ impl Task {
             }
             _ => None,
         };
+        // Where the part of the snapshot that was read before has its changes from.
+        let resumed_from = stored.as_ref().filter(|_| resumed.is_some()).and_then(|at| at.lsn);
         match stored {
             Some(position) if !reads_data && state == Stored::Finished => {
                 tracing::info!(
@@ -267,6 +277,7 @@ impl Task {
             let publication = options.publication(&tables);
             let published = catalog::ensure_publication(session, &publication).await?;
             options.replica_identities.apply(session, &tables).await;
+            let slot = usable(options, session, slot, reads_data).await?;
             let (lsn, exported, maker) = ensure_slot(options, slot, server, reads_data).await?;
             (lsn, published, exported, maker)
         } else {
@@ -285,6 +296,14 @@ impl Task {
             // The slot was there before some of the tables were published.
             known::settle(session, &captured.oids()).await?;
         }
+        let lsn = match resumed_from {
+            Some(from) => from,
+            // A slot that was there has changes which the snapshot shows.
+            None if options.mode.streams() && exported.is_none() => {
+                behind_view(session, server).await?.map_or(lsn, |seen| lsn.max(seen))
+            }
+            None => lsn,
+        };
         let mut tables: Vec<TableId> =
             tables.into_iter().filter(|table| options.snapshots(table)).collect();
         let names: Arc<[String]> = tables.iter().map(ToString::to_string).collect();
@@ -334,7 +353,7 @@ fn resumable(position: &Position, slot: Option<&Slot>) -> Option<Checkpoint> {
         return None;
     };
     let begins = slot.and_then(|slot| slot.confirmed_flush.or(slot.restart_lsn));
-    let lost = slot.is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
+    let lost = slot.is_none_or(Slot::dead);
     if lost || begins > position.lsn {
         tracing::warn!(
             "the snapshot that was cut off is taken anew from its beginning, because the replication slot does not have all changes since then any more"

@@ -43,9 +43,9 @@ pub(crate) enum TypeKind {
     Enum {
         labels: Vec<String>,
     },
-    /// `money`, of which the server's `lc_monetary` says how many digits its fraction has.
+    /// `money`, with so many digits after the point, which its binary form does not have.
     Money {
-        digits: u32,
+        digits: u8,
     },
     Other,
 }
@@ -133,15 +133,6 @@ pub(crate) fn map(types: &Types, oid: u32, typmod: i32, settings: &Settings) -> 
             map_base(&info.name, typmod, settings).or_else(|| unknown(settings))
         }
         (TypeKind::Other, None) => map_range(&info.name, settings).or_else(|| unknown(settings)),
-    }
-}
-
-/// The name of a type, or of the one that a domain stands for; empty for an array.
-pub(crate) fn base_name(types: &Types, oid: u32) -> &str {
-    match types.get(&oid) {
-        Some(TypeInfo { kind: TypeKind::Domain { base, .. }, .. }) => base_name(types, *base),
-        Some(TypeInfo { name, array_of: None, .. }) => name,
-        _ => "",
     }
 }
 

@@ -58,7 +58,7 @@ impl Sender {
             open.count.polled += batch.records.len();
             open.ticket.carry(batch.records.len());
             let mut records = batch.records;
-            while records.len() > 0 {
+            while !records.is_empty() {
                 self.encoder.fill(&mut records, &mut chunk).await?;
                 if !chunk.records.is_empty() {
                     let count = chunk.records.len();

@@ -163,7 +163,7 @@ impl ConfigDef {
         }
         let props =
             props.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        (Config { parsed: config, props }, errors)
+        (Config { parsed: config, props, asked: std::sync::Mutex::default() }, errors)
     }
 
     /// The reference table of a connector's README. A test keeps the README equal to this.

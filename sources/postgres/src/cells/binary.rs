@@ -2,13 +2,14 @@
 //! `binary=true` in `slot.stream.params`.
 //!
 //! Only the types that pay for it are read this way ([`Decode::comes_binary`]); others are cast to
-//! text in the query of a COPY, and of the stream [`Sent`] says which can be read. Layouts: the `*_send` functions of the server, `src/backend/utils/adt`.
+//! text in the query of a COPY, and of the stream [`super::sent::Sent`] says how they are read.
+//! Layouts: the `*_send` functions of the server, `src/backend/utils/adt`.
 
 use super::{
     BadValue, Cell, Decode, Phase, Scratch, bad,
     encoded::encoded,
     number::{Decimal, Unscaled},
-    temporal::{Finite, Interval, POSTGRES_EPOCH_DAYS, Stamp},
+    temporal::{Finite, Interval, MICROS_PER_DAY, POSTGRES_EPOCH_DAYS, Stamp},
     text::variable_scale,
 };
 
@@ -65,15 +66,8 @@ impl Decode {
             Decode::VariableScaleDecimal(schema) => {
                 Cell::Nested(variable_scale(schema, numeric(field)?))
             }
-            Decode::Date(form) => {
-                let days = match i32::from_be_bytes(fixed(field, "4 bytes")?) {
-                    i32::MAX => Finite::Infinity,
-                    i32::MIN => Finite::NegativeInfinity,
-                    days => Finite::Value(i64::from(days) + POSTGRES_EPOCH_DAYS),
-                };
-                form.cell(days, phase, scratch)
-            }
-            Decode::Time(form) => form.cell(integer(field)?, scratch)?,
+            Decode::Date(form) => form.cell(date(field)?, phase, scratch),
+            Decode::Time(form) => form.cell(time(field)?, scratch)?,
             Decode::Timestamp(form) => form.cell(timestamp(field)?, scratch)?,
             Decode::ZonedTimestamp(form) => form.cell(timestamp(field)?, scratch),
             Decode::Interval(form) => {
@@ -87,76 +81,23 @@ impl Decode {
                     days: integer(days)?,
                     micros: integer(micros)?,
                 };
-                form.cell(interval, scratch)
+                form.cell(interval.finite()?, scratch)
             }
             _ => return bad("a type that is read in binary form"),
         })
     }
 }
 
-/// How values of a type come when the stream is asked for binary ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// As in a COPY without a cast.
-    Plain,
-    /// The text after a byte that is the version of the form (`jsonb_send`, `ltree_send`).
-    Versioned,
-    /// Four bytes without a sign.
-    Oid,
-    /// A byte, which is zero when there is no character (`charsend`).
-    Char,
-    /// In a form that is not read.
-    Unread,
-}
-
-impl Sent {
-    /// `cast` is what a COPY casts the column to.
-    pub(crate) fn of(type_name: &str, cast: &str) -> Self {
-        match type_name {
-            _ if cast.is_empty() => Self::Plain,
-            // Their send functions write their text.
-            "citext" | "xml" | "name" => Self::Plain,
-            "jsonb" | "ltree" => Self::Versioned,
-            "oid" => Self::Oid,
-            "char" => Self::Char,
-            _ => Self::Unread,
-        }
-    }
-
-    pub(crate) fn decode<'a>(
-        self,
-        decode: &Decode,
-        field: &'a [u8],
-        scratch: &'a mut Scratch,
-    ) -> Result<Cell<'a>, BadValue> {
-        match self {
-            Self::Plain => decode.copied(field, Phase::Stream, scratch),
-            Self::Versioned => match field {
-                [1, text @ ..] => decode.copied(text, Phase::Stream, scratch),
-                _ => bad("a value in version 1 of its binary form"),
-            },
-            Self::Oid => {
-                Ok(Cell::Int(u32::from_be_bytes(fixed(field, "4 bytes of an oid")?).into()))
-            }
-            Self::Char => match field {
-                [0] => decode.copied(b"", Phase::Stream, scratch),
-                [0..=0x7F] => decode.copied(field, Phase::Stream, scratch),
-                // The server prints others in octal since PostgreSQL 16, and before as they are, which
-                // is no UTF-8.
-                _ => bad("a character of ASCII"),
-            },
-            Self::Unread => bad("a type that is read in binary form"),
-        }
-    }
-}
-
-fn fixed<const N: usize>(field: &[u8], expected: &'static str) -> Result<[u8; N], BadValue> {
+pub(super) fn fixed<const N: usize>(
+    field: &[u8],
+    expected: &'static str,
+) -> Result<[u8; N], BadValue> {
     field.try_into().or(bad(expected))
 }
 
 /// Integers of any width. `oid` has 4 bytes too but no sign; its column says so by [`Decode::Int`]
 /// being asked for as `int8` in the query.
-fn integer(field: &[u8]) -> Result<i64, BadValue> {
+pub(super) fn integer(field: &[u8]) -> Result<i64, BadValue> {
     match field.len() {
         2 => Ok(i16::from_be_bytes(fixed(field, "2 bytes")?).into()),
         4 => Ok(i32::from_be_bytes(fixed(field, "4 bytes")?).into()),
@@ -165,7 +106,21 @@ fn integer(field: &[u8]) -> Result<i64, BadValue> {
     }
 }
 
-fn timestamp(field: &[u8]) -> Result<Finite<Stamp>, BadValue> {
+pub(super) fn date(field: &[u8]) -> Result<Finite<i64>, BadValue> {
+    Ok(match i32::from_be_bytes(fixed(field, "4 bytes")?) {
+        i32::MAX => Finite::Infinity,
+        i32::MIN => Finite::NegativeInfinity,
+        days => Finite::Value(i64::from(days) + POSTGRES_EPOCH_DAYS),
+    })
+}
+
+/// Microseconds of the day; 24:00 is one of them.
+pub(super) fn time(field: &[u8]) -> Result<i64, BadValue> {
+    let micros = i64::from_be_bytes(fixed(field, "8 bytes")?);
+    if (0..=MICROS_PER_DAY).contains(&micros) { Ok(micros) } else { bad("a time of the day") }
+}
+
+pub(super) fn timestamp(field: &[u8]) -> Result<Finite<Stamp>, BadValue> {
     Ok(match i64::from_be_bytes(fixed(field, "8 bytes")?) {
         i64::MAX => Finite::Infinity,
         i64::MIN => Finite::NegativeInfinity,
@@ -174,7 +129,7 @@ fn timestamp(field: &[u8]) -> Result<Finite<Stamp>, BadValue> {
 }
 
 /// `numeric_send`: number of digits, weight, sign, display scale, then digits to base 10,000.
-fn numeric(field: &[u8]) -> Result<Decimal, BadValue> {
+pub(super) fn numeric(field: &[u8]) -> Result<Decimal, BadValue> {
     const EXPECTED: &str = "a finite number in the form of numeric_send";
     let mut shorts = field.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     let mut next = || shorts.next().ok_or(BadValue { expected: EXPECTED });

@@ -10,7 +10,7 @@ use super::{Cell, Scratch};
 
 /// Bytes that are in `scratch.bytes`.
 pub(crate) fn scratched(mode: BinaryMode, scratch: &mut Scratch) -> Cell<'_> {
-    let Scratch { text, bytes } = scratch;
+    let Scratch { text, bytes, .. } = scratch;
     encoded(mode, bytes, text)
 }
 

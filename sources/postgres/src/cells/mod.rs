@@ -1,15 +1,19 @@
 //! From the server's form of a value to a cell.
 //!
 //! Values come as text (pgoutput, and COPY of types that are cast) or in the server's binary form
-//! (COPY). Both end in a [`Cell`], which borrows where it can, so that a row is decoded without an
+//! (COPY, and pgoutput where it is asked for). Both end in a [`Cell`], which borrows where it can, so that a row is decoded without an
 //! allocation per field. What the cells hold was recorded from Debezium 3.7; where its snapshot and
 //! its stream differ, [`Phase`] tells them apart.
 
 pub(crate) mod binary;
 pub(crate) mod encoded;
 pub(crate) mod geometric;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 pub(crate) mod moment;
 pub(crate) mod number;
+mod printed;
+pub(crate) mod sent;
 pub(crate) mod spatial;
 pub(crate) mod temporal;
 pub(crate) mod text;
@@ -85,6 +89,8 @@ pub(crate) fn push_value(value: &Value, rows: &mut RowsBuilder) {
 pub(crate) struct Scratch {
     pub(crate) text: String,
     pub(crate) bytes: Vec<u8>,
+    /// Text of the server's made of a binary value, see [`sent::Sent`].
+    pub(crate) printed: String,
 }
 
 /// Debezium maps a few values differently in snapshots and in streams.
@@ -125,13 +131,13 @@ pub(crate) enum Decode {
     /// `digits` are those of the fraction in what the server prints.
     Money {
         scale: i32,
-        digits: u32,
+        digits: u8,
     },
     MoneyText {
-        digits: u32,
+        digits: u8,
     },
     MoneyDouble {
-        digits: u32,
+        digits: u8,
     },
     Date(DateForm),
     Time(TimeForm),

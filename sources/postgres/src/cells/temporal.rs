@@ -263,6 +263,17 @@ pub(crate) fn parse_interval(text: &str) -> Result<Interval, BadValue> {
 }
 
 impl Interval {
+    /// The infinite ones of PostgreSQL 17 have no form in events; the server keeps them as the last
+    /// numbers there are.
+    pub(crate) fn finite(self) -> Result<Self, BadValue> {
+        let Interval { months, days, micros } = self;
+        let end = |last32: i32, last64: i64| {
+            months == i64::from(last32) && days == i64::from(last32) && micros == last64
+        };
+        let infinite = end(i32::MAX, i64::MAX) || end(i32::MIN, i64::MIN);
+        if infinite { bad("a finite interval") } else { Ok(self) }
+    }
+
     /// `io.debezium.time.MicroDuration`: a month has 365.25 / 12 days, and the sum is made in double
     /// precision, as there.
     pub(crate) fn to_micro_duration(self) -> i64 {

@@ -130,12 +130,9 @@ impl Decode {
             Decode::Line(schema) => Cell::Nested(parse_line(schema, text)?),
             Decode::Circle { circle, point } => Cell::Nested(parse_circle(circle, point, text)?),
             Decode::Array(element) => Cell::Nested(read_array(element, text, scratch)?),
-            Decode::ArrayOfRequired(element) => match read_array(element, text, scratch)? {
-                Value::Array(items) if items.contains(&Value::Null) => {
-                    return bad("an array without null, as its elements are required");
-                }
-                array => Cell::Nested(array),
-            },
+            Decode::ArrayOfRequired(element) => {
+                Cell::Nested(whole(read_array(element, text, scratch)?)?)
+            }
             Decode::JulianTimestamp(form) => form.cell(julian(parse_timestamp(text)?), scratch)?,
             Decode::SqlZonedTimestamp(form) => match (form, parse_timestamp(text)?) {
                 (ZonedForm::Iso(digits), Finite::NegativeInfinity) => {
@@ -178,9 +175,9 @@ pub(crate) fn read_hexadecimal(digits: &str, out: &mut Vec<u8>) -> Result<(), Ba
 
 /// `$1,234.56`, `-$0.01` or `($0.01)` without its decoration. What stands between the digits is the
 /// locale's: a point can be one of thousands. The last `digits` are the fraction's.
-fn read_money(text: &str, digits: u32, out: &mut String) -> Result<(), BadValue> {
+fn read_money(text: &str, digits: u8, out: &mut String) -> Result<(), BadValue> {
     out.extend(text.chars().filter(char::is_ascii_digit));
-    let Ok(digits) = usize::try_from(digits) else { return bad("an amount of money") };
+    let digits = usize::from(digits);
     if out.is_empty() {
         return bad("an amount of money");
     }
@@ -281,6 +278,16 @@ fn julian(timestamp: Finite<Stamp>) -> Finite<Stamp> {
     }
 }
 
+/// An array whose elements are required.
+pub(crate) fn whole(array: Value) -> Result<Value, BadValue> {
+    match &array {
+        Value::Array(items) if items.contains(&Value::Null) => {
+            bad("an array without null, as its elements are required")
+        }
+        _ => Ok(array),
+    }
+}
+
 /// `{a,"b c",NULL}`
 fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Value, BadValue> {
     const EXPECTED: &str = "an array of one dimension";
@@ -293,6 +300,8 @@ fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Val
     };
     let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let Some(mut rest) = inner else { return bad(EXPECTED) };
+    // PostGIS types have a delimiter of their own (`pg_type.typdelim`).
+    let delimiter = if matches!(element, Decode::Ewkb(_)) { ':' } else { ',' };
     let mut items = Vec::new();
     while !rest.is_empty() {
         let after = match rest.as_bytes().first() {
@@ -318,7 +327,7 @@ fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Val
                 after
             }
             _ => {
-                let end = rest.find(',').unwrap_or(rest.len());
+                let end = rest.find(delimiter).unwrap_or(rest.len());
                 let (item, after) = rest.split_at(end);
                 items.push(match item {
                     "NULL" => Value::Null,
@@ -327,7 +336,7 @@ fn read_array(element: &Decode, text: &str, scratch: &mut Scratch) -> Result<Val
                 after
             }
         };
-        rest = match after.strip_prefix(',') {
+        rest = match after.strip_prefix(delimiter) {
             Some(rest) => rest,
             None if after.is_empty() => after,
             None => return bad(EXPECTED),

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use model::error::{Error, Result};
 
 use super::{
-    CHUNK_BYTES_MAX, Chunk, Failure, POSTGRES, Request,
+    CHUNK_BYTES_MAX, Chunk, Failure, POSTGRES, Request, Shape,
     key::{self, KeyKind},
 };
 use crate::{
@@ -23,6 +23,9 @@ use crate::{
     tables::Table,
     wire::{Lsn, copy},
 };
+
+/// The state of a statement that took too long, or that somebody canceled.
+const QUERY_CANCELED: &str = "57014";
 
 pub(super) struct Columns {
     pub(super) key: Vec<KeyColumn>,
@@ -73,6 +76,14 @@ impl Plan<'_> {
         // The server goes or is short of something; a deadlock: none of it is about the table.
         let passing = ["08", "40", "53", "57", "58"];
         match state {
+            // It would take as long again, and all else waits behind it.
+            Some(state) if state == QUERY_CANCELED => Failure::Skip(
+                Status::SqlException,
+                format!(
+                    "{}; raise database.query.timeout.ms, or give the columns that chunks follow (and the condition) an index, and send the signal again",
+                    model::error::chain(&failed)
+                ),
+            ),
             Some(state) if !passing.iter().any(|class| state.starts_with(class)) => Failure::Skip(
                 Status::SqlException,
                 format!(
@@ -137,30 +148,39 @@ impl Plan<'_> {
             ],
         };
         // Where rows may share a key, a chunk must not end among them: the next would begin behind.
-        let limit = match self.columns.unique {
-            true => format!("LIMIT {rows_max}"),
-            false => format!("FETCH FIRST {rows_max} ROWS WITH TIES"),
+        // Which rows do, the server knows: equal numbers can have different texts.
+        let names = self.names("");
+        let (group, limit) = match self.columns.unique {
+            true => (String::new(), format!("LIMIT {rows_max}")),
+            false => (
+                format!(", rank() OVER (ORDER BY {names})"),
+                format!("FETCH FIRST {rows_max} ROWS WITH TIES"),
+            ),
         };
         let statement = format!(
-            "COPY (SELECT {}, {} {}{} ORDER BY {} {limit}) TO STDOUT (FORMAT binary)",
+            "COPY (SELECT {}, {}{group} {}{} ORDER BY {names} {limit}) TO STDOUT (FORMAT binary)",
             self.table.select_list(|_| true),
             self.texts(),
             self.from(),
             self.filtered(bounds),
-            self.names(""),
         );
         let action = format!("read a chunk of table {}", self.table.id);
         let stream = self.session.client().copy_out(&statement).await;
         let mut stream = pin!(stream.map_err(|error| self.failed(&action, error))?);
+        let shape = Shape {
+            captured: self.table.columns.iter().flatten().count(),
+            kinds: self.columns.kinds.clone(),
+            unique: self.columns.unique,
+        };
         let mut collected = Collected::default();
         while let Some(bytes) = stream.next().await {
             let bytes = bytes.map_err(|error| self.failed(&action, error))?;
-            if !collected.take(bytes, self.columns.unique, self.columns.kinds.len(), &action)? {
+            if !collected.take(bytes, &shape, &action)? {
                 break;
             }
         }
         let Some(last) = collected.last else { return Ok(None) };
-        let end = key::read(&self.columns.kinds, last.iter().map(Option::as_deref))?;
+        let end = key::read(&shape.kinds, last.iter().map(Option::as_deref))?;
         // The trailer, which a chunk that was cut lacks.
         collected.copied.extend_from_slice(&(-1i16).to_be_bytes());
         Ok(Some(Chunk {
@@ -171,7 +191,7 @@ impl Plan<'_> {
             total_rows,
             end,
             upto: Lsn::ZERO,
-            kinds: self.columns.kinds,
+            shape,
         }))
     }
 }
@@ -183,29 +203,32 @@ struct Collected {
     /// The rows, in the form of a COPY without its trailer.
     copied: BytesMut,
     rows: usize,
+    /// The key's columns of the last row.
     last: Option<Vec<Option<Vec<u8>>>>,
+    group: Vec<u8>,
 }
 
 impl Collected {
     /// False when that was enough.
-    fn take(&mut self, bytes: Bytes, unique: bool, keys: usize, action: &str) -> Result<bool> {
+    fn take(&mut self, bytes: Bytes, shape: &Shape, action: &str) -> Result<bool> {
         let broken =
             |error: crate::wire::DecodeError| Error::fatal(action.to_owned()).caused_by(error);
         self.decoder.push(bytes);
         while let Some(row) = self.decoder.next_row().map_err(broken)? {
-            let count = row.fields().count();
-            let own = |field: Option<&[u8]>| field.map(<[u8]>::to_vec);
-            let key: Vec<_> = row.fields().skip(count.saturating_sub(keys)).map(own).collect();
-            let full = self.copied.len() >= CHUNK_BYTES_MAX;
-            if full && (unique || self.last.as_ref() != Some(&key)) {
+            let group = shape.group(row);
+            if self.copied.len() >= CHUNK_BYTES_MAX && group.is_none_or(|group| group != self.group)
+            {
                 return Ok(false);
             }
+            self.group.clear();
+            self.group.extend_from_slice(group.unwrap_or_default());
             if self.copied.is_empty() {
                 self.copied.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
             }
             write_row(row, &mut self.copied);
             self.rows += 1;
-            self.last = Some(key);
+            let own = |field: Option<&[u8]>| field.map(<[u8]>::to_vec);
+            self.last = Some(shape.key_fields(row).map(own).collect());
         }
         Ok(true)
     }

@@ -32,6 +32,7 @@ use crate::{
 pub(crate) fn settings(config: &Config) -> Settings {
     let path = |key: &model::config::Key<String>| config.find(key).map(Into::into);
     let timeout = config.get(&common::CONNECTION_VALIDATION_TIMEOUT_MS);
+    let query_timeout_ms = config.get(&common::DATABASE_QUERY_TIMEOUT_MS);
     Settings {
         host: config.get(&common::DATABASE_HOSTNAME),
         port: u16::try_from(config.get(&common::DATABASE_PORT)).unwrap_or_default(),
@@ -49,6 +50,8 @@ pub(crate) fn settings(config: &Config) -> Settings {
         },
         tcp_keepalive: config.get(&common::DATABASE_TCP_KEEP_ALIVE),
         connect_timeout: Duration::from_millis(timeout.unsigned_abs()),
+        query_timeout: (u64::try_from(query_timeout_ms).ok().filter(|limit| *limit > 0))
+            .map(Duration::from_millis),
     }
 }
 

@@ -37,8 +37,10 @@ pub(super) struct Chunk {
     relation: u32,
     /// `"schema"."table"`
     from: String,
-    /// The file whose pages are counted, where they are.
+    /// The file the rows lay in when the table was cut, where it matters that they still do.
     pub(super) filenode: Option<u32>,
+    /// One COPY reads the whole relation.
+    pub(super) together: bool,
 }
 
 pub(super) enum Part {
@@ -221,7 +223,8 @@ impl Cutter<'_> {
                 index,
                 relation: heap.relation,
                 from: heap.from,
-                filenode: (counted && !together).then_some(heap.filenode),
+                filenode: (counted || (together && heap.pages > 0)).then_some(heap.filenode),
+                together,
             });
         }
     }

@@ -171,7 +171,10 @@ impl Reader {
             }
         }
         decoder.finish().map_err(broken)?;
+        // A whole relation that was rewritten since the snapshot's view was taken is empty to that view,
+        // and what the stream has is the changes only.
         if let Some(filenode) = chunk.filenode
+            && (!chunk.together || read == 0)
             && moved(session, chunk.relation(), filenode).await?
         {
             return Err(Error::retriable(format!(

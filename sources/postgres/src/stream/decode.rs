@@ -101,10 +101,16 @@ impl Reader<'_> {
                     Err(error) => self.options.failed_event(error)?,
                 }
             }
-            // Debezium does not even look at these then, so they have no part in what is counted.
-            Message::Truncate(_) if self.options.emitter.skipped.contains(&Op::Truncate) => {}
             Message::Truncate(truncate) => {
                 for relation in truncate.relations {
+                    if let Some(table) = self.relations.get(relation)? {
+                        self.incremental.observe_truncate(table);
+                    }
+                    // Debezium does not even look at these then, so they have no part in what is
+                    // counted.
+                    if self.options.emitter.skipped.contains(&Op::Truncate) {
+                        continue;
+                    }
                     let Some(table) = self.captured(relation, lsn)? else { continue };
                     self.emit(&table, Op::Truncate, None, None, lsn, "TRUNCATE");
                 }

@@ -54,6 +54,9 @@ use crate::{
     wire::{Lsn, Stream},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// How long the mark behind a chunk may take before that is said.
 const MARK_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -87,6 +90,8 @@ pub(super) struct Incremental {
     /// Reads and writes on its connection, unless a job does.
     reader: Option<ChunkReader>,
     job: Option<Job>,
+    /// The job writes the second mark.
+    marking: bool,
     /// Where jobs run: the stream's own thread sleeps between batches.
     runtime: Handle,
     /// The chunk that was read and waits for its mark.
@@ -99,6 +104,9 @@ pub(super) struct Incremental {
     watched: Option<Arc<str>>,
     /// Keys that came in the stream since the first mark.
     seen: HashSet<Box<[u8]>>,
+    /// A TRUNCATE came since, so no row of the chunk is left: those that were written behind it have
+    /// come too.
+    truncated: bool,
     /// Signals that are to be followed.
     signals: VecDeque<Heard>,
     /// What comes by the channels `file` and `kafka`; their readers end when this is dropped.
@@ -110,10 +118,12 @@ pub(super) struct Incremental {
     followed: Option<i64>,
     /// That offset is in no batch yet.
     unstored: bool,
+    /// The offset of the last signal that is in a batch.
+    handed_over: Option<i64>,
     /// What stop signals named, until the chunk at hand is done.
     stops: Vec<String>,
-    /// The chunk at hand was given up, and the next is to be begun.
-    stalled: bool,
+    /// The next chunk is to be begun once the job that is under way has ended.
+    wanted: bool,
     /// When the second mark of the chunk was written, or it was last said that it does not come.
     marked_at: Option<Instant>,
     /// When the first mark of the chunk was written.
@@ -167,9 +177,11 @@ impl Incremental {
         Ok(Self {
             followed: context.signal_offset,
             unstored: false,
+            handed_over: context.signal_offset,
             context,
             reader: Some(ChunkReader::new(options)),
             job: None,
+            marking: false,
             channel,
             topic,
             runtime,
@@ -178,9 +190,10 @@ impl Incremental {
             open: false,
             watched: None,
             seen: HashSet::new(),
+            truncated: false,
             signals: VecDeque::new(),
             stops: Vec::new(),
-            stalled: false,
+            wanted: false,
             marked_at: None,
             opened_at: String::new(),
             lsn: position.lsn.unwrap_or(Lsn::ZERO),
@@ -203,6 +216,7 @@ impl Incremental {
     /// A batch with the present state is handed over.
     pub(super) fn handed_over(&mut self) {
         (self.unstored, self.learnt) = (false, false);
+        self.handed_over = self.context.signal_offset;
     }
 
     /// An offset is stored: what it says of signals may be committed.
@@ -217,10 +231,10 @@ impl Incremental {
         }
     }
 
-    /// The task stops: as Debezium does it, what was followed is committed.
+    /// The task stops: as Debezium does it, what was followed is committed, if it was handed over.
     pub(super) async fn finish(&mut self) {
         let Some((following, followed)) = self.topic.take() else { return };
-        if let Some(at) = self.context.signal_offset {
+        if let Some(at) = self.handed_over {
             followed.send_replace(Some(at));
         }
         self.channel.close();
@@ -255,7 +269,7 @@ impl Incremental {
                 self.signals.push_back(Heard { signal: Some(signal), offset: None });
             }
         }
-        if self.watched.as_deref() != Some(&*table.text) || !(self.open || self.unmarked) {
+        if !self.watches(table) {
             return;
         }
         let slots = match change.op {
@@ -267,6 +281,17 @@ impl Incremental {
         for slot in slots.into_iter().flatten() {
             self.seen.extend(key_bytes(rows, table, slot));
         }
+    }
+
+    /// The table is truncated, whether there is an event of that or not. Debezium goes on with the
+    /// chunk, whose rows then stay where they are sent to.
+    pub(super) fn observe_truncate(&mut self, table: &Table) {
+        self.truncated |= self.watches(table);
+    }
+
+    /// Whether rows of the chunk at hand give way to changes of the table.
+    fn watches(&self, table: &Table) -> bool {
+        self.watched.as_deref() == Some(&*table.text) && (self.open || self.unmarked)
     }
 
     /// What comes up next beside the stream. Cancel-safe.
@@ -347,7 +372,7 @@ impl Reader<'_> {
                 self.incremental.context.names().join(", ")
             );
             self.options.figures.signals.show(&self.incremental.context);
-            self.begin_chunk().await?;
+            self.begin_chunk();
         }
         Ok(())
     }
@@ -374,8 +399,15 @@ impl Reader<'_> {
         out: &mut Outbox,
     ) -> Result<()> {
         loop {
-            if let Some(heard) = self.incremental.signals.pop_front() {
-                let between = heard.signal.as_ref().is_some_and(|signal| !signal.is_mark());
+            if let Some(chunk) = self.incremental.due.take() {
+                // The signals that are left came behind its mark.
+                self.send_chunk(chunk, stream, sent, out).await?;
+                self.begin_chunk();
+            } else if let Some(heard) = self.incremental.signals.pop_front() {
+                let between = heard
+                    .signal
+                    .as_ref()
+                    .is_some_and(|signal| !signal.is_mark() && !signal.is_stop());
                 if between && !self.chunk_is_read(stream, out).await? {
                     self.incremental.signals.push_front(heard);
                     return Ok(());
@@ -384,11 +416,8 @@ impl Reader<'_> {
                     self.follow(signal, stream, sent, out).await?;
                 }
                 self.incremental.followed = heard.offset.or(self.incremental.followed);
-            } else if let Some(chunk) = self.incremental.due.take() {
-                self.send_chunk(chunk, stream, sent, out).await?;
-                self.begin_chunk().await?;
-            } else if std::mem::take(&mut self.incremental.stalled) {
-                self.begin_chunk().await?;
+            } else if self.incremental.wanted && self.incremental.job.is_none() {
+                self.begin_chunk();
             } else if !self.go_on_unmarked() {
                 self.incremental.settle();
                 self.ask_position(stream).await?;
@@ -398,7 +427,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Says when the mark behind a chunk does not come: nothing else would.
+    /// Says when the mark behind a chunk does not come: nothing else would. Whoever stops the snapshot
+    /// then does not wait for it.
     fn complain_of_waiting(&mut self) {
         let incremental = &mut self.incremental;
         let (Some(chunk), Some(at)) = (&incremental.window, incremental.marked_at) else { return };
@@ -406,6 +436,15 @@ impl Reader<'_> {
             return;
         }
         incremental.marked_at = Some(Instant::now());
+        if incremental.context.is_stopping(&chunk.table.id.to_string()) {
+            tracing::warn!(
+                "the incremental snapshot of table {} is stopped without the mark behind its chunk, which has not come in the stream",
+                chunk.table.id
+            );
+            incremental.window = None;
+            self.begin_chunk();
+            return;
+        }
         let signals = self.options.signals.table.as_ref().map(ToString::to_string);
         tracing::warn!(
             "the incremental snapshot of table {} waits for the mark behind its chunk, which was written into {} and has not come in the stream: either the stream is far behind, or publication {} lacks that table; look at pg_publication_tables",

@@ -16,7 +16,7 @@ use relational::{
 use super::{BadValues, Capture, Table};
 use crate::{
     catalog::{self, CatalogColumn},
-    cells::{BadValue, Cell, Decode, Phase, Scratch, binary::Sent, bind_value, push_value},
+    cells::{BadValue, Cell, Decode, Phase, Scratch, bind_value, push_value, sent::Sent},
     defaults::default_value,
     types::{self, Placeholder, Types, jdbc},
     wire::pgoutput,
@@ -88,9 +88,9 @@ impl Column {
             name: name.into(),
             field: capture.field_names.field(name).into(),
             schema: Arc::new(mapped.schema),
+            sent: Sent::of(types, type_oid, &mapped.decode),
             decode: mapped.decode,
             cast: mapped.cast,
-            sent: Sent::of(types::base_name(types, type_oid), mapped.cast),
             change: None,
             missing,
             unchanged,
@@ -237,8 +237,12 @@ impl Column {
                 return self.push_decoded(decoded, table, rows);
             }
             Some(pgoutput::Cell::Binary(field)) => {
-                let decoded = self.sent.decode(&self.decode, field, scratch);
-                return self.push_decoded(decoded, table, rows);
+                let mut printed = std::mem::take(&mut scratch.printed);
+                let decoded =
+                    self.sent.decode(&self.decode, field, Phase::Stream, &mut printed, scratch);
+                let pushed = self.push_decoded(decoded, table, rows);
+                scratch.printed = printed;
+                return pushed;
             }
         }
         Ok(())

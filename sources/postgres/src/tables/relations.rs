@@ -15,7 +15,7 @@ use relational::table::TableId;
 use super::{Capture, Table, column::Described};
 use crate::{
     catalog::{self, CatalogTable},
-    cells::{Phase, binary::Sent},
+    cells::{Phase, sent::Sent},
     session::Session,
     types::{TypeKind, Types},
     wire::pgoutput::{self, Cell, Tuple},

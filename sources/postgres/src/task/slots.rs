@@ -81,7 +81,7 @@ pub(super) fn check_slot(options: &Options, slot: &Slot) -> Result<()> {
 }
 
 /// Why the stored position can not be resumed.
-pub(super) fn lost(options: &Options, position: &Position, slot: Option<&Slot>) -> Option<Error> {
+pub(crate) fn lost(options: &Options, position: &Position, slot: Option<&Slot>) -> Option<Error> {
     let lost = missing(options, position, slot)?;
     if options.position_checked {
         return Some(lost);
@@ -104,7 +104,7 @@ fn missing(options: &Options, position: &Position, slot: Option<&Slot>) -> Optio
             ))
         });
     };
-    if slot.wal_status.as_deref() == Some("lost") {
+    if slot.dead() {
         let reason = slot.invalidated.as_deref().unwrap_or("see max_slot_wal_keep_size");
         return Some(Error::fatal(format!(
             "The offset to start reading from has been removed from the database write-ahead log. (resume at {start}: slot {name} was invalidated: {reason}; {advice})"
@@ -119,10 +119,34 @@ fn missing(options: &Options, position: &Position, slot: Option<&Slot>) -> Optio
     }
     match slot.confirmed_flush.max(slot.restart_lsn) {
         Some(confirmed) if confirmed > start => Some(Error::fatal(format!(
-            "resume at {start}: replication slot {name} begins at {confirmed} (it was made anew or read by somebody else), so the changes in between are lost; {advice}"
+            "resume at {start}: replication slot {name} begins at {confirmed} (it was made anew, moved on or read by somebody else), so the changes in between are lost; {advice}, or set offset.mismatch.strategy=trust_slot if it is known that nothing is missing (a driver with lsn.flush.mode=connector_and_driver confirms more than is stored)"
         ))),
         _ => None,
     }
+}
+
+/// The slot, unless it is invalidated: such a one can never be read again. It is dropped where a
+/// snapshot is about to make up for what is lost.
+pub(super) async fn usable(
+    options: &Options,
+    session: &Session,
+    slot: Option<Slot>,
+    reads_data: bool,
+) -> Result<Option<Slot>> {
+    let Some(dead) = slot.as_ref().filter(|slot| slot.dead()) else { return Ok(slot) };
+    let name = &options.slot;
+    let reason = dead.invalidated.as_deref().unwrap_or("see max_slot_wal_keep_size");
+    if !reads_data {
+        return Err(Error::fatal(format!(
+            "stream from replication slot {name}: it was invalidated ({reason}) and can never be read again; run SELECT pg_drop_replication_slot('{name}'), then the connector makes it anew and streams what changes from then on"
+        )));
+    }
+    tracing::warn!(
+        "replication slot {name} was invalidated ({reason}); it is dropped and made anew, and the snapshot reads what its log had"
+    );
+    let action = format!("drop the invalidated replication slot {name}");
+    session.query(&action, "SELECT pg_drop_replication_slot($1)", &[name]).await?;
+    Ok(None)
 }
 
 /// The slot, made when it is missing: where it begins, the exported snapshot, and the connection that
@@ -152,10 +176,22 @@ pub(super) async fn ensure_slot(
     };
     let created = {
         let mut creation = pin!(maker.create_slot(&options.slot, &slot_options));
+        let mut made = false;
         loop {
             tokio::select! {
                 created = &mut creation => break created,
-                () = tokio::time::sleep(SLOT_PATIENCE) => tell_wait(options, server).await,
+                () = tokio::time::sleep(SLOT_PATIENCE) => {
+                    let made_before = std::mem::replace(&mut made, is_made(options).await);
+                    if made_before && made {
+                        return Err(Error::retriable(format!(
+                            "create replication slot {}: it was made, and the server's answer has not come: the connection is dead",
+                            options.slot
+                        )));
+                    }
+                    if !made {
+                        tell_wait(options, server).await;
+                    }
+                }
             }
         }
     };
@@ -173,6 +209,63 @@ pub(super) async fn ensure_slot(
     };
     tracing::info!("created replication slot {} at {}", options.slot, created.consistent_point);
     Ok((created.consistent_point, created.snapshot_name, Some(maker)))
+}
+
+/// Whether the slot is there, and nobody is at it any more.
+async fn is_made(options: &Options) -> bool {
+    let look = async {
+        let session = Session::connect(&options.database("Debezium Slot Info"), &[]).await?;
+        catalog::slot(&session, &options.slot).await
+    };
+    match look.await {
+        Ok(slot) => slot.is_some_and(|s| s.confirmed_flush.is_some() && s.active_pid.is_none()),
+        Err(error) => {
+            tracing::debug!("the new slot could not be looked at: {}", error.trace());
+            false
+        }
+    }
+}
+
+/// How long running transactions are waited for, so that changes from before a snapshot need not come
+/// again behind it.
+const RUNNING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the stream can begin behind a snapshot whose view is taken from now on, although the slot
+/// begins earlier: the view has all that was committed before. `None` when a transaction may be about
+/// to commit whose commit is in the log already and not to be seen yet; to begin at the slot is right
+/// then, and changes come that the snapshot shows too.
+pub(super) async fn behind_view(session: &Session, server: &Server) -> Result<Option<Lsn>> {
+    const WHERE: &str = "SELECT coalesce(CASE WHEN $1 THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0')::text";
+    const RUNNING: &str = "SELECT ARRAY(SELECT pg_snapshot_xip(pg_current_snapshot())::text::int8)";
+    // A session that waits for its client is not about to commit.
+    const LEFT: &str = "
+        SELECT EXISTS (
+          SELECT FROM pg_snapshot_xip(pg_current_snapshot()) AS x(id)
+           WHERE x.id::text::int8 = ANY ($1) AND NOT EXISTS (
+             SELECT FROM pg_stat_activity a
+              WHERE a.backend_xid::text::int8 = x.id::text::int8 & 4294967295
+                AND a.state LIKE 'idle in transaction%'))";
+    let action = "look where the log is before the snapshot";
+    let row = session.query_one(action, WHERE, &[&server.in_recovery]).await?;
+    let lsn: Lsn =
+        row.get::<_, &str>(0).parse().map_err(|error| Error::retriable(action).caused_by(error))?;
+    if server.in_recovery {
+        // What is replayed is seen.
+        return Ok(Some(lsn));
+    }
+    // Asked behind the position: who is not among these commits behind it.
+    let running: Vec<i64> = session.query_one(action, RUNNING, &[]).await?.get(0);
+    let begun = Instant::now();
+    while session.query_one(action, LEFT, &[&running]).await?.get(0) {
+        if begun.elapsed() >= RUNNING_PATIENCE {
+            tracing::info!(
+                "transactions run that may commit just now, so the stream begins where the slot does: changes from before the snapshot may come again behind it"
+            );
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(Some(lsn))
 }
 
 /// How long the creation of a slot may take before the log says what it waits for.

@@ -25,6 +25,8 @@ pub enum Fact {
     Closed,
     /// Not ready in the time given.
     Timeout(Duration),
+    /// An answer was due and nothing came, and `why` the connection is dead.
+    Silent { silent: Duration, why: &'static str },
     /// The TLS handshake failed.
     Tls(io::Error),
     /// The settings or the files they name cannot be used.
@@ -76,7 +78,7 @@ impl Error {
     pub fn classify(&self) -> Kind {
         match &self.fact {
             Fact::Server(error) => error.classify(),
-            Fact::Io(_) | Fact::Closed | Fact::Timeout(_) => Kind::Retriable,
+            Fact::Io(_) | Fact::Closed | Fact::Timeout(_) | Fact::Silent { .. } => Kind::Retriable,
             // A handshake cut off by the network may pass; a bad certificate does not.
             Fact::Tls(error) if error.kind() != io::ErrorKind::InvalidData => Kind::Retriable,
             Fact::Tls(_) | Fact::Settings(_) | Fact::Login(_) => Kind::Fatal,
@@ -90,6 +92,9 @@ impl Error {
             Fact::Server(error) => error.hint.as_deref().or_else(|| advice(&error.code)),
             Fact::Io(_) => Some("check that the server runs and accepts TCP connections there"),
             Fact::Closed => Some("the server's log says why"),
+            Fact::Silent { .. } => Some(
+                "look at what lies between: a firewall, a proxy or an address translation that forgets connections",
+            ),
             Fact::Timeout(_) => Some("check the address and the firewalls on the way"),
             Fact::Tls(_) => Some("check sslmode, sslrootcert and the server's certificate"),
             Fact::Settings(_) | Fact::Login(_) | Fact::Protocol(_) | Fact::Malformed(_) => None,
@@ -134,6 +139,13 @@ impl fmt::Display for Fact {
             Fact::Io(error) => error.fmt(f),
             Fact::Closed => f.write_str("the server closed the connection"),
             Fact::Timeout(limit) => write!(f, "no answer within {} ms", limit.as_millis()),
+            Fact::Silent { silent, why } => {
+                write!(
+                    f,
+                    "nothing came for {} ms and {why}: the connection is dead",
+                    silent.as_millis()
+                )
+            }
             Fact::Tls(error) => write!(f, "the TLS handshake failed: {error}"),
             Fact::Settings(text) | Fact::Login(text) | Fact::Protocol(text) => f.write_str(text),
             Fact::Malformed(error) => error.fmt(f),

@@ -38,6 +38,7 @@ pub mod pgoutput;
 mod replication;
 mod session;
 mod settings;
+mod silence;
 mod socket;
 pub mod sql;
 mod stream;

@@ -192,9 +192,12 @@ impl Replication {
     ) -> Result<Stream, Error> {
         let action = format!("stream from replication slot \"{slot}\"");
         let command = start_command(slot, from, options);
-        match self.begin(&command).await {
-            Ok(()) => Ok(Stream::new(self.session, action)),
-            Err(fact) => Err(self.session.error(action, fact)),
+        // The server answers at once, whatever it has to decode.
+        let limit = self.session.patience();
+        match tokio::time::timeout(limit, self.begin(&command)).await {
+            Ok(Ok(())) => Ok(Stream::new(self.session, action)),
+            Ok(Err(fact)) => Err(self.session.error(action, fact)),
+            Err(_) => Err(self.session.error(action, Fact::Timeout(limit))),
         }
     }
 

@@ -20,6 +20,7 @@ use std::{
     io,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -336,6 +337,11 @@ impl Session {
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// How long an answer may take that the server gives at once.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.connect_timeout
     }
 
     /// Says good-bye. That the server may be gone already is no failure any more.

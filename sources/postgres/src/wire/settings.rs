@@ -20,6 +20,9 @@ pub struct Settings {
     pub tcp_keepalive: bool,
     /// From the first packet to the end of the login, for each attempt.
     pub connect_timeout: Duration,
+    /// What statements have for their answers; `None` without limit. The server ends those that take
+    /// longer, so this is about a server that can't be reached any more.
+    pub query_timeout: Option<Duration>,
 }
 
 /// How a connection is encrypted, and with which certificates.

@@ -1,6 +1,6 @@
 //! One stream type over plain TCP and TLS, and the order in which the two are tried.
 
-use super::{Fact, Settings, SslMode, tls};
+use super::{Fact, Settings, SslMode, silence::Watched, tls};
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use rustls_pki_types::ServerName;
@@ -79,12 +79,7 @@ impl Socket {
         let mut tcp = TcpStream::connect((host, settings.port)).await?;
         tcp.set_nodelay(true)?;
         if settings.tcp_keepalive {
-            // The kernel's two hours would let a dead peer hold the slot's reader for as long.
-            let keepalive = socket2::TcpKeepalive::new()
-                .with_time(Duration::from_secs(60))
-                .with_interval(Duration::from_secs(10))
-                .with_retries(3);
-            socket2::SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
+            keep_alive(&tcp)?;
         }
         let Some(config) = tls else {
             return Ok(Socket::Plain(tcp));
@@ -130,6 +125,21 @@ impl Socket {
     }
 }
 
+/// The kernel's two hours would let a dead peer hold the slot's reader for as long.
+fn keep_alive(tcp: &TcpStream) -> io::Result<()> {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    let socket = socket2::SockRef::from(tcp);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // While bytes of ours wait to be acknowledged no signs of life are sent; the kernel would send
+    // those bytes again and again for a quarter of an hour.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(90)))?;
+    Ok(())
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -170,7 +180,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-impl tokio_postgres::tls::TlsStream for Socket {
+impl tokio_postgres::tls::TlsStream for Watched {
     fn channel_binding(&self) -> tokio_postgres::tls::ChannelBinding {
         match self.end_point() {
             Some(hash) => tokio_postgres::tls::ChannelBinding::tls_server_end_point(hash),
@@ -182,12 +192,12 @@ impl tokio_postgres::tls::TlsStream for Socket {
 /// Hands a socket that is ready already to `tokio_postgres`, which would encrypt it otherwise.
 pub(crate) struct Ready;
 
-impl tokio_postgres::tls::TlsConnect<Socket> for Ready {
-    type Stream = Socket;
+impl tokio_postgres::tls::TlsConnect<Watched> for Ready {
+    type Stream = Watched;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Watched>> + Send>>;
 
-    fn connect(self, socket: Socket) -> Self::Future {
+    fn connect(self, socket: Watched) -> Self::Future {
         Box::pin(std::future::ready(Ok(socket)))
     }
 }

@@ -12,38 +12,37 @@ use tokio::time::{Instant, interval};
 use super::{ALIVE_EVERY, Answer, key_bytes};
 use crate::{
     catalog,
-    incremental::{Chunk, ChunkReader, Found, Mark, Request, key::quoted},
+    incremental::{Chunk, ChunkReader, Found, Mark, Request, Shape, key::quoted},
     position::Position,
     source_info::{INCREMENTAL, Moment},
     stream::Reader,
     wire::{Reply, Stream, copy},
 };
 
-use ::snapshot::notifications::Status;
+use ::snapshot::{incremental::Key, notifications::Status};
 
 impl Reader<'_> {
-    /// Begins to read the next chunk, if there is one.
-    pub(super) async fn begin_chunk(&mut self) -> Result<()> {
+    /// Begins to read the next chunk, if there is one. While one is under way its own end does that,
+    /// and while a job is, the job's: the second mark may have come in the stream before its writer
+    /// heard that it is written.
+    pub(super) fn begin_chunk(&mut self) {
+        self.incremental.wanted = false;
         if self.incremental.busy() {
-            return Ok(());
+            return;
         }
-        // The second mark may have come in the stream before its writer heard that it is written.
-        while let Some(job) = self.incremental.job.take() {
-            let ended = job.await.map_err(|error| {
-                Error::retriable("read a chunk of an incremental snapshot").caused_by(error)
-            })?;
-            self.answered(ended)?;
+        if self.incremental.job.is_some() {
+            self.incremental.wanted = true;
+            return;
         }
         self.process_stops();
         let context = &mut self.incremental.context;
         if !context.running() || context.paused {
-            return Ok(());
+            return;
         }
         context.begin_chunk(uuid::Uuid::new_v4().to_string());
         self.incremental.open = false;
         self.incremental.marked_at = None;
         self.read_chunk(true);
-        Ok(())
     }
 
     /// Waits for the chunk that is being read: Debezium, which reads chunks in its stream, follows
@@ -55,8 +54,7 @@ impl Reader<'_> {
         out: &mut Outbox,
     ) -> Result<bool> {
         let mut alive = interval(ALIVE_EVERY);
-        // With a window it is the mark behind the chunk that is being written.
-        while self.incremental.window.is_none()
+        while !self.incremental.marking
             && let Some(mut job) = self.incremental.job.take()
         {
             let ended = tokio::select! {
@@ -93,6 +91,7 @@ impl Reader<'_> {
         let Some(collection) = incremental.context.current().cloned() else { return };
         let Some(mut reader) = incremental.reader.take() else { return };
         incremental.seen.clear();
+        incremental.truncated = false;
         incremental.watched = Some(collection.id.as_str().into());
         let request = Request {
             collection,
@@ -117,6 +116,7 @@ impl Reader<'_> {
 
     fn take_answer(&mut self, (reader, answer): (ChunkReader, Answer)) -> Result<()> {
         self.incremental.reader = Some(reader);
+        self.incremental.marking = false;
         let found = match answer {
             Answer::Marked(Ok(())) => {
                 self.incremental.marked_at = Some(Instant::now());
@@ -178,6 +178,8 @@ impl Reader<'_> {
                     );
                 }
                 self.scanned(status);
+                // What failed may have taken long.
+                self.process_stops();
             }
         }
         self.incremental.watched = None;
@@ -224,6 +226,7 @@ impl Reader<'_> {
         let action = format!("write the mark of a chunk into the signal table {table}");
         let mark = Mark { statement, action };
         let Some(mut reader) = self.incremental.reader.take() else { return };
+        self.incremental.marking = true;
         self.incremental.job = Some(self.incremental.runtime.spawn(async move {
             let marked = reader.mark(&mark).await;
             (reader, Answer::Marked(marked))
@@ -252,7 +255,10 @@ impl Reader<'_> {
         if gone {
             return Err(Error::retriable("write the mark of a chunk").caused_by(error.trace()));
         }
-        self.incremental.window = None;
+        // Without a window there is nothing that waits for it, or it has come.
+        if self.incremental.window.take().is_none() {
+            return Ok(());
+        }
         if let Some(current) = self.incremental.context.current() {
             tracing::warn!(
                 "incremental snapshot gives up table {}: {}; give the role INSERT (or DELETE, with watermarking strategy INSERT_DELETE) on the signal table, and send the signal again",
@@ -262,7 +268,7 @@ impl Reader<'_> {
             self.scanned(Status::SqlException);
         }
         // The next table fails in the same way when the reason is still there.
-        self.incremental.stalled = self.incremental.context.running();
+        self.incremental.wanted = self.incremental.context.running();
         Ok(())
     }
 
@@ -282,7 +288,11 @@ impl Reader<'_> {
         let mut decoder = copy::Decoder::new();
         decoder.push(chunk.copied.clone());
         let mut left_out = 0u64;
-        while let Some(row) = decoder.next_row().map_err(broken)? {
+        let mut groups = Groups::default();
+        while !self.incremental.truncated
+            && let Some(row) = decoder.next_row().map_err(broken)?
+        {
+            groups.take(&chunk.shape, row)?;
             let fields = row.fields().take(captured);
             let rows = &mut self.batch.rows;
             let slot = match table.push_copied(fields, &mut self.scratch, rows) {
@@ -321,7 +331,9 @@ impl Reader<'_> {
             // These rows belong to no transaction.
             self.options.emitter.emit(&mut self.batch, &table.schema, read, &mut |_| None);
             if self.options.full(&self.batch) {
-                self.incremental.context.sent(chunk.key_of(row.fields())?);
+                if let Some(key) = groups.complete(&chunk.shape, row)? {
+                    self.incremental.context.sent(key);
+                }
                 self.hand_over(stream, sent, out).await?;
             }
         }
@@ -336,6 +348,38 @@ impl Reader<'_> {
             chunk.rows
         );
         Ok(())
+    }
+}
+
+/// Up to which key the rows of a chunk are all sent. A restart reads on behind that key, so a row says
+/// nothing while others with its key may follow.
+#[derive(Default)]
+struct Groups {
+    /// What the rows at hand have in common, and their key.
+    group: Vec<u8>,
+    key: Option<Key>,
+    /// The key before.
+    complete: Option<Key>,
+}
+
+impl Groups {
+    fn take(&mut self, shape: &Shape, row: copy::Row<'_>) -> Result<()> {
+        let Some(group) = shape.group(row) else { return Ok(()) };
+        if self.key.is_none() || group != self.group {
+            self.group.clear();
+            self.group.extend_from_slice(group);
+            self.complete = self.key.replace(shape.key_of(row)?);
+        }
+        Ok(())
+    }
+
+    /// The key up to which all is sent with this row; `None` when that is no more than at the beginning
+    /// of the chunk.
+    fn complete(&self, shape: &Shape, row: copy::Row<'_>) -> Result<Option<Key>> {
+        match shape.group(row) {
+            Some(_) => Ok(self.complete.clone()),
+            None => shape.key_of(row).map(Some),
+        }
     }
 }
 

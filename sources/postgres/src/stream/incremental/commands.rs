@@ -80,7 +80,7 @@ impl Reader<'_> {
             }
             Action::Resume => {
                 if self.pause(false) {
-                    self.begin_chunk().await?;
+                    self.begin_chunk();
                 }
                 Ok(())
             }
@@ -118,7 +118,7 @@ impl Reader<'_> {
             let names = self.incremental.context.names().join(",");
             self.notify_incremental("STARTED", vec![("data_collections", names.clone())]);
             self.notify_incremental("DATA_COLLECTIONS_RESOLVED", vec![("data_collections", names)]);
-            self.begin_chunk().await?;
+            self.begin_chunk();
         }
         Ok(())
     }
@@ -152,12 +152,17 @@ impl Reader<'_> {
             tracing::warn!("there is no incremental snapshot to stop");
             return;
         }
-        match patterns.is_empty() {
-            true => incremental.stops.push(".*".to_owned()),
-            false => incremental.stops.extend(patterns),
+        let patterns = if patterns.is_empty() { vec![".*".to_owned()] } else { patterns };
+        // A restart does not go on with them, whenever it comes.
+        let names: Vec<String> =
+            incremental.context.names().into_iter().map(str::to_owned).collect();
+        if let Ok(named) = expand(&patterns, &names, false) {
+            incremental.context.stop(named);
+            incremental.unstored = true;
         }
+        incremental.stops.extend(patterns);
         // Otherwise once the chunk at hand is done, as in Debezium.
-        if incremental.context.paused && incremental.window.is_none() && incremental.job.is_none() {
+        if incremental.context.paused && !incremental.busy() && incremental.job.is_none() {
             self.process_stops();
         }
     }
@@ -166,6 +171,7 @@ impl Reader<'_> {
     pub(super) fn process_stops(&mut self) {
         let patterns = std::mem::take(&mut self.incremental.stops);
         let context = &mut self.incremental.context;
+        context.stopped();
         if patterns.is_empty() || !context.running() {
             return;
         }
@@ -206,6 +212,9 @@ impl Reader<'_> {
     pub(super) fn complete(&mut self) {
         self.notify_incremental("COMPLETED", Vec::new());
         self.incremental.context.forget_correlation_id();
+        // There is nothing left that they could be about.
+        self.incremental.stops.clear();
+        self.incremental.context.stopped();
         tracing::info!("the incremental snapshot is complete");
     }
 

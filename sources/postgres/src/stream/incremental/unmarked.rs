@@ -171,7 +171,7 @@ impl Reader<'_> {
         let Some(awaited) = self.incremental.arrived() else { return false };
         match awaited.chunk {
             Some(chunk) => self.incremental.due = Some(chunk),
-            None if self.incremental.context.paused => {}
+            // It was begun before a pause, so it is finished.
             None => self.read_chunk(false),
         }
         true

@@ -91,6 +91,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     noted(&["timestamp[]"], "{\"2024-02-29 12:34:56.7\"}", "days before 1582-10-15 as in Java"),
     noted(&["time[]"], "{12:34:56.789012}", "in steps of milliseconds"),
     sample(&["mood[]"], "{ok}"),
+    sample(&["geometry[]"], "{0101000000000000000000F03F0000000000000040:NULL}"),
     noted(&["bit(11)[]"], "{00000000101}", "the schema of a bit string, and no value"),
     noted(&["box[]", "lseg[]", "path[]", "polygon[]"], "{}", "null unless empty"),
     noted(&["line[]"], "{}", "null unless empty"),

@@ -44,6 +44,7 @@ pub(super) fn server(test: &str) -> Option<Settings> {
         },
         tcp_keepalive: true,
         connect_timeout: LIMIT,
+        query_timeout: None,
     })
 }
 

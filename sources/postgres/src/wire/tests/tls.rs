@@ -164,6 +164,7 @@ impl Server {
             ssl: Ssl { mode, root_cert: None, cert: None, key: None, key_password: None },
             tcp_keepalive: true,
             connect_timeout: Duration::from_secs(30),
+            query_timeout: None,
         }
     }
 

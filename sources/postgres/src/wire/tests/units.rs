@@ -29,6 +29,7 @@ pub(super) fn settings() -> Settings {
         },
         tcp_keepalive: true,
         connect_timeout: Duration::from_secs(10),
+        query_timeout: None,
     }
 }
 
