@@ -1,9 +1,7 @@
 -- Several tables that share a topic, by the regex strategies, with the field of the key that tells them apart and without it; tables without a key too.
--- config: topic.regex=(.*)shard_([0-9]+)
--- config: topic.replacement=$1all
--- under: schema topic.naming.strategy=io.debezium.schema.SchemaRegexTopicNamingStrategy
--- under: default topic.naming.strategy=io.debezium.schema.DefaultRegexTopicNamingStrategy; topic.key.field.name=shard; topic.key.field.regex=(.*)shard_(.*); topic.key.field.replacement=$2
--- under: plain_keys topic.naming.strategy=io.debezium.schema.SchemaRegexTopicNamingStrategy; topic.key.enforce.uniqueness=false
+-- under: schema topic.naming.strategy=io.debezium.schema.SchemaRegexTopicNamingStrategy; topic.regex=(.*)shard_([0-9]+); topic.replacement=$1all
+-- under: default topic.naming.strategy=io.debezium.schema.DefaultRegexTopicNamingStrategy; topic.regex=(.*)\.(shard|zz_marker)(_[0-9]+)?; topic.replacement=$1.public.$2; topic.key.field.name=shard; topic.key.field.regex=(.*)shard_(.*); topic.key.field.replacement=$2
+-- under: plain_keys topic.naming.strategy=io.debezium.schema.SchemaRegexTopicNamingStrategy; topic.regex=(.*)shard_([0-9]+); topic.replacement=$1all; topic.key.enforce.uniqueness=false
 -- expect: 15 records
 -- snapshot
 CREATE TABLE shard_1 (id int PRIMARY KEY, region text NOT NULL);

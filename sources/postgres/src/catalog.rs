@@ -60,8 +60,7 @@ async fn read_types(
                 CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END,
                 (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
                    FROM pg_enum e WHERE e.enumtypid = t.oid),
-                CASE WHEN t.oid = 'money'::regtype
-                     THEN length(regexp_replace(1::money::text, '[^0-9]', '', 'g')) - 1 END
+                CASE WHEN t.oid = 'money'::regtype THEN scale(0::money::numeric) END
            FROM pg_type t WHERE t.oid IN ({which})"
     );
     let rows = session.query("read types", &query, params).await?;

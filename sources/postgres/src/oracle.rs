@@ -176,6 +176,7 @@ async fn every_type_in_both_forms() {
             let column = match mapped.cast {
                 "" => "v".to_owned(),
                 types::INET => "textin(inet_out(v))".to_owned(),
+                types::XML => "textin(xml_out(v))".to_owned(),
                 cast => format!("v::{cast}"),
             };
             let copy = format!(

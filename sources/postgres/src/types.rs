@@ -128,7 +128,7 @@ pub(crate) fn map(types: &Types, oid: u32, typmod: i32, settings: &Settings) -> 
             Some(text_like(semantic::enumeration(labels), settings, ""))
         }
         (_, Some(element)) => arrays::map_array(types, element, typmod, settings),
-        (TypeKind::Money { digits }, None) => Some(money::map(u32::from(*digits), settings)),
+        (TypeKind::Money { digits }, None) => Some(money::map(*digits, settings)),
         (TypeKind::Base, None) => {
             map_base(&info.name, typmod, settings).or_else(|| unknown(settings))
         }

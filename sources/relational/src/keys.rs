@@ -56,3 +56,23 @@ impl KeyColumns {
         Some(found).filter(|found| !found.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Debezium 3.7 takes them.
+    #[test]
+    fn blanks() {
+        let table = TableId { namespace: "public".into(), name: "t".into() };
+        for (text, wanted) in [
+            ("public.t:v,id", Some(vec![1, 0])),
+            (" public.t: v , id ; other:x", Some(vec![1, 0])),
+            ("public.t :v", None),
+        ] {
+            let keys = KeyColumns::parse(text).unwrap();
+            assert_eq!(keys.columns_of(&table, ["id", "v"].into_iter()), wanted, "{text}");
+        }
+        assert!(KeyColumns::parse("public.t").is_err());
+    }
+}

@@ -131,13 +131,13 @@ pub(crate) enum Decode {
     /// `digits` are those of the fraction in what the server prints.
     Money {
         scale: i32,
-        digits: u32,
+        digits: u8,
     },
     MoneyText {
-        digits: u32,
+        digits: u8,
     },
     MoneyDouble {
-        digits: u32,
+        digits: u8,
     },
     Date(DateForm),
     Time(TimeForm),

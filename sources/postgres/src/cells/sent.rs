@@ -9,6 +9,7 @@ use model::value::Value;
 use super::{
     BadValue, Cell, Decode, Phase, Scratch, bad,
     printed::{Form, fields::Fields},
+    text::whole,
 };
 use crate::types::{TypeKind, Types};
 
@@ -36,7 +37,9 @@ impl Sent {
             }
             (_, Some(element)) => {
                 let of_element = match decode {
-                    Decode::Array(decode) => Self::of(types, element, decode),
+                    Decode::Array(decode) | Decode::ArrayOfRequired(decode) => {
+                        Self::of(types, element, decode)
+                    }
                     decode => Self::of(types, element, decode),
                 };
                 match of_element {
@@ -71,6 +74,9 @@ impl Sent {
             Self::Array(element) => match decode {
                 Decode::Array(decode) => {
                     array(element, decode, field, printed, scratch).map(Cell::Nested)
+                }
+                Decode::ArrayOfRequired(decode) => {
+                    whole(array(element, decode, field, printed, scratch)?).map(Cell::Nested)
                 }
                 _ => bad("a type that is not an array"),
             },

@@ -130,12 +130,9 @@ impl Decode {
             Decode::Line(schema) => Cell::Nested(parse_line(schema, text)?),
             Decode::Circle { circle, point } => Cell::Nested(parse_circle(circle, point, text)?),
             Decode::Array(element) => Cell::Nested(read_array(element, text, scratch)?),
-            Decode::ArrayOfRequired(element) => match read_array(element, text, scratch)? {
-                Value::Array(items) if items.contains(&Value::Null) => {
-                    return bad("an array without null, as its elements are required");
-                }
-                array => Cell::Nested(array),
-            },
+            Decode::ArrayOfRequired(element) => {
+                Cell::Nested(whole(read_array(element, text, scratch)?)?)
+            }
             Decode::JulianTimestamp(form) => form.cell(julian(parse_timestamp(text)?), scratch)?,
             Decode::SqlZonedTimestamp(form) => match (form, parse_timestamp(text)?) {
                 (ZonedForm::Iso(digits), Finite::NegativeInfinity) => {
@@ -178,9 +175,9 @@ pub(crate) fn read_hexadecimal(digits: &str, out: &mut Vec<u8>) -> Result<(), Ba
 
 /// `$1,234.56`, `-$0.01` or `($0.01)` without its decoration. What stands between the digits is the
 /// locale's: a point can be one of thousands. The last `digits` are the fraction's.
-fn read_money(text: &str, digits: u32, out: &mut String) -> Result<(), BadValue> {
+fn read_money(text: &str, digits: u8, out: &mut String) -> Result<(), BadValue> {
     out.extend(text.chars().filter(char::is_ascii_digit));
-    let Ok(digits) = usize::try_from(digits) else { return bad("an amount of money") };
+    let digits = usize::from(digits);
     if out.is_empty() {
         return bad("an amount of money");
     }
@@ -278,6 +275,16 @@ fn julian(timestamp: Finite<Stamp>) -> Finite<Stamp> {
     match timestamp {
         Finite::Value(stamp) => Finite::Value(Stamp { days: julian_days(stamp.days), ..stamp }),
         end => end,
+    }
+}
+
+/// An array whose elements are required.
+pub(crate) fn whole(array: Value) -> Result<Value, BadValue> {
+    match &array {
+        Value::Array(items) if items.contains(&Value::Null) => {
+            bad("an array without null, as its elements are required")
+        }
+        _ => Ok(array),
     }
 }
 

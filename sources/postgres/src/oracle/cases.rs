@@ -194,7 +194,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case("inet[]", "ARRAY['10.0.0.0'::inet + n]", "'[' || to_json(host(v[1]))::text || ']'"),
     case("bytea[]", "ARRAY[decode(md5(n::text), 'hex')]", "'[b' || md5(n::text) || ']'"),
-    case("oracle_size[]", "ARRAY['two words', NULL]::oracle_size[]", "'[\"two words\"|null]'"),
+    case("oracle_size[]", "ARRAY['two words', 'XL']::oracle_size[]", "'[\"two words\"|\"XL\"]'"),
     case(
         "geometry",
         "ST_SetSRID(ST_MakeLine(ST_MakePoint(random(), n), ST_MakePoint(-n, 0)), n % 3 * 1000)",

@@ -11,7 +11,7 @@ use super::{Mapped, Settings, zero_text};
 use crate::cells::Decode;
 
 /// `digits` are those of the fraction in what the server prints.
-pub(super) fn map(digits: u32, settings: &Settings) -> Mapped {
+pub(super) fn map(digits: u8, settings: &Settings) -> Mapped {
     let scale = settings.money_scale;
     let (schema, decode, fallback) = match settings.decimals {
         DecimalMode::Precise => (
