@@ -398,7 +398,7 @@ macro_rules! cases {
     };
 }
 
-cases! { blocking ddl dml enums identity incremental incremental_commands incremental_ddl incremental_kafka incremental_keys keys keys_excluded keys_found messages names names_adjusted reselect resume savepoints snapshot_always snapshot_chunks snapshot_hand snapshot_order snapshot_readers streamed streamed_binary times_edges topics_routed transactions types types_postgis types_vector }
+cases! { blocking ddl dml enums identity incremental incremental_commands incremental_ddl incremental_kafka incremental_keys keys keys_excluded keys_found messages names names_adjusted reselect resume savepoints snapshot_chunks snapshot_order snapshot_readers streamed streamed_binary times_edges topics_routed transactions types types_postgis types_vector }
 
 /// How many changes chance makes.
 const CHANGES: usize = 20_000;

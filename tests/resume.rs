@@ -144,3 +144,46 @@ fn a_slot_made_anew_under_the_stream_is_a_gap() {
         topics::delete(&kafka, &format!("{name}."));
     }
 }
+
+/// With a snapshot at each start, what was sent before does not come again, as it would be older than what
+/// the snapshot shows; what was deleted meanwhile comes, as only the stream tells of it.
+#[test]
+fn a_snapshot_at_each_start_is_no_gap() {
+    let name = "snapshot_each_start";
+    let (Some(postgres), Some(kafka)) = (servers::postgres(name), servers::kafka(name)) else {
+        return;
+    };
+    topics::delete(&kafka, &format!("{name}."));
+    let database = Database::create(&postgres, name);
+    database.sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (0), (1);");
+    let home = Home::new(name, &kafka);
+    let config = postgres_source(&database, name, &[("snapshot.mode", "always")]);
+    let worker = home.start(&[home.connector(name, &config)]);
+    let mut topic = Follower::new(&kafka, &format!("{name}.public.t"));
+    let mut seen = Vec::new();
+    let mut wait = |last: &str| {
+        wait_for(last, Duration::from_secs(60), || {
+            while let Some(record) = topic.next() {
+                let Some(value) = record.value else { continue };
+                let event: Value = serde_json::from_slice(&value).unwrap();
+                let row = if event["op"] == "d" { &event["before"] } else { &event["after"] };
+                seen.push(format!("{} {}", event["op"].as_str().unwrap(), row["id"]));
+                if seen.last().is_some_and(|seen| seen == last) {
+                    return Some(());
+                }
+            }
+            None
+        });
+    };
+    wait("r 1");
+    database.wait_streamed(name);
+    database.sql("INSERT INTO t VALUES (2);");
+    wait("c 2");
+    worker.rest.stop(name);
+    database.sql("INSERT INTO t VALUES (3); DELETE FROM t WHERE id = 0;");
+    worker.rest.resume(name);
+    wait("d 0");
+    assert_eq!(seen[3..], ["r 1", "r 2", "r 3", "c 3", "d 0"], "{seen:?}");
+    assert!(worker.terminate().success(), "the worker's end\n{}", home.log());
+    topics::delete(&kafka, &format!("{name}."));
+}

@@ -1,6 +1,6 @@
 //! What the catalog says of types, tables, keys, publications and slots.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use model::error::{Error, Result};
 use relational::table::TableId;
@@ -332,6 +332,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) via_root: bool,
     /// The `publish` list, when `skipped.operations` was set.
     pub(crate) publish: Option<String>,
+    /// How long a statement may take, waits for locks included.
+    pub(crate) limit: Duration,
 }
 
 /// Creates or adjusts the publication, as the mode says. Whether that changed it.
@@ -345,18 +347,28 @@ pub(crate) async fn ensure_publication(
     let found = session.query_opt(&format!("look up publication {name}"), ALL, &[name]).await?;
     let execute = async |statement: String| {
         tracing::info!("{statement}");
-        let Err(error) = session.client().batch_execute(&statement).await else { return Ok(true) };
+        let limit = publication.limit.as_millis();
+        // Statements that are sent together are one transaction.
+        let limited = format!("SET LOCAL statement_timeout = {limit}; {statement}");
+        let Err(error) = session.client().batch_execute(&limited).await else { return Ok(true) };
         let advice = match error.code().map(|code| code.code()) {
+            Some("57014") => {
+                "it took longer than create.slot.command.timeout; look for who holds a lock on one of the tables"
+            }
             Some("25006") => "the server is a standby, so run the statement on the primary",
             Some("42501") => {
                 "run the statement as a role that may, and set publication.autocreate.mode=disabled"
             }
             _ => "",
         };
+        let late = error.code().is_some_and(|code| code.code() == "57014");
         let action = format!("run {statement} (publication.autocreate.mode)");
         let failed = session.failed(&action, error);
         match advice {
             "" => Err(failed),
+            advice if late => {
+                Err(Error::retriable(format!("{action}: {advice}")).caused_by(failed))
+            }
             advice => Err(Error::fatal(format!("{action}: {advice}")).caused_by(failed)),
         }
     };

@@ -48,8 +48,12 @@ impl SourceConnector for Connector {
             return Ok(());
         }
         // Debezium reports what the connection says under the host name, whatever it is.
-        if let Err(error) = try_database(config).await {
-            let text = format!("Error while validating connector config: {}", error.trace());
+        let tried = match refused_by_driver(config) {
+            Some(text) => Err(text),
+            None => try_database(config).await.map_err(|error| error.trace()),
+        };
+        if let Err(text) = tried {
+            let text = format!("Error while validating connector config: {text}");
             infos.error(common::DATABASE_HOSTNAME.spec.name, text);
         }
         Ok(())
@@ -124,6 +128,9 @@ fn check_keys(config: &Config, infos: &mut ConfigInfos) {
     if let Err(reason) = options::rows_per_second(config) {
         infos.error(common::SNAPSHOT_MAX_THREADS.spec.name, reason);
     }
+    if let Err(reason) = options::publication_limit(config) {
+        infos.error(config::PUBLICATION_AUTOCREATE_MODE.spec.name, reason);
+    }
     if let Err(reason) = options::added_tables(config) {
         infos.error(common::TABLE_INCLUDE_LIST.spec.name, reason);
     }
@@ -168,6 +175,20 @@ const PATTERNS: [(&str, &str); 1] = [("driver.", "database.hostname")];
 /// Keys whose names the user makes, by how they begin.
 const FAMILIES: [&str; 4] =
     ["column.", "datatype.propagate.", "snapshot.select.statement.overrides.", "signal."];
+
+/// What pgjdbc says before it connects.
+fn refused_by_driver(config: &Config) -> Option<String> {
+    let port = config.get(&common::DATABASE_PORT);
+    if !(1..=i32::from(u16::MAX)).contains(&port) {
+        return Some(format!(
+            "Unable to parse URL jdbc:postgresql://{}:{port}/{}",
+            config.get(&common::DATABASE_HOSTNAME),
+            config.get(&config::DATABASE_DBNAME)
+        ));
+    }
+    let timeout = config.get(&common::DATABASE_QUERY_TIMEOUT_MS);
+    (timeout < 0).then(|| "Query timeout must be a value greater than or equals to 0.".to_owned())
+}
 
 /// Logs in and checks what streaming needs.
 async fn try_database(config: &Config) -> Result<()> {

@@ -45,7 +45,8 @@ mod keys;
 mod processors;
 
 pub(crate) use keys::{
-    added_tables, mismatch_strategy, mode, multipliers, naming, rows_per_second, settings,
+    added_tables, mismatch_strategy, mode, multipliers, naming, publication_limit, rows_per_second,
+    settings,
 };
 use keys::{
     autocreate, context_headers, field_names, filters, flush_mode, in_progress, isolation,
@@ -112,6 +113,7 @@ pub(crate) struct Options {
     pub(crate) replica_identities: ReplicaIdentities,
     pub(crate) publication: String,
     autocreate: Autocreate,
+    publication_limit: Duration,
     via_root: bool,
     publish: Option<String>,
     pub(crate) status_interval: Duration,
@@ -350,6 +352,7 @@ impl Options {
                 None => ReplicaIdentities::default(),
             },
             publication: config.get(&config::PUBLICATION_NAME),
+            publication_limit: publication_limit(config).map_err(invalid)?,
             autocreate: autocreate(&config.get(&config::PUBLICATION_AUTOCREATE_MODE)),
             via_root: config.get(&config::PUBLISH_VIA_PARTITION_ROOT),
             publish: config.prop("skipped.operations").map(|_| publish(&skipped)),
@@ -404,6 +407,7 @@ impl Options {
             tables,
             via_root: self.via_root,
             publish: self.publish.clone(),
+            limit: self.publication_limit,
         }
     }
 

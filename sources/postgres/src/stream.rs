@@ -141,7 +141,8 @@ async fn follow(
     drop(connected);
     options.figures.streamed(&mut reader.counts);
     options.progress.heard();
-    if result.is_ok() && options.slot_dropped_on_stop {
+    // A server that is deep in a large transaction may not have ended its side in time.
+    if (result.is_ok() || out.is_stopped()) && options.slot_dropped_on_stop {
         drop_slot(options).await?;
     }
     result

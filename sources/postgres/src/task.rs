@@ -47,7 +47,7 @@ mod added;
 pub(crate) mod slots;
 
 use added::Captured;
-use slots::{behind_view, check_slot, ensure_slot, free_slot, lost, usable};
+use slots::{check_slot, ensure_slot, free_slot, lost, usable};
 
 #[async_trait]
 impl SourceTask for Task {
@@ -233,8 +233,8 @@ impl Task {
             }
             _ => None,
         };
-        // Where the part of the snapshot that was read before has its changes from.
-        let resumed_from = stored.as_ref().filter(|_| resumed.is_some()).and_then(|at| at.lsn);
+        let sent_whole =
+            stored.as_ref().filter(|_| state == Stored::Finished).and_then(Position::start);
         match stored {
             Some(position) if !reads_data && state == Stored::Finished => {
                 tracing::info!(
@@ -296,14 +296,9 @@ impl Task {
             // The slot was there before some of the tables were published.
             known::settle(session, &captured.oids()).await?;
         }
-        let lsn = match resumed_from {
-            Some(from) => from,
-            // A slot that was there has changes which the snapshot shows.
-            None if options.mode.streams() && exported.is_none() => {
-                behind_view(session, server).await?.map_or(lsn, |seen| lsn.max(seen))
-            }
-            None => lsn,
-        };
+        // Not before what was sent whole, and not behind it either (invariant 4): what was deleted since
+        // then is in the stream alone.
+        let lsn = sent_whole.filter(|_| options.mode.streams()).map_or(lsn, |sent| lsn.max(sent));
         let mut tables: Vec<TableId> =
             tables.into_iter().filter(|table| options.snapshots(table)).collect();
         let names: Arc<[String]> = tables.iter().map(ToString::to_string).collect();

@@ -53,8 +53,9 @@ impl Emitter {
             _ if self.skipped.contains(&op) => {}
             (Op::Update, _, Some(after)) => {
                 if let (true, Some(before)) = (self.skip_unchanged, before) {
-                    let columns: Vec<u16> = (0..).take(table.row.fields().len()).collect();
-                    if batch.rows.equal_in(before, after, &columns) {
+                    let same =
+                        |column| batch.rows.get(before, column).same(batch.rows.get(after, column));
+                    if (0..table.row.fields().len()).all(same) {
                         return;
                     }
                 }

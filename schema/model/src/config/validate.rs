@@ -320,7 +320,9 @@ impl KeySpec {
 
     /// Why a value of a key without effect is not accepted.
     fn refusal(&self, parsed: Option<&Parsed>) -> Option<String> {
-        if self.supported || parsed == self.parsed_default().as_ref() {
+        // Templates leave values empty.
+        let empty = matches!(parsed, Some(Parsed::String(text)) if text.trim().is_empty());
+        if self.supported || empty || parsed == self.parsed_default().as_ref() {
             return None;
         }
         let wrong = match self.default {

@@ -30,7 +30,10 @@ use crate::{
 
 /// How to reach the database; needs only the connection keys, so that `validate` can use it.
 pub(crate) fn settings(config: &Config) -> Settings {
-    let path = |key: &model::config::Key<String>| config.find(key).map(Into::into);
+    // Templates leave names of files empty.
+    let path = |key: &model::config::Key<String>| {
+        config.find(key).filter(|path| !path.trim().is_empty()).map(Into::into)
+    };
     let timeout = config.get(&common::CONNECTION_VALIDATION_TIMEOUT_MS);
     let query_timeout_ms = config.get(&common::DATABASE_QUERY_TIMEOUT_MS);
     Settings {
@@ -192,6 +195,22 @@ pub(super) fn query_timeout(config: &Config) -> impl Iterator<Item = String> {
     (timeout_ms > 0).then(|| format!("SET statement_timeout = {timeout_ms}")).into_iter()
 }
 
+/// `create.slot.command.timeout`, in seconds; 0 is no limit. Debezium sets it for the statements about
+/// publications, and does not show the key.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn publication_limit(config: &Config) -> Result<Duration, String> {
+    const KEY: &str = "create.slot.command.timeout";
+    let Some(text) = config.prop(KEY) else { return Ok(Duration::from_secs(90)) };
+    // As milliseconds the server takes it for 32 bits.
+    let seconds = text.trim().parse().ok().filter(|seconds| *seconds <= 2_147_483);
+    let wrong =
+        || format!("{KEY}: {text:?} is not a number of seconds from 0 (no limit) to 2147483");
+    seconds.map(Duration::from_secs).ok_or_else(wrong)
+}
+
 /// The statements of `snapshot.select.statement.overrides`, by table; one without a statement is left
 /// out, as in Debezium.
 pub(super) fn selects(config: &Config) -> HashMap<String, String> {
@@ -220,7 +239,7 @@ pub(super) fn selects(config: &Config) -> HashMap<String, String> {
 pub(crate) fn multipliers(config: &Config) -> Result<HashMap<String, usize>, String> {
     const PREFIX: &str = "snapshot.max.threads.multiplier.";
     let of_table = |(key, value): (&str, &str)| {
-        let table = key.strip_prefix(PREFIX)?.to_owned();
+        let table = key.strip_prefix(PREFIX).filter(|_| !value.trim().is_empty())?.to_owned();
         Some(match value.trim().parse::<usize>() {
             Ok(multiplier) if multiplier > 0 => Ok((table, multiplier)),
             _ => Err(format!("{key}: {value:?} is not a positive integer")),

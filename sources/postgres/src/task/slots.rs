@@ -226,48 +226,6 @@ async fn is_made(options: &Options) -> bool {
     }
 }
 
-/// How long running transactions are waited for, so that changes from before a snapshot need not come
-/// again behind it.
-const RUNNING_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Where the stream can begin behind a snapshot whose view is taken from now on, although the slot
-/// begins earlier: the view has all that was committed before. `None` when a transaction may be about
-/// to commit whose commit is in the log already and not to be seen yet; to begin at the slot is right
-/// then, and changes come that the snapshot shows too.
-pub(super) async fn behind_view(session: &Session, server: &Server) -> Result<Option<Lsn>> {
-    const WHERE: &str = "SELECT coalesce(CASE WHEN $1 THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0')::text";
-    const RUNNING: &str = "SELECT ARRAY(SELECT pg_snapshot_xip(pg_current_snapshot())::text::int8)";
-    // A session that waits for its client is not about to commit.
-    const LEFT: &str = "
-        SELECT EXISTS (
-          SELECT FROM pg_snapshot_xip(pg_current_snapshot()) AS x(id)
-           WHERE x.id::text::int8 = ANY ($1) AND NOT EXISTS (
-             SELECT FROM pg_stat_activity a
-              WHERE a.backend_xid::text::int8 = x.id::text::int8 & 4294967295
-                AND a.state LIKE 'idle in transaction%'))";
-    let action = "look where the log is before the snapshot";
-    let row = session.query_one(action, WHERE, &[&server.in_recovery]).await?;
-    let lsn: Lsn =
-        row.get::<_, &str>(0).parse().map_err(|error| Error::retriable(action).caused_by(error))?;
-    if server.in_recovery {
-        // What is replayed is seen.
-        return Ok(Some(lsn));
-    }
-    // Asked behind the position: who is not among these commits behind it.
-    let running: Vec<i64> = session.query_one(action, RUNNING, &[]).await?.get(0);
-    let begun = Instant::now();
-    while session.query_one(action, LEFT, &[&running]).await?.get(0) {
-        if begun.elapsed() >= RUNNING_PATIENCE {
-            tracing::info!(
-                "transactions run that may commit just now, so the stream begins where the slot does: changes from before the snapshot may come again behind it"
-            );
-            return Ok(None);
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    Ok(Some(lsn))
-}
-
 /// How long the creation of a slot may take before the log says what it waits for.
 const SLOT_PATIENCE: Duration = Duration::from_secs(2);
 
