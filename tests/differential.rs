@@ -439,12 +439,13 @@ SELECT format('ALTER DATABASE %I SET logical_decoding_work_mem = ''64kB''', curr
         "-- stream
 DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_stat_replication_slots
-                  WHERE slot_name = 'dours_{test}' AND stream_txns > 3) THEN
+                  WHERE slot_name = 'dours{}_{test}' AND stream_txns > 3) THEN
     RAISE 'no transaction was streamed while in progress: %',
       (SELECT array_agg(s) FROM pg_stat_replication_slots s WHERE slot_name LIKE '%{test}');
   END IF;
 END $$;
-"
+",
+        test.len()
     );
     let text = by_chance(test, &shape, &header) + &asked;
     let Some(count) = play_on(server, test, &parse(&text)) else { return };

@@ -240,19 +240,20 @@ fn a_binary_form_that_is_not_read() {
     };
     topics::delete(&kafka, "unread.");
     let database = database(&postgres, "unread");
-    database.sql("CREATE TABLE of_arrays (id int PRIMARY KEY, list int[]);");
+    database.sql("CREATE TABLE of_queries (id int PRIMARY KEY, query tsquery);");
     let home = Home::new(name, &kafka);
-    let config = postgres_source(&database, "unread", &[("slot.stream.params", "binary=true")]);
+    let more = [("slot.stream.params", "binary=true"), ("include.unknown.datatypes", "true")];
+    let config = postgres_source(&database, "unread", &more);
     let worker = home.start(&[home.connector("unread", &config)]);
     wait_streaming(&database, &worker, "unread");
     database.sql(
         "INSERT INTO t VALUES (1, 'is read');
-         INSERT INTO of_arrays VALUES (1, '{1,2}');",
+         INSERT INTO of_queries VALUES (1, 'cat & dog');",
     );
     let trace = worker.rest.wait_failed("unread");
-    assert!(trace.contains("table public.of_arrays: column list"), "{trace}");
+    assert!(trace.contains("table public.of_queries: column query"), "{trace}");
     assert!(trace.contains("leave binary out of slot.stream.params"), "{trace}");
-    assert!(!topics::read_all(&kafka, "unread.").contains_key("unread.public.of_arrays"));
+    assert!(!topics::read_all(&kafka, "unread.").contains_key("unread.public.of_queries"));
     assert!(worker.terminate().success(), "the worker's end\n{}", home.log());
     topics::delete(&kafka, "unread.");
 }

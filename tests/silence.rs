@@ -113,7 +113,7 @@ fn dead(trace: &str, action: &str, why: &str) {
 #[test]
 fn a_statement_whose_answer_is_lost() {
     let cases = [
-        ("pg_publication", 0, "publication", "waits for the next statement"),
+        ("pg_publication", 0, "look which tables are new", "waits for the next statement"),
         ("COPY (SELECT", 100_000, "copy table public.t", "the server's process"),
     ];
     for (words, bytes, action, why) in cases {

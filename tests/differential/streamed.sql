@@ -71,7 +71,7 @@ COMMIT;
 -- away
 -- Otherwise this would be the test of something else.
 DO $$ BEGIN
-  IF (SELECT stream_txns FROM pg_stat_replication_slots WHERE slot_name LIKE 'dours%streamed') < 6 THEN
+  IF (SELECT stream_txns FROM pg_stat_replication_slots WHERE slot_name = 'dours8_streamed') < 6 THEN
     RAISE EXCEPTION 'the server streamed too few transactions in progress';
   END IF;
 END $$;

@@ -25,10 +25,10 @@ pub(crate) const SEGMENT_BYTES: u64 = 16 << 20;
 
 /// How far the stream is done. Whoever goes on from [`Progress::position`] misses nothing.
 pub(crate) struct Progress {
-    /// After the last change; more changes of its LSN may follow.
-    last: Position,
     /// The newest position of which it is known that all its changes are here.
     whole: Position,
+    /// After the last change, when there is one since; more changes of its LSN may follow.
+    last: Option<Position>,
     /// Changes after `whole` were in the batch handed over last, or `whole` is worth a batch.
     ahead: bool,
     /// Where the batch handed over last makes the stream begin.
@@ -50,8 +50,8 @@ impl Progress {
             transaction: Transaction::resume(position.transaction.as_ref()),
             handed_over: position.start().unwrap_or(Lsn::ZERO),
             let_go: position.start().filter(|_| position.message_type == Some(COMMIT)),
-            whole: position.clone(),
-            last: position,
+            whole: position,
+            last: None,
             ahead: false,
             worth,
             decoded: Lsn::ZERO,
@@ -60,16 +60,19 @@ impl Progress {
 
     /// A change of a captured table at `lsn` was taken, which makes `position`.
     pub(crate) fn changed(&mut self, lsn: Lsn, position: Position) {
-        let again = self.last.lsn == Some(lsn) && self.last.events > 0;
-        let events = if again { self.last.events + 1 } else { 1 };
+        let last = self.last.as_ref().unwrap_or(&self.whole);
+        let again = last.lsn == Some(lsn) && last.events > 0;
+        let events = if again { last.events + 1 } else { 1 };
         self.took(lsn, Position { events, ..position });
     }
 
     /// A message at `lsn` was taken, which makes `position`.
     pub(crate) fn took(&mut self, lsn: Lsn, mut position: Position) {
         position.lsn_commit = position.lsn_commit.max(self.let_go);
-        let before = std::mem::replace(&mut self.last, position);
-        if lsn != Lsn::ZERO && before.lsn != Some(lsn) && self.whole != before {
+        if let Some(before) = self.last.replace(position)
+            && lsn != Lsn::ZERO
+            && before.lsn != Some(lsn)
+        {
             self.whole = before;
             self.transaction.settle();
         }
@@ -79,7 +82,7 @@ impl Progress {
     /// the transaction.
     pub(crate) fn committed(&mut self, position: Position, counted: Option<Counted>) {
         self.whole = Position { transaction: counted, ..position };
-        self.last = self.whole.clone();
+        self.last = None;
         self.ahead |= self.worth_storing();
     }
 
@@ -101,13 +104,12 @@ impl Progress {
     }
 
     fn let_go(&mut self, end: Lsn) {
-        if self.whole != self.last {
+        if self.last.is_some() {
             return;
         }
         self.let_go = Some(end);
         self.whole.lsn_proc = Some(end);
         self.whole.message_type = Some(COMMIT);
-        self.last = self.whole.clone();
     }
 
     /// Whether there is an offset at all.
@@ -123,9 +125,10 @@ impl Progress {
     /// A message at `lsn` has come: `true` when none of the changes before it is missing. Messages
     /// without a position of their own come at zero.
     pub(crate) fn passed(&mut self, lsn: Lsn) -> bool {
-        let passed = lsn != Lsn::ZERO && self.last.lsn != Some(lsn);
-        if passed && self.whole != self.last {
-            self.whole = self.last.clone();
+        let at = self.last.as_ref().unwrap_or(&self.whole).lsn;
+        let passed = lsn != Lsn::ZERO && at != Some(lsn);
+        if passed && let Some(last) = self.last.take() {
+            self.whole = last;
             self.transaction.settle();
         }
         passed
@@ -142,14 +145,14 @@ impl Progress {
 
     /// All so far is in a batch: where that batch ends.
     pub(crate) fn hand_over(&mut self) -> Position {
-        self.ahead = self.whole != self.last;
+        self.ahead = self.last.is_some();
         self.handed_over = self.whole.start().unwrap_or(Lsn::ZERO);
         self.position()
     }
 
     /// Whether there is a position to hand over although there are no records.
     pub(crate) fn held_back(&self) -> bool {
-        self.ahead && self.whole == self.last
+        self.ahead && self.last.is_none()
     }
 }
 

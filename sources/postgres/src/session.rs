@@ -24,6 +24,16 @@ impl Session {
         Ok(session)
     }
 
+    /// Why nothing can be asked any more: the connection has ended.
+    pub(crate) fn ended(&self) -> Option<Error> {
+        self.client.is_closed().then(|| {
+            Error::retriable(format!(
+                "the SQL connection to {} has ended; the server's log says why",
+                self.settings
+            ))
+        })
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }

@@ -270,6 +270,11 @@ impl<'a> Reader<'a> {
                     self.options.figures.streamed(&mut self.counts);
                     self.options.figures.queue(out.capacity());
                     self.look(&mut stream, out).await?;
+                    // Without it no further definition of a table can be read. And a server that shuts
+                    // down ends it first, then waits for the stream's reader, who must not stay.
+                    if let Some(ended) = self.session.ended() {
+                        return Err(ended);
+                    }
                     self.moment.xmin = self.watch.xmin();
                     let position = self.progress.position();
                     if let Some(finding) = self.activity.look(Instant::now(), &position) {

@@ -6,11 +6,11 @@
 //! `/proc`; peak memory likewise, reset before each measurement. Of several rounds the median counts, so that
 //! the JVM is measured warm.
 //!
-//! * **snapshot**: from the connector's creation to the last row in the topic.
+//! * **snapshot**: one table, two threads; from the connector's creation to the last row in the topic.
 //! * **backlog**: changes are committed while the connectors are stopped; timed is from resume to
-//!   the last one in the topic. `pg_recvlogical` drains the same log to nowhere: the server's limit.
+//!   the last one in the topic; once more with `schemas.enable=true`. `pg_recvlogical` drains the same log to nowhere: the server's limit.
 //! * **latency**: from the commit (the time PostgreSQL wrote into the log, which both put into
-//!   `source.ts_us`) to a consumer, at 100 commits a second, default settings.
+//!   `source.ts_us`) to a consumer, at 100 and at 5,000 commits a second, default settings.
 //! * **start**: from the process's start to an answer of the REST API.
 //! * **connectors**: one worker with 500 idle connectors, in `many`.
 //!
@@ -152,9 +152,11 @@ fn data(
     };
     bench.producer();
     bench.snapshot();
-    bench.backlog(1);
-    bench.backlog(100);
-    bench.latency();
+    bench.backlog(1, false);
+    bench.backlog(100, false);
+    bench.backlog(100, true);
+    bench.latency(100, 1_000);
+    bench.latency(5_000, 50_000);
     bench.table
 }
 
@@ -195,9 +197,15 @@ impl Bench {
         database
     }
 
-    fn config(&self, database: &Database, prefix: &str) -> harness::rest::Config {
-        let mut config = postgres_source(database, prefix, &[]);
-        config.extend(json_converters(false));
+    fn config(
+        &self,
+        database: &Database,
+        prefix: &str,
+        more: &[(&str, &str)],
+        schemas: bool,
+    ) -> harness::rest::Config {
+        let mut config = postgres_source(database, prefix, more);
+        config.extend(json_converters(schemas));
         config
     }
 
@@ -258,7 +266,8 @@ impl Bench {
             for who in self.turns(round) {
                 let prefix = format!("bs_{}_{round}", self.contenders[who].name);
                 let topic = format!("{prefix}.public.account");
-                let config = self.config(&database, &prefix);
+                let threads = [("snapshot.max.threads", "2")];
+                let config = self.config(&database, &prefix, &threads, false);
                 costs[who].push(
                     self.measure(who, &prefix, &topic, self.rows, |rest| {
                         rest.put(&prefix, &config)
@@ -278,7 +287,7 @@ impl Bench {
             eprintln!("COPY to the server's /dev/null {server:.2?}, to a client {client:.2?}");
             copies.push(self.rows as f64 / client.as_secs_f64());
         }
-        self.table.costs("snapshot", costs, Some(("COPY TO STDOUT", median(copies))));
+        self.table.costs("snapshot, 2 threads", costs, Some(("COPY TO STDOUT", median(copies))));
     }
 
     /// Who goes first changes by the round.
@@ -286,12 +295,12 @@ impl Bench {
         if round.is_multiple_of(2) { [0, 1] } else { [1, 0] }
     }
 
-    fn backlog(&mut self, rows_each: i64) {
-        let name = format!("bench_backlog_{rows_each}");
+    fn backlog(&mut self, rows_each: i64, schemas: bool) {
+        let kind = format!("{rows_each}{}", if schemas { "s" } else { "" });
+        let name = format!("bench_backlog_{kind}");
         let database = self.database(&name);
-        let label = |who: usize, round: usize| {
-            format!("bb{rows_each}_{}_{round}", self.contenders[who].name)
-        };
+        let label =
+            |who: usize, round: usize| format!("bb{kind}_{}_{round}", self.contenders[who].name);
         let topic = |prefix: &str| format!("{prefix}.public.event");
         database.sql(
             "CREATE PUBLICATION bb_raw FOR ALL TABLES; -- Older than the changes it is asked for.
@@ -301,7 +310,7 @@ impl Bench {
         for round in 0..self.rounds {
             for who in 0..2 {
                 let (prefix, rest) = (label(who, round), &self.contenders[who].rest);
-                rest.start(&prefix, &self.config(&database, &prefix));
+                rest.start(&prefix, &self.config(&database, &prefix, &[], schemas));
                 self.arrive(&self.contenders[who], &prefix, &topic(&prefix), 1);
                 let before = topics::high_watermark(&self.watch, &topic(&prefix));
                 database.sql("INSERT INTO event (k, note) VALUES (0, 'marker');");
@@ -343,24 +352,26 @@ impl Bench {
         }
         let what = match rows_each {
             1 => "backlog, one row a transaction".to_owned(),
+            rows if schemas => format!("backlog, {rows} rows a transaction, schemas.enable=true"),
             rows => format!("backlog, {rows} rows a transaction"),
         };
         self.table.costs(&what, costs, Some(("pg_recvlogical", median(drains))));
     }
 
-    fn latency(&mut self) {
-        let database = self.database("bench_latency");
+    fn latency(&mut self, per_second: usize, commits: usize) {
+        let database = self.database(&format!("bench_latency_{per_second}"));
         database.sql("INSERT INTO event (k, note) VALUES (0, 'found by the snapshot');");
-        let commits = 1000;
         let (mut middle, mut high) = ([0.0; 2], [0.0; 2]);
         for who in 0..2 {
-            let prefix = format!("bl_{}", self.contenders[who].name);
-            self.contenders[who].rest.start(&prefix, &self.config(&database, &prefix));
+            let prefix = format!("bl{per_second}_{}", self.contenders[who].name);
+            let config = self.config(&database, &prefix, &[], false);
+            self.contenders[who].rest.start(&prefix, &config);
             let topic = format!("{prefix}.public.event");
             let mut follower = Follower::new(&self.kafka, &topic);
             self.arrive(&self.contenders[who], &prefix, &topic, 1);
             let load = std::thread::scope(|scope| {
-                let load = scope.spawn(|| database.sql(&format!("CALL tick({commits}, 100);")));
+                let load =
+                    scope.spawn(|| database.sql(&format!("CALL tick({commits}, {per_second});")));
                 let mut delays = Vec::new();
                 let mut last = Instant::now();
                 while delays.len() < commits {
@@ -393,8 +404,9 @@ impl Bench {
             );
             self.end(who, &prefix);
         }
-        self.table.row("latency p50, ms", middle[0], middle[1], None);
-        self.table.row("latency p99, ms", high[0], high[1], None);
+        let row = |at: &str| format!("latency {at} at {per_second} commits/s, ms");
+        self.table.row(&row("p50"), middle[0], middle[1], None);
+        self.table.row(&row("p99"), high[0], high[1], None);
     }
 
     /// What librdkafka alone sends, of records as long as the snapshot's. It comes first, so that both
