@@ -354,6 +354,12 @@ async fn refusals_name_what_was_tried_and_what_to_do() {
     };
     assert_error(&error, "42704", Kind::Fatal, &["publication \"missing\" does not exist"]);
 
+    // Whoever said that lets go of the slot a moment later.
+    const FREE: &str = "SELECT active FROM pg_replication_slots WHERE slot_name = $1";
+    while client.query_one(FREE, &[&slot.name]).await.unwrap().get(0) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+
     // Terminated from outside: the server says so, and it may pass.
     let replication = Replication::connect(&settings).await.unwrap();
     let mut stream = replication.start(&slot.name, Lsn::ZERO, &options("p")).await.unwrap();
