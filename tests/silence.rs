@@ -213,3 +213,21 @@ fn a_statement_that_takes_long() {
     assert!(begun.elapsed() > Duration::from_secs(4), "{:?}", begun.elapsed());
     worker.rest.wait_running(&scene.name);
 }
+
+/// The session for the catalog is ended, as a server does it first that shuts down; the stream's is not.
+#[test]
+fn a_session_that_is_ended_beside_the_stream() {
+    let Some(scene) = Scene::new("ended") else { return };
+    let worker = scene.start(&[("errors.max.retries", "-1")]);
+    scene.wait_rows(3_000);
+    scene.database.wait_streamed(&scene.name);
+    scene.database.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND application_name = 'Debezium General'",
+    );
+    // Nothing changes meanwhile that would make the stream use it.
+    wait_logged(&scene.home, &["the SQL connection to", "has ended", "trying again"]);
+    scene.database.sql("INSERT INTO t VALUES (3001, 'after')");
+    scene.wait_rows(3_001);
+    assert!(worker.terminate().success(), "the worker's end\n{}", scene.home.log());
+}

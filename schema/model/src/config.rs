@@ -348,7 +348,7 @@ pub struct Config {
     asked: Mutex<BTreeSet<String>>,
 }
 
-/// Keys that the worker reads, by how they begin.
+/// Keys that the worker reads; further parts may follow behind a dot.
 const WORKER: [&str; 17] = [
     "name",
     "connector.class",
@@ -361,12 +361,12 @@ const WORKER: [&str; 17] = [
     "transforms",
     "predicates",
     "config.action.reload",
-    "errors.",
-    "topic.creation.",
+    "errors",
+    "topic.creation",
     "exactly.once.support",
     "transaction.boundary",
     "offsets.storage.topic",
-    "producer.override.",
+    "producer.override",
 ];
 
 pub trait Read: Sized {
@@ -423,8 +423,13 @@ impl Config {
     pub fn unknown(&self, families: &[&str]) -> Vec<&str> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |key: &str| {
-            let of = |beginnings: &[&str]| beginnings.iter().any(|text| key.starts_with(text));
-            self.parsed.contains_key(key) || asked.contains(key) || of(families) || of(&WORKER)
+            let of_worker = |text: &&str| {
+                key.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            self.parsed.contains_key(key)
+                || asked.contains(key)
+                || families.iter().any(|family| key.starts_with(family))
+                || WORKER.iter().any(of_worker)
         };
         self.props.keys().map(String::as_str).filter(|key| !known(key)).collect()
     }

@@ -173,8 +173,14 @@ const HIDDEN: [Hidden; 1] = {
 const PATTERNS: [(&str, &str); 1] = [("driver.", "database.hostname")];
 
 /// Keys whose names the user makes, by how they begin.
-const FAMILIES: [&str; 4] =
-    ["column.", "datatype.propagate.", "snapshot.select.statement.overrides.", "signal."];
+const FAMILIES: [&str; 6] = [
+    "column.mask.",
+    "column.truncate.to.",
+    "queue.provider.type",
+    "signal.consumer.",
+    "snapshot.max.threads.multiplier.",
+    "snapshot.select.statement.overrides.",
+];
 
 /// What pgjdbc says before it connects.
 fn refused_by_driver(config: &Config) -> Option<String> {
@@ -215,4 +221,51 @@ async fn try_database(config: &Config) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slip of the pen in any key is told, and no key that has an effect is.
+    #[test]
+    fn only_keys_without_effect_are_unknown() {
+        let given = [
+            ("name", "shop"),
+            ("connector.class", "io.debezium.connector.postgresql.PostgresConnector"),
+            ("database.hostname", "h"),
+            ("database.user", "u"),
+            ("database.dbname", "d"),
+            ("topic.prefix", "p"),
+            ("plugin.name", "pgoutput"),
+            ("table.include.list", "public.a"),
+            ("column.mask.with.3.chars", "public.a.b"),
+            ("column.truncate.to.3.chars", "public.a.c"),
+            ("datatype.propagate.source.type", "x"),
+            ("snapshot.max.threads.multiplier.public.a", "2"),
+            ("snapshot.max.rows.per.second", "9"),
+            ("snapshot.added.tables", "false"),
+            ("create.slot.command.timeout", "5"),
+            ("offset.mismatch.strategy", "trust_slot"),
+            ("signal.enabled.channels", "kafka"),
+            ("signal.kafka.bootstrap.servers", "b:1"),
+            ("signal.kafka.topic", "t"),
+            ("signal.consumer.sasl.mechanism", "PLAIN"),
+            ("topic.heartbeat.name", "beats"),
+            ("key.converter.schemas.enable", "false"),
+            ("errors.tolerance", "none"),
+            // Slips of the pen.
+            ("column.exclude.lst", "public.a.b"),
+            ("nameofit", "x"),
+            ("signal.data.colection", "public.s"),
+            ("table.inclde.list", "public.a"),
+        ];
+        let config = CONFIG.parse(given).unwrap();
+        let topics = model::topics::NoTopics::shared();
+        Options::read(&config, 0, Default::default(), topics).unwrap();
+        Retries::read(&config).unwrap();
+        let slips =
+            ["column.exclude.lst", "nameofit", "signal.data.colection", "table.inclde.list"];
+        assert_eq!(config.unknown(&FAMILIES), slips);
+    }
 }

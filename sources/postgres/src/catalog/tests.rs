@@ -50,3 +50,29 @@ async fn types_come_with_what_they_are_made_of() {
     drop(session);
     live::drop_database(server, client, handle).await;
 }
+
+/// `create.slot.command.timeout`: somebody's lock does not hold the task for ever.
+#[tokio::test]
+async fn a_statement_about_publications_has_a_limit() {
+    let Some((server, client, handle)) = live::database("catalog_limit").await else { return };
+    let session = Session::connect(&server, &[]).await.unwrap();
+    client.batch_execute("CREATE TABLE t (a int PRIMARY KEY)").await.unwrap();
+    client.batch_execute("BEGIN; LOCK TABLE t").await.unwrap();
+    let tables = [id("t")];
+    let mut publication = Publication {
+        name: "limited",
+        autocreate: Autocreate::Filtered,
+        tables: &tables,
+        via_root: false,
+        publish: None,
+        limit: Duration::from_millis(100),
+    };
+    let error = ensure_publication(&session, &publication).await.unwrap_err();
+    assert_eq!(error.kind(), model::error::Kind::Retriable);
+    assert!(error.trace().contains("longer than create.slot.command.timeout"), "{}", error.trace());
+    client.batch_execute("COMMIT").await.unwrap();
+    publication.limit = Duration::ZERO;
+    assert!(ensure_publication(&session, &publication).await.unwrap());
+    drop(session);
+    live::drop_database(server, client, handle).await;
+}
