@@ -100,8 +100,7 @@ fn taken_over(name: &str, ours_first: bool) {
 
     second.put(name, &config);
     second.stop(name);
-    let stored = json!({"offsets": [{"partition": {"server": name}, "offset": begun}]});
-    second.call("PATCH", &format!("/connectors/{name}/offsets"), Some(&stored.to_string()));
+    second.store_offset(name, &begun);
     second.resume(name);
     wait(&kafka, name, ROWS);
     second.stop(name);

@@ -92,9 +92,7 @@ impl Scene {
     }
 
     fn store(&self, rest: &Rest, offset: &Value) {
-        let body = json!({"offsets": [{"partition": {"server": self.name}, "offset": offset}]})
-            .to_string();
-        rest.call("PATCH", &format!("/connectors/{}/offsets", self.name), Some(&body));
+        rest.store_offset(self.name, offset);
     }
 
     fn end(self) {

@@ -169,8 +169,7 @@ fn taken_over(name: &str, ours_first: bool) {
     // Behind the group's offset there is nothing to follow.
     after.start(name, &config);
     after.stop(name);
-    let stored = json!({"offsets": [{"partition": {"server": name}, "offset": offset}]});
-    after.call("PATCH", &format!("/connectors/{name}/offsets"), Some(&stored.to_string()));
+    after.store_offset(name, offset);
     after.resume(name);
     ask(&kafka, name, "second");
     wait(&kafka, &database, name, "second", ROWS);

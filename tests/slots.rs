@@ -289,11 +289,7 @@ fn an_offset_that_the_server_does_not_have_is_told() {
         rest.call("PUT", &format!("/connectors/{name}/resume"), None);
         rest.wait_failed(name)
     };
-    let store = |offset: &serde_json::Value| {
-        let offsets =
-            serde_json::json!({"offsets": [{"partition": {"server": name}, "offset": offset}]});
-        rest.call("PATCH", path, Some(&offsets.to_string()));
-    };
+    let store = |offset: &serde_json::Value| rest.store_offset(name, offset);
 
     let mut ahead = stored.clone();
     for field in ["lsn", "lsn_proc", "lsn_commit"] {

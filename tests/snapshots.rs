@@ -513,8 +513,7 @@ fn debezium_passes_over_a_checkpoint() {
     config.extend(json_converters(false));
     let body = json!({ "name": scene.name, "config": config, "initial_state": "STOPPED" });
     jvm.call("POST", "/connectors", Some(&body.to_string()));
-    jvm.call("PATCH", &path, Some(&stored.to_string()));
-    assert_eq!(jvm.call("GET", &path, None), stored);
+    jvm.store_offset(&scene.name, &stored["offsets"][0]["offset"]);
     jvm.resume(&scene.name);
     let rows = 500 + 11_001 + 1_600 + 1;
     wait_for("Debezium's snapshot", PATIENCE, || (scene.events().len() == rows).then_some(()));

@@ -524,11 +524,10 @@ fn over_from_the_peer_and_back() {
     let chunk = [("incremental.snapshot.chunk.size", "10")];
     let hand_over = |from: &Rest, to: &Rest, tables: &str| {
         from.stop(name);
-        let stored =
-            json!({"offsets": [{"partition": {"server": name}, "offset": scene.offset(from)}]});
+        let stored = scene.offset(from);
         to.put(name, &scene.config(tables, &chunk));
         to.stop(name);
-        to.call("PATCH", &format!("/connectors/{name}/offsets"), Some(&stored.to_string()));
+        to.store_offset(name, &stored);
         to.resume(name);
         scene.database.wait_streamed(name);
     };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{http, wait_for};
 
@@ -100,6 +100,17 @@ impl Rest {
     pub(crate) fn resume(&self, name: &str) {
         self.call("PUT", &format!("/connectors/{name}/resume"), None);
         self.wait_running(name);
+    }
+
+    /// Gives a stopped Debezium source, whose topics have its name, a stored offset, and returns when that is what
+    /// the worker tells of it. The JVM's worker tells what its consumer has read of the topic so far.
+    pub(crate) fn store_offset(&self, name: &str, offset: &Value) {
+        let path = format!("/connectors/{name}/offsets");
+        let stored = json!({"offsets": [{"partition": {"server": name}, "offset": offset}]});
+        self.call("PATCH", &path, Some(&stored.to_string()));
+        wait_for(&format!("the new offset of {name}"), Duration::from_secs(60), || {
+            (self.call("GET", &path, None) == stored).then_some(())
+        });
     }
 
     /// Deletes connector and offsets, where they are.
