@@ -14,8 +14,8 @@
 //! * **start**: from the process's start to an answer of the REST API.
 //! * **connectors**: one worker with 500 idle connectors, in `many`.
 //!
-//! Names of measurements as arguments choose among them: `data` (all but the last),
-//! `connectors`.
+//! Arguments choose among them: `data` is all but the last; `start`, `producer`, `snapshot`, `single`,
+//! `hundred`, `schemas`, `latency` are its parts.
 
 #[path = "../mod.rs"]
 mod harness;
@@ -106,7 +106,10 @@ fn main() {
     let (postgres, kafka) = (setting("RIVERRUN_TEST_POSTGRES"), setting("RIVERRUN_TEST_KAFKA"));
     let peer = Rest { url: setting("RIVERRUN_TEST_CONNECT") };
     let chosen: Vec<String> = env::args().skip(1).filter(|name| name != "--bench").collect();
-    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
+    let wanted = |name: &str| {
+        let named = |name: &str| chosen.iter().any(|one| one == name);
+        chosen.is_empty() || named(name) || (name != "connectors" && named("data"))
+    };
     let (rows, rounds) = (number("ROWS", 1_000_000), number("ROUNDS", 3) as usize);
     let mut table = Table::default();
     let pid_file = setting("BENCH_PEER_PIDFILE");
@@ -114,15 +117,37 @@ fn main() {
         let pid = std::fs::read_to_string(&pid_file).expect("the peer's process id");
         Process(pid.trim().parse().expect("a process id"))
     };
-    if wanted("data") {
+    if wanted("start") {
         start_times(&kafka, &mut table);
-        table = data(postgres, &kafka, (peer.clone(), peer_process()), (rows, rounds), table);
+    }
+    let parts: Vec<Part> = PARTS.iter().filter(|part| wanted(part.0)).map(|part| part.1).collect();
+    if !parts.is_empty() {
+        let peer = (peer.clone(), peer_process());
+        table = data(postgres, &kafka, peer, (rows, rounds), table, &parts);
     }
     if wanted("connectors") {
         many::run(&kafka, &peer, &peer_process, &mut table);
     }
     table.print(rows, rounds);
 }
+
+type Part = fn(&mut Bench);
+
+/// What one connector does, by name.
+const PARTS: &[(&str, Part)] = &[
+    ("producer", |bench| {
+        bench.producer("480 bytes", 480);
+        bench.producer("4.6 kB", 4_600);
+    }),
+    ("snapshot", Bench::snapshot),
+    ("single", |bench| bench.backlog(1, false)),
+    ("hundred", |bench| bench.backlog(100, false)),
+    ("schemas", |bench| bench.backlog(100, true)),
+    ("latency", |bench| {
+        bench.latency(100, 1_000);
+        bench.latency(5_000, 50_000);
+    }),
+];
 
 /// Records through one connector: how many, how dear, how late.
 fn data(
@@ -131,6 +156,7 @@ fn data(
     (peer, peer_process): (Rest, Process),
     (rows, rounds): (i64, usize),
     table: Table,
+    parts: &[Part],
 ) -> Table {
     let worker = Home::new("bench", kafka).start(&[]);
     let contenders = [
@@ -150,13 +176,9 @@ fn data(
         contenders,
         table,
     };
-    bench.producer();
-    bench.snapshot();
-    bench.backlog(1, false);
-    bench.backlog(100, false);
-    bench.backlog(100, true);
-    bench.latency(100, 1_000);
-    bench.latency(5_000, 50_000);
+    for part in parts {
+        part(&mut bench);
+    }
     bench.table
 }
 
@@ -396,6 +418,12 @@ impl Bench {
                 delays
             });
             let mut delays = load;
+            for (second, part) in delays.chunks(per_second).enumerate() {
+                let mut part = part.to_vec();
+                part.sort_by(f64::total_cmp);
+                let at = |percent: usize| part[part.len() * percent / 100];
+                eprintln!("second {second}: p50 {:.1} ms, p99 {:.1} ms", at(50), at(99));
+            }
             delays.sort_by(f64::total_cmp);
             (middle[who], high[who]) = (delays[commits / 2], delays[commits * 99 / 100]);
             eprintln!(
@@ -409,25 +437,25 @@ impl Bench {
         self.table.row(&row("p99"), high[0], high[1], None);
     }
 
-    /// What librdkafka alone sends, of records as long as the snapshot's. It comes first, so that both
-    /// workers find a broker whose code is compiled.
-    fn producer(&mut self) {
+    /// What librdkafka alone sends, of records as long as the snapshot's and as those with schemas. It
+    /// comes first, so that both workers find a broker whose code is compiled.
+    fn producer(&mut self, size: &str, bytes: usize) {
         let (mut rates, mut cpus) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
-            let (rate, cpu) = self.produce();
-            eprintln!("bare producer {rate:.0}/s");
+            let (rate, cpu) = self.produce(bytes);
+            eprintln!("bare producer, {size}: {rate:.0}/s, {cpu:.2} CPU-s");
             rates.push(rate);
             cpus.push(cpu);
         }
         self.table.note(format!(
-            "A bare producer (librdkafka, acks=all, 480 bytes): {:.0} records/s, {:.2} CPU-s a million.",
+            "A bare producer (librdkafka, acks=all, {size}): {:.0} records/s, {:.2} CPU-s a million.",
             median(rates),
             median(cpus)
         ));
     }
 
     /// Records a second, and CPU-seconds a million.
-    fn produce(&self) -> (f64, f64) {
+    fn produce(&self, bytes: usize) -> (f64, f64) {
         touch_memory();
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &self.kafka)
@@ -436,7 +464,7 @@ impl Bench {
             .set("queue.buffering.max.messages", "500000")
             .create()
             .expect("a producer");
-        let payload = vec![b'x'; 480];
+        let payload = vec![b'x'; bytes];
         let own = Process(std::process::id());
         let (cpu, began) = (own.cpu(), Instant::now());
         for key in 0..self.rows {
