@@ -210,6 +210,12 @@ impl Follower {
         self.next = message.offset() + 1;
         Some(record(&message))
     }
+
+    /// The value of the next record as JSON.
+    pub(crate) fn event(&mut self) -> Option<serde_json::Value> {
+        let value = self.next()?.value.expect("a value");
+        Some(serde_json::from_slice(&value).expect("JSON"))
+    }
 }
 
 /// Creates a topic.

@@ -382,54 +382,50 @@ impl Bench {
 
     fn latency(&mut self, per_second: usize, commits: usize) {
         let database = self.database(&format!("bench_latency_{per_second}"));
-        database.sql("INSERT INTO event (k, note) VALUES (0, 'found by the snapshot');");
         let (mut middle, mut high) = ([0.0; 2], [0.0; 2]);
         for who in 0..2 {
             let prefix = format!("bl{per_second}_{}", self.contenders[who].name);
+            database.sql(
+                "TRUNCATE event; INSERT INTO event (k, note) VALUES (0, 'found by the snapshot');",
+            );
             let config = self.config(&database, &prefix, &[], false);
             self.contenders[who].rest.start(&prefix, &config);
             let topic = format!("{prefix}.public.event");
             let mut follower = Follower::new(&self.kafka, &topic);
             self.arrive(&self.contenders[who], &prefix, &topic, 1);
-            let load = std::thread::scope(|scope| {
+            // Once this has come, the stream has begun and the reader is at its end.
+            database.sql("INSERT INTO event (k, note) VALUES (0, 'marker');");
+            wait_for("the marker", PATIENCE, || {
+                (follower.event()?["after"]["note"] == "marker").then_some(())
+            });
+            let mut delays = std::thread::scope(|scope| {
                 let load =
                     scope.spawn(|| database.sql(&format!("CALL tick({commits}, {per_second});")));
                 let mut delays = Vec::new();
                 let mut last = Instant::now();
                 while delays.len() < commits {
-                    let Some(record) = follower.next() else {
-                        assert!(
-                            last.elapsed() < Duration::from_secs(60),
-                            "{} ticks came",
-                            delays.len()
-                        );
+                    let Some(event) = follower.event() else {
+                        let count = delays.len();
+                        assert!(last.elapsed() < Duration::from_secs(60), "{count} ticks came");
                         continue;
                     };
                     last = Instant::now();
                     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-                    let event: Value =
-                        serde_json::from_slice(&record.value.expect("a row")).unwrap();
-                    if event["op"] == "c" && event["after"]["note"] == "tick" {
-                        let commit = event["source"]["ts_us"].as_f64().expect("the commit's time");
-                        delays.push(now.as_micros() as f64 / 1e3 - commit / 1e3);
-                    }
+                    let at = |time: &Value| time.as_f64().expect("microseconds") / 1e3;
+                    let commit = at(&event["source"]["ts_us"]);
+                    delays.push(Delay {
+                        made: at(&event["ts_us"]) - commit,
+                        came: now.as_micros() as f64 / 1e3 - commit,
+                    });
                 }
                 load.join().expect("the load");
                 delays
             });
-            let mut delays = load;
-            for (second, part) in delays.chunks(per_second).enumerate() {
-                let mut part = part.to_vec();
-                part.sort_by(f64::total_cmp);
-                let at = |percent: usize| part[part.len() * percent / 100];
-                eprintln!("second {second}: p50 {:.1} ms, p99 {:.1} ms", at(50), at(99));
+            for (second, part) in delays.chunks_mut(per_second).enumerate() {
+                eprintln!("second {second}: {}", Delay::summary(part));
             }
-            delays.sort_by(f64::total_cmp);
-            (middle[who], high[who]) = (delays[commits / 2], delays[commits * 99 / 100]);
-            eprintln!(
-                "{} p50 {:.1} ms, p99 {:.1} ms",
-                self.contenders[who].name, middle[who], high[who]
-            );
+            eprintln!("{}: {}", self.contenders[who].name, Delay::summary(&mut delays));
+            (middle[who], high[who]) = (delays[commits / 2].came, delays[commits * 99 / 100].came);
             self.end(who, &prefix);
         }
         let row = |at: &str| format!("latency {at} at {per_second} commits/s, ms");
@@ -483,6 +479,26 @@ impl Bench {
         assert_eq!(got, self.rows, "records in the topic");
         topics::delete(&self.kafka, "bench-producer");
         (rate, cpu)
+    }
+}
+
+/// How long after its commit a row was made an event, and when a consumer had it; milliseconds.
+struct Delay {
+    made: f64,
+    came: f64,
+}
+
+impl Delay {
+    /// Sorts by when they came.
+    fn summary(delays: &mut [Self]) -> String {
+        let (half, most) = (delays.len() / 2, delays.len() * 99 / 100);
+        delays.sort_by(|a, b| a.made.total_cmp(&b.made));
+        let (made, late) = (delays[half].made, delays[most].made);
+        delays.sort_by(|a, b| a.came.total_cmp(&b.came));
+        let (middle, high) = (delays[half].came, delays[most].came);
+        format!(
+            "p50 {middle:.1} ms, p99 {high:.1} ms; event made p50 {made:.1} ms, p99 {late:.1} ms"
+        )
     }
 }
 

@@ -15,7 +15,7 @@ use model::{
     value::{StructRef, Value, ValueRef},
 };
 
-use super::{schema_text, write};
+use super::{schema_text, write, write::Piece};
 use crate::{decimal, logical, logical::Logical};
 
 /// How the options shape a plan.
@@ -42,7 +42,7 @@ pub(crate) struct JsonEncoder {
 
 pub(crate) struct Plan {
     /// What a null is written as, or why it is refused.
-    null: Result<Box<[u8]>, String>,
+    null: Result<Piece, String>,
     node: Node,
 }
 
@@ -70,7 +70,7 @@ enum Node {
     Struct {
         schema: Arc<Schema>,
         /// Each field with `,"name":` ready to write.
-        fields: Vec<(Box<[u8]>, Plan)>,
+        fields: Vec<(Piece, Plan)>,
         /// For structs that repeat from record to record.
         memo: Option<Mutex<Memo>>,
     },
@@ -158,12 +158,12 @@ impl Planned {
 
 impl Plan {
     pub(crate) fn new(schema: &Arc<Schema>, style: Style) -> Self {
-        let mut plan = Plan { null: Ok(Box::default()), node: Node::new(schema, style) };
+        let mut plan = Plan { null: Ok(Piece::new(b"")), node: Node::new(schema, style) };
         plan.null = match &schema.default {
             Some(default) if style.replace_null_with_default && *default != Value::Null => {
                 plan.encode_alone(default.as_ref())
             }
-            _ if schema.optional => Ok(b"null".as_slice().into()),
+            _ if schema.optional => Ok(Piece::new(b"null")),
             _ => Err("Conversion error: null value for field that is required and has no default \
                       value"
                 .to_owned()),
@@ -172,19 +172,19 @@ impl Plan {
     }
 
     fn any() -> Self {
-        Plan { null: Ok(b"null".as_slice().into()), node: Node::Any }
+        Plan { null: Ok(Piece::new(b"null")), node: Node::Any }
     }
 
-    fn encode_alone(&self, value: ValueRef<'_>) -> Result<Box<[u8]>, String> {
+    fn encode_alone(&self, value: ValueRef<'_>) -> Result<Piece, String> {
         let mut out = Vec::new();
         self.encode(value, &mut out)?;
-        Ok(out.into_boxed_slice())
+        Ok(Piece::new(&out))
     }
 
     pub(crate) fn encode(&self, value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         match (&self.node, value) {
             (_, ValueRef::Null) => match &self.null {
-                Ok(bytes) => out.extend_from_slice(bytes),
+                Ok(piece) => piece.write(out),
                 Err(message) => return Err(message.clone()),
             },
             (Node::Text, ValueRef::Text(value)) => write::text(out, value),
@@ -244,7 +244,7 @@ impl Plan {
 
 fn encode_struct(
     schema: &Arc<Schema>,
-    fields: &[(Box<[u8]>, Plan)],
+    fields: &[(Piece, Plan)],
     value: StructRef<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
@@ -253,7 +253,7 @@ fn encode_struct(
     }
     let start = out.len();
     for ((name, plan), index) in fields.iter().zip(0..) {
-        out.extend_from_slice(name);
+        name.write(out);
         plan.encode(value.at(index), out)?;
     }
     match out.get_mut(start) {
@@ -346,7 +346,7 @@ impl Node {
                     let mut out = vec![b','];
                     write::text(&mut out, name);
                     out.push(b':');
-                    out.into_boxed_slice()
+                    Piece::new(&out)
                 };
                 let fields =
                     fields.iter().map(|field| (name(&field.name), *plan(&field.schema))).collect();
