@@ -1,4 +1,4 @@
-//! A way to a database that is shut at a named point: after something was said on a connection its
+//! A way to a server that is shut at a named point: after something was said on a connection its
 //! answer passes up to a byte, or nothing more is said to the server. Neither side is told, as where a
 //! network drops packets; only when a side is gone its connection ends.
 
@@ -62,7 +62,15 @@ const SAID_BYTES_MAX: usize = 256 * 1024;
 impl Gate {
     /// Listens on a port of its own, and joins each connection with `server`.
     pub(crate) fn open(server: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::open_at("127.0.0.1:0", server)
+    }
+
+    /// Listens on `address`.
+    pub(crate) fn open_at(address: &str, server: String) -> Self {
+        Self::join(TcpListener::bind(address).expect("a free port"), server)
+    }
+
+    fn join(listener: TcpListener, server: String) -> Self {
         let port = listener.local_addr().expect("an address").port().to_string();
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let gate = Self { port, shared: shared.clone() };
