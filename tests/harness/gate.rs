@@ -4,11 +4,13 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
     time::Duration,
 };
+
+use socket2::{Domain, Socket, Type};
 
 #[derive(Clone)]
 pub(crate) struct Gate {
@@ -68,6 +70,20 @@ impl Gate {
     /// Listens on `address`.
     pub(crate) fn open_at(address: &str, server: String) -> Self {
         Self::join(TcpListener::bind(address).expect("a free port"), server)
+    }
+
+    /// One that takes in little of what does not pass: a client that goes on speaking, however little
+    /// it says, can soon send nothing more.
+    pub(crate) fn narrow(server: String) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        // The client's kernel keeps some twenty segments of what is not taken, and those of a machine
+        // with itself are of 64 KiB. 88 bytes are the smallest, and 1 is raised to the smallest too.
+        socket.set_tcp_mss(88).expect("small segments");
+        socket.set_recv_buffer_size(1).expect("a small buffer");
+        let address: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(&address.into()).expect("a free port");
+        socket.listen(16).expect("a listener");
+        Self::join(socket.into(), server)
     }
 
     fn join(listener: TcpListener, server: String) -> Self {
