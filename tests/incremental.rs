@@ -14,6 +14,8 @@ use crate::harness::{
     worker::Home,
 };
 
+mod window;
+
 const ROWS: usize = 60;
 
 /// A table with a key of three types, and a table of signals.

@@ -1,7 +1,8 @@
 //! `kill -9` at named points, each reached by what the database has let pass of the worker's words:
 //! while publication and slot are made, between the snapshot and the stream, before an offset is
-//! stored, after it is stored and before the slot hears of it, and among the blocks of a transaction in
-//! progress. Each says how much comes twice, and has a bound for it.
+//! stored, after it is stored and before the slot hears of it, among the blocks of a transaction in
+//! progress, and while a chunk of an incremental snapshot is on its way to Kafka. Each says how much
+//! comes twice, and has a bound for it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -331,5 +332,47 @@ fn killed_among_the_blocks_of_a_transaction_in_progress() {
         scene.name
     );
     assert_eq!(scene.database.value(&streamed), "t", "the server sent it while in progress");
+    scene.end(worker);
+}
+
+/// The rows of a chunk of an incremental snapshot are handed over, and none of them is with Kafka: what
+/// is stored says nothing of them, also where the connector has stored all it may.
+#[test]
+fn killed_before_a_chunk_is_with_kafka() {
+    let Some(mut scene) = Scene::new("chunk", 2_000) else { return };
+    let Some(listeners) = servers::listeners("point_chunk") else { return };
+    scene.database.sql(
+        "CREATE TABLE signal (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text);
+         ALTER TABLE t ADD note text;
+         UPDATE t SET note = 'a chunk begins' WHERE id = 1;",
+    );
+    let at = |name: &str| listeners.get(name).unwrap_or_else(|| panic!("no listener {name}"));
+    let way = Gate::open_at(at("link3_outside"), at("link3").clone());
+    way.shut_questions("a chunk begins");
+    scene.home.properties.push_str(&format!("bootstrap.servers={}\n", at("link3_outside")));
+    let incremental = [
+        ("snapshot.mode", "no_data"),
+        ("signal.data.collection", "public.signal"),
+        ("table.include.list", "public.t"),
+        // One batch, which takes a while: what was handed over before it is stored for itself.
+        ("incremental.snapshot.chunk.size", "2000"),
+    ];
+    scene.home.properties.push_str("offset.flush.timeout.ms=200\n");
+    let worker = scene.start(20, &incremental);
+    scene.database.wait_streamed(&scene.name);
+    scene.database.sql(
+        r#"INSERT INTO signal VALUES ('s', 'execute-snapshot', '{"data-collections": ["public.t"]}');"#,
+    );
+    wait_for("the chunk to be held back", PATIENCE, || (way.waiting() > 0).then_some(()));
+    // Whoever stops stores what is done.
+    worker.rest.stop(&scene.name);
+    worker.kill();
+    // Nothing of what is held back passes later: the other worker has a way of its own.
+    scene.home.properties.push_str(&format!("bootstrap.servers={}\n", scene.kafka));
+    let worker = scene.start(20, &incremental);
+    scene.read_to("r", 2_000);
+    scene.database.sql("INSERT INTO t VALUES (2001);");
+    scene.read_to("c", 2_001);
+    assert_eq!(scene.twice("r", 1..=2_000), 0);
     scene.end(worker);
 }

@@ -1,14 +1,16 @@
-//! A way to a database that is shut at a named point: after something was said on a connection its
+//! A way to a server that is shut at a named point: after something was said on a connection its
 //! answer passes up to a byte, or nothing more is said to the server. Neither side is told, as where a
 //! network drops packets; only when a side is gone its connection ends.
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
     time::Duration,
 };
+
+use socket2::{Domain, Socket, Type};
 
 #[derive(Clone)]
 pub(crate) struct Gate {
@@ -62,7 +64,29 @@ const SAID_BYTES_MAX: usize = 256 * 1024;
 impl Gate {
     /// Listens on a port of its own, and joins each connection with `server`.
     pub(crate) fn open(server: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::open_at("127.0.0.1:0", server)
+    }
+
+    /// Listens on `address`.
+    pub(crate) fn open_at(address: &str, server: String) -> Self {
+        Self::join(TcpListener::bind(address).expect("a free port"), server)
+    }
+
+    /// One that takes in little of what does not pass: a client that goes on speaking, however little
+    /// it says, can soon send nothing more.
+    pub(crate) fn narrow(server: String) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        // The client's kernel keeps some twenty segments of what is not taken, and those of a machine
+        // with itself are of 64 KiB. 88 bytes are the smallest, and 1 is raised to the smallest too.
+        socket.set_tcp_mss(88).expect("small segments");
+        socket.set_recv_buffer_size(1).expect("a small buffer");
+        let address: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(&address.into()).expect("a free port");
+        socket.listen(16).expect("a listener");
+        Self::join(socket.into(), server)
+    }
+
+    fn join(listener: TcpListener, server: String) -> Self {
         let port = listener.local_addr().expect("an address").port().to_string();
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let gate = Self { port, shared: shared.clone() };

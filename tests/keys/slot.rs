@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::{Scene, WITHIN};
-use crate::{harness::wait_for, slots::log};
+use crate::{
+    harness::{gate::Gate, wait_for},
+    slots::{log, wait_logged},
+};
 
 /// While the connector is away, the slot is moved past a row that was not sent, or the offset is: which
 /// of the two counts, and what becomes of the other.
@@ -151,6 +154,56 @@ fn lsn_flush_mode() {
             });
         }
         rest.stop(scene.name);
+    }
+    drop(worker);
+    scene.end();
+}
+
+/// Nothing more can be sent to the server, so the slot can't be moved on: the task fails, or it goes on
+/// with what the server sends and moves the slot on later.
+#[test]
+fn lsn_flush_timeout() {
+    let Some(mut scene) = Scene::new("keys_late") else { return };
+    let server = format!("{}:{}", scene.database.host, scene.database.port);
+    let worker = scene.home.start(&[]);
+    let rest = &worker.rest;
+    let all = Some(r#"{"level":"DEBUG"}"#);
+    rest.call("PUT", "/admin/loggers/riverrun_source_postgres::stream", all);
+    let late = ["LSN flush operation for", "took longer than 100ms"];
+    let warnings = |scene: &Scene| {
+        let log = log(&scene.home);
+        log.lines().filter(|line| line.contains("WARN") && line.contains(late[0])).count()
+    };
+    for (action, level, id) in [("warn", "WARN", 1), ("ignore", "DEBUG", 2), ("fail", "", 3)] {
+        let warned = warnings(&scene);
+        let gate = Gate::narrow(server.clone());
+        let more = [
+            ("database.port", &*gate.port),
+            ("status.update.interval.ms", "1"),
+            ("lsn.flush.timeout.ms", "100"),
+            ("lsn.flush.timeout.action", action),
+        ];
+        rest.put(scene.name, &scene.config(&more));
+        rest.resume(scene.name);
+        scene.streams();
+        gate.shut_questions("START_REPLICATION");
+        if action == "fail" {
+            let trace = rest.wait_failed(scene.name);
+            for words in late.iter().chain(&["lsn.flush.timeout.action"]) {
+                assert!(trace.contains(words), "{trace}");
+            }
+            continue;
+        }
+        wait_logged(&scene.home, &[&late[..], &[level, "going on"]].concat());
+        let before = scene.confirmed();
+        scene.database.sql(&format!("INSERT INTO t VALUES ({id});"));
+        assert_eq!(scene.ids_up_to(rest, id), [id], "{action}");
+        assert_eq!(scene.confirmed(), before, "{action}: the server has heard something");
+        gate.release();
+        wait_for("the slot to move on", WITHIN, || (scene.confirmed() > before).then_some(()));
+        rest.wait_running(scene.name);
+        rest.stop(scene.name);
+        assert_eq!(warnings(&scene) > warned, action == "warn", "{action}");
     }
     drop(worker);
     scene.end();

@@ -360,9 +360,34 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Tells the server where we are, which moves the slot on. What was not sent in time goes out while
+    /// the stream is read, or with the next update.
     async fn status(&mut self, stream: &mut Stream, reply: Reply) -> Result<()> {
         // Invariant 1: flush and apply are what a stored offset covers, whatever was received.
-        Ok(stream.status_update(self.received, self.confirmed, self.confirmed, reply).await?)
+        let lsn = self.confirmed;
+        let update = stream.status_update(self.received, lsn, lsn, reply);
+        if self.options.flush_mode == FlushMode::Manual {
+            return Ok(update.await?);
+        }
+        // Whichever update it is that can't be sent: those behind it wait for it.
+        let limit = self.options.flush_limit;
+        let Ok(sent) = tokio::time::timeout(limit, update).await else {
+            let text = format!("LSN flush operation for '{lsn}' took longer than {limit:?}");
+            return match self.options.flush_late {
+                FlushLate::Fail => Err(Error::fatal(format!(
+                    "{text}; look at the connection to the server, or set lsn.flush.timeout.ms or lsn.flush.timeout.action"
+                ))),
+                FlushLate::Warn => {
+                    tracing::warn!("{text}, going on");
+                    Ok(())
+                }
+                FlushLate::Ignore => {
+                    tracing::debug!("{text}, going on");
+                    Ok(())
+                }
+            };
+        };
+        Ok(sent?)
     }
 
     /// Tells the server at once when more is stored.
@@ -379,29 +404,10 @@ impl<'a> Reader<'a> {
         match confirmable {
             Some(lsn) if lsn > self.confirmed => {
                 self.confirmed = lsn;
-                self.flush(stream, lsn).await
+                self.status(stream, Reply::No).await
             }
             _ => Ok(()),
         }
-    }
-
-    /// Moves the slot on. What was not sent in time goes out with the next update.
-    async fn flush(&mut self, stream: &mut Stream, lsn: Lsn) -> Result<()> {
-        let limit = self.options.flush_limit;
-        let Ok(sent) = tokio::time::timeout(limit, self.status(stream, Reply::No)).await else {
-            let text = format!("LSN flush operation for '{lsn}' took longer than {limit:?}");
-            match self.options.flush_late {
-                FlushLate::Fail => {
-                    return Err(Error::fatal(format!(
-                        "{text}; look at the connection to the server, or set lsn.flush.timeout.ms or lsn.flush.timeout.action"
-                    )));
-                }
-                FlushLate::Warn => tracing::warn!("{text}, going on"),
-                FlushLate::Ignore => tracing::debug!("{text}, going on"),
-            }
-            return Ok(());
-        };
-        sent
     }
 
     /// Waits for room and sends what is collected; the connection is kept alive meanwhile.
