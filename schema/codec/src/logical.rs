@@ -72,24 +72,6 @@ pub(crate) fn kind_name(kind: &Kind) -> &'static str {
     }
 }
 
-/// The `type` of a schema in JSON.
-pub(crate) fn json_type(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Int8 => "int8",
-        Kind::Int16 => "int16",
-        Kind::Int32 => "int32",
-        Kind::Int64 => "int64",
-        Kind::Float32 => "float",
-        Kind::Float64 => "double",
-        Kind::Boolean => "boolean",
-        Kind::String => "string",
-        Kind::Bytes => "bytes",
-        Kind::Array(_) => "array",
-        Kind::Map(..) => "map",
-        Kind::Struct(_) => "struct",
-    }
-}
-
 /// What `value.getClass().getName()` is most likely to be. (An integer's width is its schema's
 /// business here, so every integer is a `Long`.)
 pub(crate) fn java_class(value: ValueRef<'_>) -> &'static str {

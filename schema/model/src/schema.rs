@@ -22,6 +22,26 @@ pub enum Kind {
     Struct(Fields),
 }
 
+impl Kind {
+    /// The `type` of a schema in JSON, by which `JsonConverter` and documentation name it.
+    pub fn json_name(&self) -> &'static str {
+        match self {
+            Kind::Int8 => "int8",
+            Kind::Int16 => "int16",
+            Kind::Int32 => "int32",
+            Kind::Int64 => "int64",
+            Kind::Float32 => "float",
+            Kind::Float64 => "double",
+            Kind::Boolean => "boolean",
+            Kind::String => "string",
+            Kind::Bytes => "bytes",
+            Kind::Array(_) => "array",
+            Kind::Map(..) => "map",
+            Kind::Struct(_) => "struct",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
     pub kind: Kind,

@@ -11,7 +11,6 @@ use super::{
     encode::{Plan, Style},
     write,
 };
-use crate::logical::json_type;
 
 /// Appends the schema; `field` is the name it has in a struct, which comes last.
 ///
@@ -23,7 +22,7 @@ pub(crate) fn write(
     style: Style,
 ) -> Result<(), String> {
     out.extend_from_slice(br#"{"type":""#);
-    out.extend_from_slice(json_type(&schema.kind).as_bytes());
+    out.extend_from_slice(schema.kind.json_name().as_bytes());
     out.push(b'"');
     match &schema.kind {
         Kind::Array(items) => {

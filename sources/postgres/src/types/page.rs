@@ -133,23 +133,11 @@ fn modes() -> Vec<(&'static str, &'static str, Settings)> {
 }
 
 fn shown_kind(kind: &Kind) -> String {
-    let name = match kind {
-        Kind::Int8 => "int8",
-        Kind::Int16 => "int16",
-        Kind::Int32 => "int32",
-        Kind::Int64 => "int64",
-        Kind::Float32 => "float",
-        Kind::Float64 => "double",
-        Kind::Boolean => "boolean",
-        Kind::String => "string",
-        Kind::Bytes => "bytes",
-        Kind::Array(element) => return format!("array of {}", shown_part(element)),
-        Kind::Map(key, value) => {
-            return format!("map of {} to {}", shown_part(key), shown_part(value));
-        }
-        Kind::Struct(_) => "struct",
-    };
-    name.to_owned()
+    match kind {
+        Kind::Array(element) => format!("array of {}", shown_part(element)),
+        Kind::Map(key, value) => format!("map of {} to {}", shown_part(key), shown_part(value)),
+        kind => kind.json_name().to_owned(),
+    }
 }
 
 /// An element or a field: optional ones have a question mark.
