@@ -12,6 +12,7 @@ mod guardrail;
 mod heartbeat;
 mod incremental;
 mod known;
+mod lineage;
 mod messages;
 mod mismatch;
 mod notify;

@@ -45,6 +45,8 @@ pub(crate) struct Task {
 
 mod added;
 pub(crate) mod slots;
+#[cfg(test)]
+mod tests;
 
 use added::Captured;
 use slots::{check_slot, ensure_slot, free_slot, lost, usable};
@@ -73,6 +75,7 @@ impl Task {
         check(&options, &server)?;
         self.check_resume(&session).await?;
         if self.position.is_none() {
+            options.lineage.renew();
             let mut snapshot = self.snapshot.take();
             let begun = self.begin(&session, &server, &mut snapshot, out).await;
             self.snapshot = snapshot;
