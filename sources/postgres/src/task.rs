@@ -375,7 +375,7 @@ async fn captured_tables(options: &Options, session: &Session) -> Result<Vec<Tab
 }
 
 /// The tables in the order in which they are read: by `snapshot.tables.order.by.row.count`, otherwise
-/// by name.
+/// as they come, which is the order of `table.include.list` ([`captured_tables`]).
 async fn ordered(
     options: &Options,
     session: &Session,
