@@ -19,6 +19,7 @@ mod isolation;
 mod keys;
 mod metrics;
 mod quickstart;
+mod reselect;
 mod rest;
 mod resume;
 mod security;

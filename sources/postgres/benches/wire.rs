@@ -10,7 +10,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use riverrun_source_postgres::wire::{
-    Event, Lsn, Replication, Settings, Ssl, SslMode, StartOptions, Streaming, copy,
+    Event, Lsn, Replication, Settings, Ssl, SslMode, StartOptions, copy,
     pgoutput::{Cell, Decoder, Message},
 };
 use std::{
@@ -178,8 +178,6 @@ async fn streaming(message: Vec<u8>, what: &str) {
         proto_version: 1,
         publications: vec!["p".into()],
         messages: false,
-        binary: false,
-        streaming: Streaming::Off,
         extra: Vec::new(),
     };
     let replication = Replication::connect(&settings).await.expect("a connection");

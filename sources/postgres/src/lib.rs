@@ -12,6 +12,7 @@ mod guardrail;
 mod heartbeat;
 mod incremental;
 mod known;
+mod lineage;
 mod messages;
 mod mismatch;
 mod notify;
@@ -40,7 +41,7 @@ pub use connector::connector;
 /// What fuzz targets reach of the crate's inside.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    /// Reads a value in binary form as one of the types, in some modes.
+    /// Reads a value, in binary form and as text, as one of the types, in some modes.
     pub fn value(way: usize, field: &[u8]) {
         crate::cells::hostile::read(way, field);
     }

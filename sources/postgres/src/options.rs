@@ -30,6 +30,7 @@ use crate::{
     checks, config,
     figures::Figures,
     guardrail::Guardrail,
+    lineage::Lineage,
     messages::Messages,
     mismatch,
     position::Position,
@@ -62,7 +63,8 @@ pub(crate) struct Options {
     pub(crate) capture: Capture,
     pub(crate) emitter: Emitter,
     pub(crate) headers: Headers,
-    partition: Arc<Object>,
+    partition: Object,
+    pub(crate) lineage: Lineage,
     pub(crate) mode: Mode,
     pub(crate) snapshot_threads: usize,
     /// What one reader takes at a time.
@@ -271,7 +273,8 @@ impl Options {
                 skip_unchanged: config.get(&common::SKIP_MESSAGES_WITHOUT_CHANGE),
             },
             headers: context_headers(config.get(&common::EXTENDED_HEADERS_ENABLED), &prefix, task),
-            partition: Arc::new(partition(&prefix)),
+            lineage: Lineage::new(partition(&prefix)),
+            partition: partition(&prefix),
             mode: mode(config).map_err(invalid)?,
             snapshot_threads: threads,
             ranging: match legacy_threads(config) && threads > 1 {
@@ -397,7 +400,7 @@ impl Options {
     }
 
     pub(crate) fn position(&self, position: &Position) -> StoredPosition {
-        StoredPosition { partition: self.partition.clone(), offset: position.write() }
+        self.lineage.position(position.write())
     }
 
     pub(crate) fn publication<'a>(&'a self, tables: &'a [TableId]) -> Publication<'a> {

@@ -104,7 +104,8 @@ impl Progress {
     }
 
     fn let_go(&mut self, end: Lsn) {
-        if self.last.is_some() {
+        // Among the changes of a transaction the offset has to say which of them are done.
+        if self.last.is_some() || self.whole.done().is_some() {
             return;
         }
         self.let_go = Some(end);
@@ -288,6 +289,26 @@ mod tests {
         progress.committed(Position { lsn_commit: Some(Lsn(40)), ..at(40, "COMMIT") }, None);
         progress.beat();
         assert_eq!(progress.hand_over().start(), Some(Lsn(40)));
+    }
+
+    /// A batch that is full goes out where another LSN begins; a heartbeat may be due then.
+    #[test]
+    fn a_heartbeat_among_changes_leaves_the_offset_as_it_is() {
+        let of_seven = |position: Position| Position { tx_id: Some(7), ..position };
+        let mut progress = begun();
+        progress.idle(Lsn(9));
+        progress.changed(Lsn(20), of_seven(at(20, "INSERT")));
+        assert!(progress.passed(Lsn(21)));
+        progress.beat();
+        let stored = progress.hand_over();
+        assert_eq!(stored, of_seven(at(20, "INSERT")));
+        assert!(stored.done().is_some_and(|mut done| done.covers(Lsn(20))));
+        // Behind its end the log is let go again.
+        let end = Position { lsn_commit: Some(Lsn(40)), ..at(40, "COMMIT") };
+        progress.committed(of_seven(end), None);
+        progress.idle(Lsn(50));
+        progress.beat();
+        assert_eq!(progress.hand_over().start(), Some(Lsn(50)));
     }
 
     #[test]

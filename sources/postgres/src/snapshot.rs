@@ -5,10 +5,11 @@
 //! A new slot exports the snapshot of its consistent point; every reader imports it, so the rows are
 //! those at that LSN and the stream goes on right behind. When the slot is older (a snapshot that
 //! was cut off is gone on with, `snapshot.mode=always`), the rows are those of now and the stream
-//! begins at the position the slot has confirmed, which is *before* them: changes in between come
-//! again, and the last event of each key is the right one. Starting at the rows' own moment, as
-//! Debezium does, would lose a delete of a row that an earlier, cut-off snapshot had sent. Several
-//! readers share one view then too: the first exports it.
+//! begins *before* them, at the position the slot has confirmed, or where the run before ended when
+//! all up to there is stored (`always`): changes in between come again, and the last event of each key
+//! is the right one. Starting at the rows' own moment, as Debezium does, would lose a delete of a row
+//! that an earlier snapshot or stream had sent. Several readers share one view then too: the first
+//! exports it.
 //!
 //! # Order and markers
 //!

@@ -39,7 +39,6 @@ use model::{
     change::BatchBuilder,
     connector::Outbox,
     error::{Error, Result},
-    record,
 };
 use tokio::{
     runtime::Handle,
@@ -136,8 +135,6 @@ async fn follow(
     let mut reader =
         Reader::new(options, session, types, position.clone(), server_version, watch, jobs)?;
     let connected = options.figures.connected();
-    // Behind a snapshot, what is stored may still be of before, of a slot or a server that is no more.
-    reader.outdated = if position.confirmable().is_none() { out.acked() } else { None };
     let result = reader.run(stream, position, out).await;
     drop(connected);
     options.figures.streamed(&mut reader.counts);
@@ -173,8 +170,6 @@ struct Reader<'a> {
     in_transaction: bool,
     received: Lsn,
     confirmed: Lsn,
-    /// A stored position that says nothing of this stream.
-    outdated: Option<record::Position>,
     heartbeat_at: Option<Instant>,
     action: Option<Action>,
     watch: SlotWatch,
@@ -217,7 +212,6 @@ impl<'a> Reader<'a> {
             received: Lsn::ZERO,
             // Nothing is confirmed before this run's outbox says so.
             confirmed: Lsn::ZERO,
-            outdated: None,
             // As Debezium does, one at once behind a snapshot.
             heartbeat_at: options.heartbeat.as_ref().map(|(interval, _)| {
                 let snapshot = position.lsn_proc.is_none() && position.ts_usec.is_some();
@@ -392,7 +386,7 @@ impl<'a> Reader<'a> {
 
     /// Tells the server at once when more is stored.
     async fn look(&mut self, stream: &mut Stream, out: &mut Outbox) -> Result<()> {
-        let acked = out.acked().filter(|acked| self.outdated.as_ref() != Some(acked));
+        let acked = out.acked().filter(|acked| self.options.lineage.has(acked));
         if let Some(acked) = &acked {
             self.incremental.stored_offset(&acked.offset);
         }

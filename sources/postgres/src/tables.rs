@@ -349,16 +349,14 @@ impl Table {
         Ok(rows.end())
     }
 
-    /// The name of a column of the row or of its key, by its index among all columns.
-    pub(crate) fn column_name(&self, index: usize) -> Option<Arc<str>> {
-        let of_key = |key: &KeyCell| match key {
-            KeyCell::Column { index: at, column, .. } if *at == index => Some(column.name.clone()),
+    /// A column of the row or of its key, by its index among all columns.
+    pub(crate) fn column(&self, index: usize) -> Option<&Column> {
+        let of_key = |key| match key {
+            &KeyCell::Column { index: at, ref column, .. } if at == index => Some(&**column),
             _ => None,
         };
-        match self.columns.get(index)? {
-            Some(column) => Some(column.name.clone()),
-            None => self.keys.iter().find_map(of_key),
-        }
+        let column = self.columns.get(index)?.as_ref();
+        column.or_else(|| self.keys.iter().find_map(of_key))
     }
 
     /// The select list of a COPY: captured columns and those of the key that are left out of the row,

@@ -45,6 +45,8 @@ pub(crate) struct Task {
 
 mod added;
 pub(crate) mod slots;
+#[cfg(test)]
+mod tests;
 
 use added::Captured;
 use slots::{check_slot, ensure_slot, free_slot, lost, usable};
@@ -73,6 +75,7 @@ impl Task {
         check(&options, &server)?;
         self.check_resume(&session).await?;
         if self.position.is_none() {
+            options.lineage.renew();
             let mut snapshot = self.snapshot.take();
             let begun = self.begin(&session, &server, &mut snapshot, out).await;
             self.snapshot = snapshot;
@@ -372,7 +375,7 @@ async fn captured_tables(options: &Options, session: &Session) -> Result<Vec<Tab
 }
 
 /// The tables in the order in which they are read: by `snapshot.tables.order.by.row.count`, otherwise
-/// by name.
+/// as they come, which is the order of `table.include.list` ([`captured_tables`]).
 async fn ordered(
     options: &Options,
     session: &Session,

@@ -1,5 +1,5 @@
-//! Any bytes in place of a value in binary form are a cell or an error: the first two bytes choose the
-//! type and the modes.
+//! Any bytes in place of a value, in binary form or as text, are a cell or an error: the first two bytes
+//! choose the type and the modes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Any bytes in place of a value in binary form: a cell or an error, never a panic, whatever the type
-//! and the modes. For the fuzz target `value` and for a test.
+//! Any bytes in place of a value, in binary form or as text: a cell or an error, never a panic,
+//! whatever the type and the modes. For the fuzz target `value` and for a test.
 
 use std::sync::LazyLock;
 
@@ -68,14 +68,22 @@ pub(crate) fn ways() -> usize {
     ALL.len()
 }
 
-/// Reads a field in one of the ways, in both phases. Says whether it was a value.
+/// Reads a field in one of the ways, in both phases, in binary form and, where it can be one, as text.
+/// Says whether it was a value.
 pub(crate) fn read(way: usize, field: &[u8]) -> bool {
     let (sent, decode) = &ALL[way % ALL.len()];
     let (mut printed, mut scratch) = (String::new(), Scratch::default());
-    [Phase::Snapshot, Phase::Stream].into_iter().all(|phase| {
+    let text = std::str::from_utf8(field).ok();
+    let mut value = false;
+    for phase in [Phase::Snapshot, Phase::Stream] {
         let cell = sent.decode(decode, field, phase, &mut printed, &mut scratch);
-        cell.map(super::Cell::into_value).is_ok()
-    })
+        value |= cell.map(super::Cell::into_value).is_ok();
+        if let Some(text) = text {
+            let cell = decode.text(text, phase, &mut scratch);
+            value |= cell.map(super::Cell::into_value).is_ok();
+        }
+    }
+    value
 }
 
 #[cfg(test)]
@@ -117,6 +125,62 @@ mod tests {
             }
             field
         }
+
+        /// Pieces of what the server prints, the largest of their kind among them.
+        fn text(&mut self) -> Vec<u8> {
+            const PIECES: &[&str] = &[
+                "0",
+                "1",
+                "-",
+                "+",
+                ":",
+                ".",
+                ",",
+                " ",
+                "/",
+                "e",
+                "E",
+                "{",
+                "}",
+                "(",
+                ")",
+                "[",
+                "]",
+                "<",
+                ">",
+                "\"",
+                "\\",
+                "=>",
+                "NULL",
+                "NaN",
+                "infinity",
+                "-infinity",
+                " BC",
+                "12:34:56.789012",
+                "2024-02-29",
+                "24:00:00",
+                "5874897-12-31",
+                "9999999999",
+                "99999999999999999999",
+                "2562047788:00:54.775807",
+                "178000000 years",
+                "-2147483648 mons",
+                "4294967295 days",
+                "1e308",
+                "2147483648",
+                "9223372036854775808",
+                "t",
+                "\\x",
+                "ff",
+                "ä",
+                "10.0.0.1",
+                "$",
+                "0001-01-01",
+            ];
+            let count = self.below(6) + 1;
+            let pieces = (0..count).map(|_| PIECES[self.below(PIECES.len())]);
+            pieces.collect::<String>().into_bytes()
+        }
     }
 
     #[test]
@@ -127,8 +191,8 @@ mod tests {
         assert!(ways() > NAMES.split_whitespace().count() * 5 * 2, "{} ways", ways());
         let mut values = 0;
         for way in 0..ways() {
-            for _ in 0..40 {
-                let field = chance.field();
+            for number in 0..80 {
+                let field = if number % 2 == 0 { chance.field() } else { chance.text() };
                 // A panic shows the field by its seed.
                 let read = std::panic::catch_unwind(|| read(way, &field));
                 values += usize::from(

@@ -141,7 +141,15 @@ impl Cursor<'_> {
         let hours = self.number(EXPECTED)?;
         let minutes = if self.eat(b':') { self.number(EXPECTED)? } else { 0 };
         let seconds = if self.eat(b':') { self.number(EXPECTED)? } else { 0 };
-        Ok(sign * ((hours * 60 + minutes) * 60 + seconds))
+        let seconds = (hours * 60 + minutes) * 60 + seconds;
+        // The server's zones end at 16 hours.
+        if seconds < 16 * 3_600 { Ok(sign * seconds) } else { bad(EXPECTED) }
+    }
+
+    /// A time of the day; 24:00 is one.
+    fn time_of_day(&mut self) -> Result<i64, BadValue> {
+        let micros = self.time()?;
+        if micros <= MICROS_PER_DAY { Ok(micros) } else { bad("a time of the day") }
     }
 
     fn end_with_era(&mut self, year: i64) -> Result<i64, BadValue> {
@@ -201,7 +209,7 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<Finite<Stamp>, BadValue> {
     finite(text, |cursor| {
         let (year, month, day) = cursor.date()?;
         cursor.expect(b' ', "a blank between date and time")?;
-        let time = cursor.time()?;
+        let time = cursor.time_of_day()?;
         let offset = match cursor.0.first() {
             Some(b'+' | b'-') => cursor.offset()?,
             _ => 0,
@@ -215,14 +223,14 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<Finite<Stamp>, BadValue> {
 /// Microseconds of the day; 24:00 is allowed.
 pub(crate) fn parse_time(text: &str) -> Result<i64, BadValue> {
     let mut cursor = Cursor(text.as_bytes());
-    let micros = cursor.time()?;
+    let micros = cursor.time_of_day()?;
     if cursor.0.is_empty() { Ok(micros) } else { bad("the end of the time") }
 }
 
 /// Microseconds of the day as written, and the offset in seconds east.
 pub(crate) fn parse_zoned_time(text: &str) -> Result<(i64, i64), BadValue> {
     let mut cursor = Cursor(text.as_bytes());
-    let micros = cursor.time()?;
+    let micros = cursor.time_of_day()?;
     let offset = cursor.offset()?;
     if cursor.0.is_empty() { Ok((micros, offset)) } else { bad("the end of the time") }
 }
@@ -247,7 +255,12 @@ pub(crate) fn parse_interval(text: &str) -> Result<Interval, BadValue> {
             _ => (1, word),
         };
         if unsigned.contains(':') {
-            interval.micros = sign * parse_time(unsigned)?;
+            // As many hours as there are.
+            let mut cursor = Cursor(unsigned.as_bytes());
+            interval.micros = sign * cursor.time()?;
+            if !cursor.0.is_empty() {
+                return bad(EXPECTED);
+            }
             continue;
         }
         let Ok(number) = unsigned.parse::<u32>() else { return bad(EXPECTED) };
@@ -430,6 +443,21 @@ mod tests {
             write_zoned_timestamp(&mut out, stamp, digits);
             assert_eq!(out, wanted);
         }
+    }
+
+    /// None of them is the server's.
+    #[test]
+    fn times_and_zones_beyond_all_bounds() {
+        for zone in ["+9999999999", "-9999999999:9999999999:9999999999", "+16", "-15:60"] {
+            assert!(parse_zoned_time(&format!("00:00:00{zone}")).is_err(), "{zone}");
+            assert!(parse_timestamp(&format!("2024-02-29 00:00:00{zone}")).is_err(), "{zone}");
+        }
+        for time in ["2562047788:00:54.775807", "24:00:00.000001"] {
+            assert!(parse_time(time).is_err(), "{time}");
+            assert!(parse_zoned_time(&format!("{time}-15:59:59")).is_err(), "{time}");
+            assert!(parse_timestamp(&format!("2024-02-29 {time}-15:59:59")).is_err(), "{time}");
+        }
+        assert_eq!(parse_zoned_time("24:00:00-15:59:59"), Ok((MICROS_PER_DAY, -57_599)));
     }
 
     #[test]

@@ -205,14 +205,15 @@ impl Cutter<'_> {
         work.tables.push((table.text.to_string(), rows));
         let place = Arc::new(Place::new(first_table, tail, resumed, parts.len()));
         let last = parts.len().saturating_sub(1);
-        // What is read by one COPY is of one moment, wherever it lies.
-        let together = last == 0 && !resumed;
+        let alone = last == 0 && !resumed;
         for ((heap, part), index) in parts.into_iter().zip(0..) {
             let (range, counted) = match part {
                 Part::Pages(from, to) => (Some((from, to)), true),
                 Part::Changed(..) => (None, true),
                 Part::Whole | Part::Select { .. } => (None, false),
             };
+            // What is read by one COPY is of one moment, wherever it lies.
+            let together = alone || matches!(part, Part::Whole);
             work.chunks.push(Chunk {
                 table: table.clone(),
                 place: place.clone(),

@@ -27,10 +27,12 @@ pub(super) struct Heap {
 /// gone.
 pub(super) async fn heaps(session: &Session, tables: &[TableId]) -> Result<Vec<Vec<Heap>>> {
     // The default partition is the last that a scan comes to; the others follow one another by their
-    // bounds, which is mostly how they were made. A row of 80 bytes is as good a guess as any.
+    // bounds, which is mostly how they were made. A row of 80 bytes is as good a guess as any. The file
+    // is that of the session's view, where it has one: a table that was rewritten since then has another
+    // by now.
     const QUERY: &str = "
         SELECT w.place, c.oid, l.oid, ln.nspname, l.relname,
-               coalesce(pg_relation_filenode(l.oid), 0)::oid,
+               l.relfilenode,
                coalesce(pg_relation_size(l.oid), 0) / current_setting('block_size')::int8,
                CASE WHEN l.reltuples >= 0 AND (l.reltuples > 0 OR l.relpages > 0)
                     THEN l.reltuples::int8 ELSE coalesce(pg_relation_size(l.oid), 0) / 80 END,

@@ -379,3 +379,6 @@ impl Reader {
         self.seal()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use model::error::{Error, Result};
 
 use crate::{
     options::Options,
-    wire::{Lsn, Replication, StartOptions, Stream, Streaming, quote_identifier},
+    wire::{Lsn, Replication, StartOptions, Stream, quote_identifier},
 };
 
 /// The first server whose pgoutput passes logical decoding messages on.
@@ -20,8 +20,6 @@ pub(super) async fn connect(options: &Options, start: Lsn) -> Result<(Stream, u3
             proto_version: 1,
             publications: vec![quote_identifier(&options.publication)],
             messages: version >= MESSAGES_SINCE,
-            binary: false,
-            streaming: Streaming::Off,
             extra: options.stream_params.clone(),
         };
         match replication.start(&options.slot, start, &start_options).await {

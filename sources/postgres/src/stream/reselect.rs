@@ -19,12 +19,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use bytes::{BufMut, BytesMut};
 use model::{
     error::{Error, Result},
     row::Slot,
 };
 use relational::filters::Filter;
-use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use super::Reader;
 use crate::{
@@ -84,9 +85,18 @@ impl Default for Reselect {
 /// What is read again of a table version.
 struct Plan {
     table: Arc<Table>,
-    /// The columns that a row is found by, as places in a row of the stream, with their names.
-    key: Vec<(usize, Arc<str>)>,
+    /// The columns that a row is found by.
+    key: Vec<KeyPart>,
     columns: Vec<Candidate>,
+}
+
+/// A column that a row is found by.
+struct KeyPart {
+    /// Its place in a row of the stream.
+    streamed: usize,
+    name: Arc<str>,
+    /// The type that the stream has its values in.
+    type_oid: u32,
 }
 
 /// A column that may be read again.
@@ -102,9 +112,17 @@ struct Candidate {
 /// The rows of one table version in a batch.
 struct Group {
     plan: Arc<Plan>,
-    /// For each column of the key its values, as text.
-    keys: Vec<Vec<Option<String>>>,
+    /// For each column of the key its values.
+    keys: Vec<Keys>,
     rows: Vec<Wanted>,
+}
+
+/// The values of a column as the stream has them: all as text, or all in the binary form of their
+/// type (`binary` in `slot.stream.params`), which the server takes back as it is.
+#[derive(Clone, Debug, Default)]
+struct Keys {
+    binary: bool,
+    values: Vec<Option<Vec<u8>>>,
 }
 
 /// A row whose columns (by their index in the plan) are to be read again.
@@ -119,7 +137,11 @@ impl Plan {
         settings: &Settings,
         placeholder: &crate::types::Placeholder,
     ) -> Self {
-        let named = |&index: &usize| Some((index, table.column_name(index)?));
+        let part = |&streamed: &usize| {
+            let column = table.column(streamed)?;
+            let (name, type_oid) = (column.name.clone(), column.type_oid);
+            Some(KeyPart { streamed, name, type_oid })
+        };
         let key = if settings.event_key { &table.event_key } else { &table.primary_key };
         let captured = table
             .columns
@@ -136,7 +158,7 @@ impl Plan {
         });
         Self {
             // With a part of the key alone other rows would be found.
-            key: key.iter().map(named).collect::<Option<_>>().unwrap_or_default(),
+            key: key.iter().map(part).collect::<Option<_>>().unwrap_or_default(),
             columns: candidates.collect(),
             table: table.clone(),
         }
@@ -184,17 +206,14 @@ impl Reader<'_> {
         let group = match group {
             Some(group) => group,
             None => {
-                let keys = vec![Vec::new(); plan.key.len()];
+                let keys = vec![Keys::default(); plan.key.len()];
                 self.reselect.groups.push(Group { plan, keys, rows: Vec::new() });
                 self.reselect.groups.last_mut().expect("just put there")
             }
         };
-        for ((place, _), values) in group.plan.key.iter().zip(&mut group.keys) {
+        for (part, keys) in group.plan.key.iter().zip(&mut group.keys) {
             let mut tuple = tuple;
-            values.push(match tuple.nth(*place) {
-                Some(Cell::Text(text)) => Some(String::from_utf8_lossy(text).into_owned()),
-                _ => None,
-            });
+            keys.push(tuple.nth(part.streamed));
         }
         // The log has 32 bits of it.
         let xid = self.moment.tx_id.and_then(|xid| u32::try_from(xid).ok()).unwrap_or_default();
@@ -252,9 +271,8 @@ impl Reader<'_> {
             rows.iter().flat_map(|row| row.columns.iter().copied()).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let query = self.query_of(plan, &wanted, &action).await?;
-        let params: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-            keys.iter().map(|values| values as _).collect();
+        let query = self.query_of(group, &wanted, &action).await?;
+        let params: Vec<&(dyn ToSql + Sync)> = keys.iter().map(|keys| keys as _).collect();
         let found = self.session.query(&action, &query, &params).await?;
         let mut seen = vec![false; rows.len()];
         for answer in &found {
@@ -276,40 +294,50 @@ impl Reader<'_> {
         Ok(seen.iter().filter(|seen| !**seen).count())
     }
 
-    async fn query_of(&self, plan: &Plan, wanted: &[u16], action: &str) -> Result<String> {
-        let table = &plan.table;
+    async fn query_of(&self, group: &Group, wanted: &[u16], action: &str) -> Result<String> {
+        let Plan { table, key, columns } = &*group.plan;
         let relation = catalog::qualified(&table.id);
-        let names: Vec<&str> = plan.key.iter().map(|(_, name)| &**name).collect();
+        let names: Vec<&str> = key.iter().map(|part| &*part.name).collect();
+        let oids: Vec<u32> = key.iter().map(|part| part.type_oid).collect();
         let types = self
             .session
             .query(
                 action,
-                "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
-                  WHERE attrelid = $1::text::regclass AND attname = ANY ($2::text[]) AND NOT attisdropped",
-                &[&relation, &names],
+                "SELECT format_type(a.atttypid, a.atttypmod), format_type(nullif(t.typarray, 0), -1)
+                   FROM unnest($2::text[], $3::oid[]) WITH ORDINALITY AS k (name, type, number)
+                   LEFT JOIN pg_attribute a ON a.attrelid = $1::text::regclass AND a.attname = k.name
+                        AND NOT a.attisdropped
+                   LEFT JOIN pg_type t ON t.oid = k.type ORDER BY k.number",
+                &[&relation, &names, &oids],
             )
             .await?;
-        let type_of = |name: &str| {
-            let found = types.iter().find(|row| row.get::<_, &str>(0) == name);
-            found
-                .map(|row| row.get::<_, String>(1))
-                .ok_or_else(|| Error::fatal(format!("{action}: it has no column {name} any more")))
-        };
         let (mut arrays, mut aliases, mut equal) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, number) in names.iter().zip(1..) {
-            arrays.push(format!("${number}::text[]"));
+        for (((name, keys), types), number) in names.iter().zip(&group.keys).zip(&types).zip(1..) {
+            let Some(now) = types.get::<_, Option<&str>>(0) else {
+                return Err(Error::fatal(format!("{action}: it has no column {name} any more")));
+            };
+            let array = match (keys.binary, types.get::<_, Option<&str>>(1)) {
+                (false, _) => "text[]",
+                (true, Some(array)) => array,
+                (true, None) => {
+                    return Err(Error::fatal(format!(
+                        "{action}: its rows are found by column {name}, of whose type there are no arrays, so its values in binary form can't be asked for; take binary out of slot.stream.params"
+                    )));
+                }
+            };
+            arrays.push(format!("${number}::{array}"));
             aliases.push(format!("k{number}"));
-            equal.push(format!("{} = k.k{number}::{}", catalog::quote(name), type_of(name)?));
+            equal.push(format!("{} = k.k{number}::{now}", catalog::quote(name)));
         }
-        let columns: String = wanted
+        let selected: String = wanted
             .iter()
             .filter_map(|&index| {
-                let place = plan.columns.get(usize::from(index))?.streamed;
+                let place = columns.get(usize::from(index))?.streamed;
                 Some(format!(", {}", table.columns.get(place)?.as_ref()?.selected()))
             })
             .collect();
         Ok(format!(
-            "SELECT k.number{columns} FROM unnest({}) WITH ORDINALITY AS k ({}, number) JOIN {relation} ON {}",
+            "SELECT k.number{selected} FROM unnest({}) WITH ORDINALITY AS k ({}, number) JOIN {relation} ON {}",
             arrays.join(", "),
             aliases.join(", "),
             equal.join(" AND ")
@@ -317,20 +345,60 @@ impl Reader<'_> {
     }
 }
 
+impl Keys {
+    fn push(&mut self, cell: Option<Cell<'_>>) {
+        let (binary, value) = match cell {
+            Some(Cell::Text(text)) => (false, Some(text.to_vec())),
+            Some(Cell::Binary(field)) => (true, Some(field.to_vec())),
+            _ => (false, None),
+        };
+        self.binary |= binary;
+        self.values.push(value);
+    }
+}
+
+/// As an array (`array_recv`): number of dimensions, whether there are nulls, the elements' type, how
+/// many, the lower bound, then the elements with their lengths. Text is its own binary form.
+impl ToSql for Keys {
+    fn to_sql(&self, array: &Type, out: &mut BytesMut) -> Answer<IsNull> {
+        let Kind::Array(element) = array.kind() else {
+            return Err(format!("an array is bound to a {array}").into());
+        };
+        out.put_i32(1);
+        out.put_i32(self.values.iter().any(Option::is_none).into());
+        out.put_u32(element.oid());
+        out.put_i32(self.values.len().try_into()?);
+        out.put_i32(1);
+        for value in &self.values {
+            match value {
+                Some(value) => {
+                    out.put_i32(value.len().try_into()?);
+                    out.put_slice(value);
+                }
+                None => out.put_i32(-1),
+            }
+        }
+        Ok(IsNull::No)
+    }
+
+    fn accepts(of: &Type) -> bool {
+        matches!(of.kind(), Kind::Array(_))
+    }
+
+    to_sql_checked!();
+}
+
+type Answer<T> = std::result::Result<T, Box<dyn std::error::Error + Sync + Send>>;
+
 /// A value as the server sends it, whatever its type.
 struct Raw<'a>(Option<&'a [u8]>);
 
 impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(
-        _: &Type,
-        raw: &'a [u8],
-    ) -> std::result::Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Answer<Self> {
         Ok(Self(Some(raw)))
     }
 
-    fn from_sql_null(
-        _: &Type,
-    ) -> std::result::Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql_null(_: &Type) -> Answer<Self> {
         Ok(Self(None))
     }
 

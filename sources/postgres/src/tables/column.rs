@@ -36,6 +36,7 @@ pub(crate) struct Column {
     /// Its name in events.
     pub(super) field: Arc<str>,
     pub(super) schema: Arc<Schema>,
+    pub(crate) type_oid: u32,
     pub(crate) decode: Decode,
     pub(crate) cast: &'static str,
     /// How the stream has its values in binary form.
@@ -88,6 +89,7 @@ impl Column {
             name: name.into(),
             field: capture.field_names.field(name).into(),
             schema: Arc::new(mapped.schema),
+            type_oid,
             sent: Sent::of(types, type_oid, &mapped.decode),
             decode: mapped.decode,
             cast: mapped.cast,

@@ -50,7 +50,7 @@ pub use cursor::DecodeError;
 pub use error::{Error, Fact, ServerError};
 pub use lsn::{Lsn, POSTGRES_EPOCH_US, unix_us};
 pub use replication::{
-    CreatedSlot, Replication, Rows, SlotOptions, Snapshot, StartOptions, Streaming, System, Wait,
+    CreatedSlot, Replication, Rows, SlotOptions, Snapshot, StartOptions, System, Wait,
 };
 pub use session::{quote_identifier, quote_literal};
 pub use settings::{Settings, Ssl, SslMode};

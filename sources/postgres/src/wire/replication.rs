@@ -79,22 +79,8 @@ pub struct StartOptions {
     pub publications: Vec<String>,
     /// Logical decoding messages too, from PostgreSQL 14 on.
     pub messages: bool,
-    /// Values in binary where the type can.
-    pub binary: bool,
-    /// Transactions in progress, before they commit.
-    pub streaming: Streaming,
-    /// Further options by name, as the user gives them.
+    /// Further options by name, as the user gives them: `binary`, `streaming`.
     pub extra: Vec<(String, String)>,
-}
-
-/// Whether large transactions are sent before they commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Streaming {
-    Off,
-    /// Protocol 2, PostgreSQL 14.
-    On,
-    /// Protocol 4, PostgreSQL 16: aborts say where they lie.
-    Parallel,
 }
 
 impl Replication {
@@ -258,14 +244,6 @@ fn start_command(slot: &str, from: Lsn, options: &StartOptions) -> String {
     ];
     if options.messages {
         all.push(("messages", "true".into()));
-    }
-    if options.binary {
-        all.push(("binary", "true".into()));
-    }
-    match options.streaming {
-        Streaming::Off => {}
-        Streaming::On => all.push(("streaming", "on".into())),
-        Streaming::Parallel => all.push(("streaming", "parallel".into())),
     }
     // The server refuses an option that comes twice; what the user says counts.
     all.retain(|(name, _)| !options.extra.iter().any(|(extra, _)| extra == name));

@@ -6,7 +6,8 @@
 //! process of this one does. One that works on the statement is left to it; one that is gone, that
 //! waits for the next statement, or that waits until we take what it has sent, twice in a row and
 //! without a byte in between, is on the other end of a dead connection. When the server can't be asked
-//! either, the connection is dead once `database.query.timeout.ms` are over.
+//! either, the connection is dead once `database.query.timeout.ms` are over since it was last heard of:
+//! one question that fails says nothing of a statement that it worked on a moment before.
 
 use std::{
     io,
@@ -82,7 +83,7 @@ enum Verdict {
 pub(super) async fn watch(settings: Settings, silence: Arc<Silence>, backend: Backend) -> Fact {
     let limit = settings.query_timeout;
     let ask_after = limit.map_or(ASK_AFTER, |limit| limit.min(ASK_AFTER));
-    let mut suspected = None;
+    let mut findings = Findings { limit, suspected: None, worked: 0 };
     loop {
         tokio::time::sleep(ask_after / 2).await;
         let Some(since) = silence.since() else { continue };
@@ -95,24 +96,44 @@ pub(super) async fn watch(settings: Settings, silence: Arc<Silence>, backend: Ba
         if silence.since() != Some(since) {
             continue;
         }
-        let silent = Duration::from_millis(clock_ms().saturating_sub(since));
-        let why = match verdict {
-            Verdict::Works => {
-                suspected = None;
-                continue;
-            }
-            Verdict::Dead(why) if suspected == Some(since) => why,
-            Verdict::Dead(_) => {
-                suspected = Some(since);
-                continue;
-            }
-            Verdict::Unknown if limit.is_some_and(|limit| silent > limit) => {
-                "the server can't be asked either (database.query.timeout.ms is over)"
-            }
-            Verdict::Unknown => continue,
-        };
+        let now = clock_ms();
+        let Some(why) = findings.add(verdict, since, now) else { continue };
+        let silent = Duration::from_millis(now.saturating_sub(since));
         let lost = *silence.lost.get_or_init(|| Lost { silent, why });
         return Fact::Silent { silent: lost.silent, why: lost.why };
+    }
+}
+
+/// What the server said of a connection so far.
+struct Findings {
+    /// `database.query.timeout.ms`
+    limit: Option<Duration>,
+    /// Of the silence since then it said that the connection is dead.
+    suspected: Option<u64>,
+    /// When it last said that it works on the statement, by [`clock_ms`].
+    worked: u64,
+}
+
+impl Findings {
+    /// Why the connection is dead; `since` is when the silence began, `now` when the answer came.
+    fn add(&mut self, verdict: Verdict, since: u64, now: u64) -> Option<&'static str> {
+        match verdict {
+            Verdict::Works => {
+                (self.suspected, self.worked) = (None, now);
+                None
+            }
+            Verdict::Dead(why) if self.suspected == Some(since) => Some(why),
+            Verdict::Dead(_) => {
+                self.suspected = Some(since);
+                None
+            }
+            Verdict::Unknown => {
+                let unheard = Duration::from_millis(now.saturating_sub(since.max(self.worked)));
+                self.limit
+                    .filter(|limit| unheard > *limit)
+                    .map(|_| "the server can't be asked either (database.query.timeout.ms is over)")
+            }
+        }
     }
 }
 
@@ -303,6 +324,30 @@ mod tests {
         let start = [&12_u32.to_be_bytes()[..], b"QQQQQQQQ", &message(b'Q', b"x")].concat();
         let mut frames = Frames { have: 1, ..Frames::default() };
         assert_eq!(frames.count(&start, [b'Q', b'S']), 1);
+    }
+
+    #[test]
+    fn one_question_that_fails_ends_no_statement_that_is_worked_on() {
+        let limit = Some(Duration::from_secs(600));
+        let minutes = |minutes: u64| minutes * 60_000;
+        let mut findings = Findings { limit, suspected: None, worked: 0 };
+        let mut add = |verdict, at| findings.add(verdict, minutes(1), minutes(at));
+        assert_eq!(add(Verdict::Unknown, 11), None, "just as long as the limit");
+        assert_eq!(add(Verdict::Works, 12), None);
+        assert_eq!(add(Verdict::Unknown, 22), None);
+        assert_eq!(add(Verdict::Works, 30), None);
+        assert_eq!(add(Verdict::Unknown, 31), None);
+        assert!(add(Verdict::Unknown, 41).is_some_and(|why| why.contains("can't be asked")));
+        // What it says itself counts twice in a row, of one silence.
+        let dead = Verdict::Dead("gone");
+        let mut add = |verdict, since| findings.add(verdict, since, minutes(42));
+        assert_eq!(add(dead, minutes(1)), None);
+        assert_eq!(add(dead, minutes(2)), None);
+        assert_eq!(add(Verdict::Works, minutes(2)), None);
+        assert_eq!(add(dead, minutes(2)), None);
+        assert_eq!(add(dead, minutes(2)), Some("gone"));
+        findings.limit = None;
+        assert_eq!(findings.add(Verdict::Unknown, 0, u64::MAX), None);
     }
 
     #[test]

@@ -88,21 +88,6 @@ impl Stream {
         }
     }
 
-    /// The next event in the buffer, without even asking the kernel.
-    pub fn buffered(&mut self) -> Result<Option<Event>, Error> {
-        loop {
-            match self.session.buffered() {
-                Ok(None) => return Ok(None),
-                Ok(Some(frame)) => match event(frame) {
-                    Ok(Some(event)) => return Ok(Some(event)),
-                    Ok(None) => {}
-                    Err(fact) => return Err(self.error(fact)),
-                },
-                Err(fact) => return Err(self.error(fact)),
-            }
-        }
-    }
-
     /// Tells the server how far we are. It may forget the log before `flush`, so that must be what
     /// the destination holds for certain.
     ///

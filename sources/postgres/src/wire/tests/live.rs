@@ -2,8 +2,8 @@
 //! `postgres://user@host:port/db`, with `wal_level=logical`. Each test has a database of its own.
 
 use super::super::{
-    Event, Lsn, Replication, Reply, Settings, SlotOptions, Snapshot, StartOptions, Stream,
-    Streaming, Wait, copy,
+    Event, Lsn, Replication, Reply, Settings, SlotOptions, Snapshot, StartOptions, Stream, Wait,
+    copy,
     error::Error,
     pgoutput::{Cell, Decoder, Message},
     settings::{Ssl, SslMode},
@@ -85,8 +85,6 @@ fn options(publication: &str) -> StartOptions {
         proto_version: 1,
         publications: vec![publication.into()],
         messages: false,
-        binary: false,
-        streaming: Streaming::Off,
         extra: Vec::new(),
     }
 }
