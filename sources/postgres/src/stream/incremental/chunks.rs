@@ -9,7 +9,7 @@ use model::{
 use relational::emitter::Rows;
 use tokio::time::{Instant, interval};
 
-use super::{ALIVE_EVERY, Answer, key_bytes};
+use super::{ALIVE_EVERY, Answer, Seen};
 use crate::{
     catalog,
     incremental::{Chunk, ChunkReader, Found, Mark, Request, Shape, key::quoted},
@@ -96,12 +96,13 @@ impl Reader<'_> {
         let incremental = &mut self.incremental;
         let Some(collection) = incremental.context.current().cloned() else { return };
         let Some(mut reader) = incremental.reader.take() else { return };
-        incremental.seen.clear();
+        let end = incremental.begin_seen();
         incremental.truncated = false;
         incremental.watched = Some(collection.id.as_str().into());
         let request = Request {
             collection,
             after: incremental.context.after().cloned(),
+            end,
             maximum: incremental.context.maximum().cloned(),
             total_rows: incremental.context.total_rows(),
             unmarked: incremental.unmarked,
@@ -151,7 +152,11 @@ impl Reader<'_> {
                     );
                     context.begun(chunk.maximum.clone(), chunk.total_rows);
                 }
-                context.read(chunk.rows, chunk.end.clone());
+                if self.incremental.overrun(&chunk) {
+                    self.begin_chunk();
+                    return Ok(());
+                }
+                self.incremental.context.read(chunk.rows, chunk.end.clone());
                 self.notify_progress();
                 if self.incremental.unmarked {
                     self.incremental.await_chunk(chunk);
@@ -171,6 +176,12 @@ impl Reader<'_> {
                 self.scanned(Status::Empty);
             }
             Found::Finished => {
+                // Only of what was read a second time: all its rows are gone.
+                if let Some(range) = self.incremental.range.take() {
+                    self.incremental.context.read(0, range.end);
+                    self.begin_chunk();
+                    return Ok(());
+                }
                 if let Some(current) = self.incremental.context.current() {
                     tracing::info!(
                         "incremental snapshot of table {} is finished: {} rows in this run",
@@ -313,10 +324,7 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            let seen = &self.incremental.seen;
-            if !seen.is_empty()
-                && key_bytes(&self.batch.rows, &table, slot).is_some_and(|key| seen.contains(&key))
-            {
+            if self.incremental.outdates(&self.batch.rows, &table, slot) {
                 left_out += 1;
                 continue;
             }
@@ -351,7 +359,7 @@ impl Reader<'_> {
         self.incremental.context.sent(chunk.end.clone());
         self.options.figures.signals.sent(chunk.rows);
         self.options.figures.signals.show(&self.incremental.context);
-        self.incremental.seen.clear();
+        self.incremental.seen = Seen::default();
         self.incremental.watched = None;
         tracing::debug!(
             "a chunk of table {} is sent: {} rows, {left_out} left out, as the stream had them",

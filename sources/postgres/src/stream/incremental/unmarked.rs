@@ -49,7 +49,7 @@ const SHOWN_MAX: usize = 4096;
 pub(super) struct Awaited {
     lsn: Lsn,
     /// What was read; otherwise a table is to be begun.
-    chunk: Option<Chunk>,
+    pub(super) chunk: Option<Chunk>,
     asked: Option<Instant>,
     /// When this began, or it was last said that it takes long.
     since: Instant,
