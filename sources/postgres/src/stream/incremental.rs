@@ -89,6 +89,8 @@ pub(super) struct Incremental {
     job: Option<Job>,
     /// The job writes the second mark.
     marking: bool,
+    /// A signal has waited for the job in vain.
+    outwaited: bool,
     /// Where jobs run: the stream's own thread sleeps between batches.
     runtime: Handle,
     /// The chunk that was read and waits for its mark.
@@ -186,6 +188,7 @@ impl Incremental {
             reader: Some(ChunkReader::new(options)),
             job: None,
             marking: false,
+            outwaited: false,
             channel,
             topic,
             runtime,

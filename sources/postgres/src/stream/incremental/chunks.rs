@@ -1,5 +1,7 @@
 //! One chunk after the other: read, waited for, sent.
 
+use std::{pin::pin, time::Duration};
+
 use chrono::{SecondsFormat, Utc};
 use model::{
     change::Op,
@@ -7,7 +9,7 @@ use model::{
     error::{Error, Result},
 };
 use relational::emitter::Rows;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep};
 
 use super::{ALIVE_EVERY, Answer, Seen};
 use crate::{
@@ -20,6 +22,9 @@ use crate::{
 };
 
 use ::snapshot::{incremental::Key, notifications::Status};
+
+/// How long a signal waits for the chunk that is being read, most of which take milliseconds.
+const CHUNK_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Reader<'_> {
     /// Begins to read the next chunk, if there is one. While one is under way its own end does that,
@@ -46,7 +51,10 @@ impl Reader<'_> {
     }
 
     /// Waits for the chunk that is being read: Debezium, which reads chunks in its stream, follows
-    /// signals between two of them, and what it tells is in that order. False when the task is stopped
+    /// signals between two of them, and what it tells is in that order. But not for long, as the stream
+    /// stands still meanwhile, and once only for each: who locks the table, or has written to one that is
+    /// new and does not commit, may take for ever, and no change of any table would come. Before a table
+    /// is begun nothing is told of it that could be out of order. False when the task is stopped
     /// meanwhile.
     pub(super) async fn chunk_is_read(
         &mut self,
@@ -55,7 +63,10 @@ impl Reader<'_> {
         out: &mut Outbox,
     ) -> Result<bool> {
         let mut alive = interval(ALIVE_EVERY);
+        let mut late = pin!(sleep(CHUNK_PATIENCE));
         while !self.incremental.marking
+            && !self.incremental.settling
+            && !self.incremental.outwaited
             && let Some(mut job) = self.incremental.job.take()
         {
             let ended = tokio::select! {
@@ -63,6 +74,11 @@ impl Reader<'_> {
                 () = out.stopped() => {
                     self.incremental.job = Some(job);
                     return Ok(false);
+                }
+                () = &mut late => {
+                    self.incremental.job = Some(job);
+                    self.incremental.outwaited = true;
+                    break;
                 }
                 _ = alive.tick() => {
                     self.incremental.job = Some(job);
@@ -129,6 +145,7 @@ impl Reader<'_> {
     fn take_answer(&mut self, (reader, answer): (ChunkReader, Answer)) -> Result<()> {
         self.incremental.reader = Some(reader);
         self.incremental.marking = false;
+        self.incremental.outwaited = false;
         let found = match answer {
             Answer::Marked(Ok(())) => {
                 self.incremental.marked_at = Some(Instant::now());

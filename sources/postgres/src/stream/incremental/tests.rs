@@ -397,17 +397,19 @@ async fn too_many_rows_of_one_key_are_not_read() {
 }
 
 /// A table whose first chunk is read when the test lets it: each reading of its first row waits for an
-/// advisory lock, of the numbers from 1 on. More rows are changed meanwhile than keys are noted.
-async fn overrun(test: &'static str, read_only: &str) -> Option<Rig> {
-    let tables = "CREATE TABLE big (id int PRIMARY KEY, v int);
-        INSERT INTO big SELECT g, 0 FROM generate_series(1, 60000) g;
+/// advisory lock, of the numbers from 1 on.
+async fn held(test: &'static str, rows: u32, read_only: &str) -> Option<Rig> {
+    let tables = format!(
+        "CREATE TABLE big (id int PRIMARY KEY, v int);
+        INSERT INTO big SELECT g, 0 FROM generate_series(1, {rows}) g;
         CREATE SEQUENCE readings;
         CREATE FUNCTION held(id int) RETURNS bool LANGUAGE plpgsql AS
             'BEGIN IF id = 1 AND current_query() LIKE ''COPY%'' THEN
                 PERFORM pg_advisory_xact_lock_shared(nextval(''readings'')); END IF;
-             RETURN true; END'";
+             RETURN true; END'"
+    );
     let more = [("read.only", read_only), ("tombstones.on.delete", "false")];
-    let mut rig = Rig::new(test, tables, &more).await?;
+    let rig = Rig::new(test, &tables, &more).await?;
     rig.sql("SELECT pg_advisory_lock(1), pg_advisory_lock(2)").await;
     rig.signal(
         "execute-snapshot",
@@ -416,6 +418,12 @@ async fn overrun(test: &'static str, read_only: &str) -> Option<Rig> {
     )
     .await;
     rig.until(&waits_for(1)).await;
+    Some(rig)
+}
+
+/// More rows are changed than keys are noted, while the first chunk is being read.
+async fn overrun(test: &'static str, read_only: &str) -> Option<Rig> {
+    let mut rig = held(test, 60_000, read_only).await?;
     rig.sql("UPDATE big SET v = 1").await;
     rig.rows_until(|_, rows| rows.len() == 60_000).await;
     Some(rig)
@@ -469,5 +477,21 @@ async fn the_snapshot_goes_on_behind_a_chunk_that_is_gone() {
     let (read, others) = parted(&rows);
     assert_eq!(read, (11..=30).collect::<Vec<_>>());
     assert_eq!(others, (1..=10).map(|id| ("d", id)).collect::<Vec<_>>());
+    rig.end().await;
+}
+
+/// Whoever locks a table does not hold up the changes of all others, whatever signals come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_does_not_stop_the_stream_for_a_chunk_that_waits() {
+    let Some(mut rig) = held("inc_waits", 30, "false").await else { return };
+    for id in 31..33 {
+        rig.signal("log", r#"{"message": "told"}"#).await;
+        rig.sql(&format!("INSERT INTO big VALUES ({id}, 0)")).await;
+        let (rows, _) = rig.rows_until(|_, rows| !rows.is_empty()).await;
+        assert_eq!(parted(&rows).1, [("c", id)]);
+    }
+    rig.sql("SELECT pg_advisory_unlock(1), pg_advisory_unlock(2)").await;
+    let rows = rig.rows().await;
+    assert_eq!(parted(&rows).0, (1..=30).collect::<Vec<_>>());
     rig.end().await;
 }
