@@ -364,8 +364,10 @@ impl<'a> Reader<'a> {
         Ok(stream.status_update(self.received, self.confirmed, self.confirmed, reply).await?)
     }
 
-    /// Tells the server at once when more is stored.
+    /// Tells the server at once when more is stored, and does what is to be done however long there is no
+    /// room.
     async fn look(&mut self, stream: &mut Stream, out: &mut Outbox) -> Result<()> {
+        self.incremental.weed_shown(self.session, Instant::now()).await?;
         let acked = out.acked().filter(|acked| self.outdated.as_ref() != Some(acked));
         if let Some(acked) = &acked {
             self.incremental.stored_offset(&acked.offset);

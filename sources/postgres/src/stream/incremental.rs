@@ -148,6 +148,8 @@ pub(super) struct Incremental {
     reached: Lsn,
     /// The transactions that it has shown last.
     shown: VecDeque<u32>,
+    /// When it was last looked which of them other sessions see.
+    weeded: Instant,
     /// What waits until it has come further.
     awaited: Option<Awaited>,
 }
@@ -214,6 +216,7 @@ impl Incremental {
             settling: false,
             reached: Lsn::ZERO,
             shown: VecDeque::new(),
+            weeded: Instant::now(),
             awaited: None,
         })
     }

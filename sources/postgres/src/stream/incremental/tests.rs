@@ -14,13 +14,19 @@ use model::{
     record::Batch,
     value::{Value, ValueRef},
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_postgres::Client;
 
+use super::Incremental;
 use crate::{
     config::CONFIG,
     incremental::{ChunkReader, Found, Request},
     options::Options,
+    position::Position,
+    session::Session,
     wire::{Settings, sql, tests::live},
 };
 
@@ -493,5 +499,31 @@ async fn a_signal_does_not_stop_the_stream_for_a_chunk_that_waits() {
     rig.sql("SELECT pg_advisory_unlock(1), pg_advisory_unlock(2)").await;
     let rows = rig.rows().await;
     assert_eq!(parted(&rows).0, (1..=30).collect::<Vec<_>>());
+    rig.end().await;
+}
+
+/// What other sessions see is not waited for any more, so that its number, which comes again after four
+/// billion transactions, is not taken for another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_others_see_are_forgotten() {
+    let Some(mut rig) = Rig::new("inc_weed", "", &[]).await else { return };
+    rig.stop().await;
+    let options = Arc::new(rig.options());
+    let session = Session::connect(&options.database("t"), &[]).await.unwrap();
+    let runtime = tokio::runtime::Handle::current();
+    let mut incremental = Incremental::resume(&options, &mut Position::default(), runtime).unwrap();
+    let mut xids = Vec::new();
+    for statement in ["", "BEGIN"] {
+        rig.sql(statement).await;
+        let row = rig.client.query_one("SELECT pg_current_xact_id()::text::int8", &[]).await;
+        xids.push(u32::try_from(row.unwrap().get::<_, i64>(0)).unwrap());
+    }
+    xids.iter().for_each(|xid| incremental.shown(*xid));
+    let now = Instant::now();
+    incremental.weed_shown(&session, now).await.unwrap();
+    assert_eq!(incremental.shown, xids);
+    incremental.weed_shown(&session, now + Duration::from_hours(2)).await.unwrap();
+    assert_eq!(incremental.shown, &xids[1..]);
+    rig.sql("ROLLBACK").await;
     rig.end().await;
 }

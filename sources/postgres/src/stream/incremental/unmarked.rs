@@ -25,7 +25,9 @@ use tokio::time::Instant;
 use super::{Answer, Incremental};
 use crate::{
     incremental::{Chunk, Settle},
+    session::Session,
     stream::Reader,
+    visibility,
     wire::{Lsn, Reply, Stream},
 };
 
@@ -44,6 +46,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// So many of the last transactions may not be seen by other sessions yet although the stream has shown
 /// them. As each has a connection that waits for its commit, this is more than there are.
 const SHOWN_MAX: usize = 4096;
+
+/// How often those are forgotten that other sessions see. The log has 32 bits of a transaction's number,
+/// so it could be taken for one that is yet to come when 2^31 others have followed; there are no half a
+/// million a second.
+const WEED_EVERY: Duration = Duration::from_hours(1);
 
 /// Something waits until the stream has come to a position.
 pub(super) struct Awaited {
@@ -77,6 +84,19 @@ impl Incremental {
             self.shown.pop_front();
         }
         self.shown.push_back(transaction);
+    }
+
+    /// Forgets now and then which transactions the stream has shown, where other sessions see them.
+    pub(in crate::stream) async fn weed_shown(
+        &mut self,
+        session: &Session,
+        now: Instant,
+    ) -> Result<()> {
+        if now.saturating_duration_since(self.weeded) >= WEED_EVERY {
+            self.weeded = now;
+            self.shown = visibility::unseen(session, self.shown.make_contiguous()).await?.into();
+        }
+        Ok(())
     }
 
     /// Whether chunks of the table are read without marks.
