@@ -27,7 +27,10 @@ use crate::{
     options::Options,
     position::Position,
     session::Session,
-    wire::{Settings, sql, tests::live},
+    slot_watch::SlotWatch,
+    stream::Reader,
+    types::Types,
+    wire::{Lsn, Settings, pgoutput, sql, tests::live},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -525,5 +528,28 @@ async fn transactions_that_others_see_are_forgotten() {
     incremental.weed_shown(&session, now + Duration::from_hours(2)).await.unwrap();
     assert_eq!(incremental.shown, &xids[1..]);
     rig.sql("ROLLBACK").await;
+    rig.end().await;
+}
+
+/// A chunk that is begun among the changes of a transaction waits until other sessions see it, as it is
+/// to be no older than those changes that came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_counts_as_shown_from_its_beginning() {
+    let Some(mut rig) = Rig::new("inc_begin", "", &[]).await else { return };
+    rig.stop().await;
+    let options = Arc::new(rig.options());
+    let session = Session::connect(&options.database("t"), &[]).await.unwrap();
+    let watch = SlotWatch::start(&options, &session).await.unwrap();
+    let (types, jobs) = (Types::default(), tokio::runtime::Handle::current());
+    let position = Position::default();
+    let mut reader =
+        Reader::new(&options, &session, types, position, 170_000, watch, jobs).unwrap();
+    let begin = pgoutput::Begin { final_lsn: Lsn(9), commit_time_us: 0, xid: 753 };
+    reader.apply(pgoutput::Message::Begin(begin), Lsn(5)).await.unwrap();
+    assert_eq!(reader.incremental.shown, [753]);
+    let commit = pgoutput::Commit { commit_lsn: Lsn(9), end_lsn: Lsn(10), commit_time_us: 0 };
+    reader.apply(pgoutput::Message::Commit(commit), Lsn(10)).await.unwrap();
+    assert_eq!(reader.incremental.shown, [753]);
+    drop(reader);
     rig.end().await;
 }
