@@ -104,6 +104,8 @@ pub(super) struct Incremental {
     /// Which rows of the chunk give way to what came in the stream since the first mark.
     seen: Seen,
     fingerprints: Fingerprints,
+    /// The chunk that was not sent and whose first mark is to go, where marks are deleted.
+    stale: Option<String>,
     /// The chunk that is to be read a second time.
     again: Option<Again>,
     /// The chunk at hand is read the second time.
@@ -200,6 +202,7 @@ impl Incremental {
             watched: None,
             seen: Seen::default(),
             fingerprints: Fingerprints::default(),
+            stale: None,
             again: None,
             range: None,
             truncated: false,

@@ -50,6 +50,12 @@ impl Reader<'_> {
         self.read_chunk(true);
     }
 
+    /// Begins a chunk after one that is not to be sent. Its first mark has no second then.
+    fn begin_again(&mut self) {
+        self.incremental.stale = self.incremental.context.chunk().map(str::to_owned);
+        self.begin_chunk();
+    }
+
     /// Waits for the chunk that is being read: Debezium, which reads chunks in its stream, follows
     /// signals between two of them, and what it tells is in that order. But not for long, as the stream
     /// stands still meanwhile, and once only for each: who locks the table, or has written to one that is
@@ -170,7 +176,7 @@ impl Reader<'_> {
                     context.begun(chunk.maximum.clone(), chunk.total_rows);
                 }
                 if self.incremental.overrun(&chunk) {
-                    self.begin_chunk();
+                    self.begin_again();
                     return Ok(());
                 }
                 self.incremental.context.read(chunk.rows, chunk.end.clone());
@@ -196,7 +202,7 @@ impl Reader<'_> {
                 // Only of what was read a second time: all its rows are gone.
                 if let Some(range) = self.incremental.range.take() {
                     self.incremental.context.read(0, range.end);
-                    self.begin_chunk();
+                    self.begin_again();
                     return Ok(());
                 }
                 if let Some(current) = self.incremental.context.current() {
@@ -236,12 +242,16 @@ impl Reader<'_> {
         let table = signals.table.as_ref().filter(|_| !self.incremental.unmarked)?;
         self.incremental.opened_at = now();
         let chunk = self.incremental.context.chunk()?;
-        let statement = format!(
-            "INSERT INTO {} VALUES ({}, 'snapshot-window-open', {})",
-            catalog::qualified(table),
+        let name = catalog::qualified(table);
+        let mut statement = format!(
+            "INSERT INTO {name} VALUES ({}, 'snapshot-window-open', {})",
             quoted(&format!("{chunk}-open")),
             quoted(&self.metadata(None)),
         );
+        if let Some(stale) = self.incremental.stale.take().filter(|_| signals.closed_by_delete) {
+            let stale = quoted(&format!("{stale}-open"));
+            statement = format!("DELETE FROM {name} WHERE id = {stale}; {statement}");
+        }
         let action = format!("write the mark of a chunk into the signal table {table}");
         Some(Mark { statement, action })
     }

@@ -417,7 +417,11 @@ async fn held(test: &'static str, rows: u32, read_only: &str) -> Option<Rig> {
                 PERFORM pg_advisory_xact_lock_shared(nextval(''readings'')); END IF;
              RETURN true; END'"
     );
-    let more = [("read.only", read_only), ("tombstones.on.delete", "false")];
+    let more = [
+        ("read.only", read_only),
+        ("tombstones.on.delete", "false"),
+        ("incremental.snapshot.watermarking.strategy", "insert_delete"),
+    ];
     let rig = Rig::new(test, &tables, &more).await?;
     rig.sql("SELECT pg_advisory_lock(1), pg_advisory_lock(2)").await;
     rig.signal(
@@ -472,6 +476,9 @@ async fn a_chunk_is_read_again_when_too_much_came_meanwhile() {
     let (read, others) = parted(&rows);
     assert_eq!(read, (1..=30).filter(|id| ![3, 4].contains(id)).collect::<Vec<_>>());
     assert_eq!(others, [("c", 0), ("u", 3), ("d", 4)]);
+    let marks = "SELECT count(*) FROM signal WHERE id LIKE '%-open'";
+    let left = rig.client.query_one(marks, &[]).await.unwrap();
+    assert_eq!(left.get::<_, i64>(0), 0, "marks that nobody takes away");
     rig.end().await;
 }
 
