@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     io::Write as _,
     process::{Child, Command, Stdio},
     sync::{
@@ -263,19 +264,33 @@ fn the_include_list_is_changed_under_load() {
     ) else {
         return;
     };
-    let chunk = [("incremental.snapshot.chunk.size", "20")];
-    let worker = scene.start("a", &chunk);
+    let signals = scene.home.directory.join("signals");
+    let more = [
+        ("incremental.snapshot.chunk.size", "20"),
+        ("signal.enabled.channels", "file"),
+        ("signal.file", signals.to_str().expect("a path in UTF-8")),
+        ("signal.poll.interval.ms", "20"),
+    ];
+    let worker = scene.start("a", &more);
     let (end, writer) = load(scene.database.clone(), Random::seed("changed"));
     scene.drained();
     assert_eq!(scene.count("b", "r") + scene.count("b", "u"), 0);
     // Neither what it has written nor its commit is in what is published.
     let open = Open::begin(&scene.database, "INSERT INTO b VALUES (-1, 'open', 0)");
-    worker.rest.put(&scene.name, &scene.config("a b c", &chunk));
+    worker.rest.put(&scene.name, &scene.config("a b c", &more));
     wait_for("all tables in the publication", PATIENCE, || {
         (scene.published() == ["a", "b", "c"]).then_some(())
     });
     scene.database.wait_streamed(&scene.name);
-    // The other tables go on meanwhile.
+    // The other tables go on meanwhile, whatever signals come.
+    let log = r#"{"id": "l", "type": "log", "data": {"message": "a signal has come"}}"#;
+    // A file that is there is whole.
+    let draft = signals.with_extension("draft");
+    fs::write(&draft, log).unwrap();
+    fs::rename(&draft, &signals).unwrap();
+    wait_for("the signal", PATIENCE, || {
+        scene.home.log().contains("a signal has come").then_some(())
+    });
     scene.drained();
     open.commit();
     scene.wait_known(&worker.rest, "b");

@@ -47,6 +47,8 @@ const EQUAL_BYTES_MAX: usize = 8 * CHUNK_BYTES_MAX;
 pub(crate) struct Request {
     pub(crate) collection: Collection,
     pub(crate) after: Option<Key>,
+    /// Up to which key, when that is not the largest.
+    pub(crate) end: Option<Key>,
     pub(crate) maximum: Option<Key>,
     pub(crate) total_rows: Option<i64>,
     /// Written before the chunk is read.

@@ -384,8 +384,10 @@ impl<'a> Reader<'a> {
         Ok(sent?)
     }
 
-    /// Tells the server at once when more is stored.
+    /// Tells the server at once when more is stored, and does what is to be done however long there is no
+    /// room.
     async fn look(&mut self, stream: &mut Stream, out: &mut Outbox) -> Result<()> {
+        self.incremental.weed_shown(self.session, Instant::now()).await?;
         let acked = out.acked().filter(|acked| self.options.lineage.has(acked));
         if let Some(acked) = &acked {
             self.incremental.stored_offset(&acked.offset);

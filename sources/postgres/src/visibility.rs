@@ -51,8 +51,14 @@ pub(crate) async fn until_visible(
 }
 
 async fn visible(session: &Session, transactions: &[u32]) -> Result<bool> {
+    Ok(unseen(session, transactions).await?.is_empty())
+}
+
+/// Which of these transactions other sessions do not see yet. A number says nothing any more once 2^31
+/// others have followed it.
+pub(crate) async fn unseen(session: &Session, transactions: &[u32]) -> Result<Vec<u32>> {
     if transactions.is_empty() {
-        return Ok(true);
+        return Ok(Vec::new());
     }
     let row = session
         .query_one(
@@ -68,5 +74,5 @@ async fn visible(session: &Session, transactions: &[u32]) -> Result<bool> {
     let seen = |&xid: &u32| {
         xid.wrapping_sub(low(next)).cast_signed() < 0 && !open.iter().any(|&open| low(open) == xid)
     };
-    Ok(transactions.iter().all(seen))
+    Ok(transactions.iter().copied().filter(|xid| !seen(xid)).collect())
 }

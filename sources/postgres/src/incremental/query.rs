@@ -140,13 +140,11 @@ impl Plan<'_> {
         total_rows: Option<i64>,
         rows_max: usize,
     ) -> Result<Option<Chunk>, Failure> {
-        let bounds = match &self.request.after {
-            None => Vec::new(),
-            Some(after) => vec![
-                POSTGRES.above(&self.columns.key, &literals(after)),
-                POSTGRES.up_to(&self.columns.key, &literals(maximum)),
-            ],
-        };
+        let after = self.request.after.as_ref();
+        let end = self.request.end.as_ref().or(after.map(|_| maximum));
+        let above = after.map(|after| POSTGRES.above(&self.columns.key, &literals(after)));
+        let up_to = end.map(|end| POSTGRES.up_to(&self.columns.key, &literals(end)));
+        let bounds = above.into_iter().chain(up_to).collect();
         // Where rows may share a key, a chunk must not end among them: the next would begin behind.
         // Which rows do, the server knows: equal numbers can have different texts.
         let names = self.names("");

@@ -47,6 +47,8 @@ impl Reader<'_> {
                 // Only the first transaction can be one that was under way.
                 self.done = self.done.filter(|done| i64::from(begin.xid) == done.tx_id);
                 self.in_transaction = true;
+                // What is begun among its changes must not be older than those that came.
+                self.incremental.shown(begin.xid);
                 self.begin_transaction(begin.xid, lsn);
             }
             Message::Commit(_) => {
@@ -57,9 +59,6 @@ impl Reader<'_> {
                 self.counts.committed += 1;
                 self.end_transaction(lsn);
                 self.incremental.reached(lsn);
-                if let Some(Ok(xid)) = self.moment.tx_id.map(u32::try_from) {
-                    self.incremental.shown(xid);
-                }
             }
             Message::Relation(relation) => {
                 self.catalog_seen().await?;

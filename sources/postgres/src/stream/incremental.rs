@@ -15,22 +15,18 @@
 mod blocking;
 mod chunks;
 mod commands;
+mod seen;
 mod unmarked;
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use ::snapshot::incremental::Context;
 use model::{
     change::Op,
     connector::{Object, Outbox},
     error::{Error, Result},
-    row::{RowsBuilder, Slot},
+    row::RowsBuilder,
     topics::From,
-    value::ValueRef,
 };
 use relational::emitter::Rows;
 use tokio::{
@@ -41,6 +37,7 @@ use tokio::{
 };
 
 use super::Reader;
+use seen::{Again, Fingerprints, Range, Seen};
 use unmarked::Awaited;
 
 use crate::{
@@ -92,6 +89,8 @@ pub(super) struct Incremental {
     job: Option<Job>,
     /// The job writes the second mark.
     marking: bool,
+    /// A signal has waited for the job in vain.
+    outwaited: bool,
     /// Where jobs run: the stream's own thread sleeps between batches.
     runtime: Handle,
     /// The chunk that was read and waits for its mark.
@@ -102,8 +101,15 @@ pub(super) struct Incremental {
     open: bool,
     /// The table whose changes are noted, as text.
     watched: Option<Arc<str>>,
-    /// Keys that came in the stream since the first mark.
-    seen: HashSet<Box<[u8]>>,
+    /// Which rows of the chunk give way to what came in the stream since the first mark.
+    seen: Seen,
+    fingerprints: Fingerprints,
+    /// The chunk that was not sent and whose first mark is to go, where marks are deleted.
+    stale: Option<String>,
+    /// The chunk that is to be read a second time.
+    again: Option<Again>,
+    /// The chunk at hand is read the second time.
+    range: Option<Range>,
     /// A TRUNCATE came since, so no row of the chunk is left: those that were written behind it have
     /// come too.
     truncated: bool,
@@ -144,6 +150,8 @@ pub(super) struct Incremental {
     reached: Lsn,
     /// The transactions that it has shown last.
     shown: VecDeque<u32>,
+    /// When it was last looked which of them other sessions see.
+    weeded: Instant,
     /// What waits until it has come further.
     awaited: Option<Awaited>,
 }
@@ -184,6 +192,7 @@ impl Incremental {
             reader: Some(ChunkReader::new(options)),
             job: None,
             marking: false,
+            outwaited: false,
             channel,
             topic,
             runtime,
@@ -191,7 +200,11 @@ impl Incremental {
             due: None,
             open: false,
             watched: None,
-            seen: HashSet::new(),
+            seen: Seen::default(),
+            fingerprints: Fingerprints::default(),
+            stale: None,
+            again: None,
+            range: None,
             truncated: false,
             signals: VecDeque::new(),
             stops: Vec::new(),
@@ -206,6 +219,7 @@ impl Incremental {
             settling: false,
             reached: Lsn::ZERO,
             shown: VecDeque::new(),
+            weeded: Instant::now(),
             awaited: None,
         })
     }
@@ -282,7 +296,7 @@ impl Incremental {
             Op::Read | Op::Truncate => [None, None],
         };
         for slot in slots.into_iter().flatten() {
-            self.seen.extend(key_bytes(rows, table, slot));
+            self.note(rows, table, slot);
         }
     }
 
@@ -334,32 +348,6 @@ impl Drop for Incremental {
             job.abort();
         }
     }
-}
-
-/// The key of a row in bytes that are equal for equal keys; none when the table has no key.
-fn key_bytes(rows: &RowsBuilder, table: &Table, slot: Slot) -> Option<Box<[u8]>> {
-    // A key without columns tells no rows apart.
-    let (_, columns) = table.schema.key.as_ref().filter(|_| !table.event_key.is_empty())?;
-    let mut out = Vec::new();
-    let mut put = |tag: u8, bytes: &[u8]| {
-        out.push(tag);
-        out.extend((bytes.len() as u64).to_be_bytes());
-        out.extend(bytes);
-    };
-    for column in columns.iter() {
-        match rows.get(slot, usize::from(*column)) {
-            ValueRef::Null => put(0, &[]),
-            ValueRef::Bool(value) => put(1, &[u8::from(value)]),
-            ValueRef::Int(value) => put(2, &value.to_be_bytes()),
-            ValueRef::Float32(value) => put(3, &value.to_be_bytes()),
-            ValueRef::Float64(value) => put(4, &value.to_be_bytes()),
-            ValueRef::Text(text) => put(5, text.as_bytes()),
-            ValueRef::Bytes(bytes) => put(6, bytes),
-            // Structs and arrays are rare in keys; their text tells them apart.
-            nested => put(7, format!("{:?}", nested.to_owned()).as_bytes()),
-        }
-    }
-    Some(out.into())
 }
 
 impl Reader<'_> {

@@ -1,5 +1,7 @@
 //! One chunk after the other: read, waited for, sent.
 
+use std::{pin::pin, time::Duration};
+
 use chrono::{SecondsFormat, Utc};
 use model::{
     change::Op,
@@ -7,9 +9,9 @@ use model::{
     error::{Error, Result},
 };
 use relational::emitter::Rows;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep};
 
-use super::{ALIVE_EVERY, Answer, key_bytes};
+use super::{ALIVE_EVERY, Answer, Seen};
 use crate::{
     catalog,
     incremental::{Chunk, ChunkReader, Found, Mark, Request, Shape, key::quoted},
@@ -20,6 +22,9 @@ use crate::{
 };
 
 use ::snapshot::{incremental::Key, notifications::Status};
+
+/// How long a signal waits for the chunk that is being read, most of which take milliseconds.
+const CHUNK_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Reader<'_> {
     /// Begins to read the next chunk, if there is one. While one is under way its own end does that,
@@ -45,8 +50,17 @@ impl Reader<'_> {
         self.read_chunk(true);
     }
 
+    /// Begins a chunk after one that is not to be sent. Its first mark has no second then.
+    fn begin_again(&mut self) {
+        self.incremental.stale = self.incremental.context.chunk().map(str::to_owned);
+        self.begin_chunk();
+    }
+
     /// Waits for the chunk that is being read: Debezium, which reads chunks in its stream, follows
-    /// signals between two of them, and what it tells is in that order. False when the task is stopped
+    /// signals between two of them, and what it tells is in that order. But not for long, as the stream
+    /// stands still meanwhile, and once only for each: who locks the table, or has written to one that is
+    /// new and does not commit, may take for ever, and no change of any table would come. Before a table
+    /// is begun nothing is told of it that could be out of order. False when the task is stopped
     /// meanwhile.
     pub(super) async fn chunk_is_read(
         &mut self,
@@ -55,7 +69,10 @@ impl Reader<'_> {
         out: &mut Outbox,
     ) -> Result<bool> {
         let mut alive = interval(ALIVE_EVERY);
+        let mut late = pin!(sleep(CHUNK_PATIENCE));
         while !self.incremental.marking
+            && !self.incremental.settling
+            && !self.incremental.outwaited
             && let Some(mut job) = self.incremental.job.take()
         {
             let ended = tokio::select! {
@@ -63,6 +80,11 @@ impl Reader<'_> {
                 () = out.stopped() => {
                     self.incremental.job = Some(job);
                     return Ok(false);
+                }
+                () = &mut late => {
+                    self.incremental.job = Some(job);
+                    self.incremental.outwaited = true;
+                    break;
                 }
                 _ = alive.tick() => {
                     self.incremental.job = Some(job);
@@ -96,12 +118,13 @@ impl Reader<'_> {
         let incremental = &mut self.incremental;
         let Some(collection) = incremental.context.current().cloned() else { return };
         let Some(mut reader) = incremental.reader.take() else { return };
-        incremental.seen.clear();
+        let end = incremental.begin_seen();
         incremental.truncated = false;
         incremental.watched = Some(collection.id.as_str().into());
         let request = Request {
             collection,
             after: incremental.context.after().cloned(),
+            end,
             maximum: incremental.context.maximum().cloned(),
             total_rows: incremental.context.total_rows(),
             unmarked: incremental.unmarked,
@@ -128,6 +151,7 @@ impl Reader<'_> {
     fn take_answer(&mut self, (reader, answer): (ChunkReader, Answer)) -> Result<()> {
         self.incremental.reader = Some(reader);
         self.incremental.marking = false;
+        self.incremental.outwaited = false;
         let found = match answer {
             Answer::Marked(Ok(())) => {
                 self.incremental.marked_at = Some(Instant::now());
@@ -151,7 +175,11 @@ impl Reader<'_> {
                     );
                     context.begun(chunk.maximum.clone(), chunk.total_rows);
                 }
-                context.read(chunk.rows, chunk.end.clone());
+                if self.incremental.overrun(&chunk) {
+                    self.begin_again();
+                    return Ok(());
+                }
+                self.incremental.context.read(chunk.rows, chunk.end.clone());
                 self.notify_progress();
                 if self.incremental.unmarked {
                     self.incremental.await_chunk(chunk);
@@ -171,6 +199,12 @@ impl Reader<'_> {
                 self.scanned(Status::Empty);
             }
             Found::Finished => {
+                // Only of what was read a second time: all its rows are gone.
+                if let Some(range) = self.incremental.range.take() {
+                    self.incremental.context.read(0, range.end);
+                    self.begin_again();
+                    return Ok(());
+                }
                 if let Some(current) = self.incremental.context.current() {
                     tracing::info!(
                         "incremental snapshot of table {} is finished: {} rows in this run",
@@ -208,12 +242,16 @@ impl Reader<'_> {
         let table = signals.table.as_ref().filter(|_| !self.incremental.unmarked)?;
         self.incremental.opened_at = now();
         let chunk = self.incremental.context.chunk()?;
-        let statement = format!(
-            "INSERT INTO {} VALUES ({}, 'snapshot-window-open', {})",
-            catalog::qualified(table),
+        let name = catalog::qualified(table);
+        let mut statement = format!(
+            "INSERT INTO {name} VALUES ({}, 'snapshot-window-open', {})",
             quoted(&format!("{chunk}-open")),
             quoted(&self.metadata(None)),
         );
+        if let Some(stale) = self.incremental.stale.take().filter(|_| signals.closed_by_delete) {
+            let stale = quoted(&format!("{stale}-open"));
+            statement = format!("DELETE FROM {name} WHERE id = {stale}; {statement}");
+        }
         let action = format!("write the mark of a chunk into the signal table {table}");
         Some(Mark { statement, action })
     }
@@ -313,10 +351,7 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            let seen = &self.incremental.seen;
-            if !seen.is_empty()
-                && key_bytes(&self.batch.rows, &table, slot).is_some_and(|key| seen.contains(&key))
-            {
+            if self.incremental.outdates(&self.batch.rows, &table, slot) {
                 left_out += 1;
                 continue;
             }
@@ -351,7 +386,7 @@ impl Reader<'_> {
         self.incremental.context.sent(chunk.end.clone());
         self.options.figures.signals.sent(chunk.rows);
         self.options.figures.signals.show(&self.incremental.context);
-        self.incremental.seen.clear();
+        self.incremental.seen = Seen::default();
         self.incremental.watched = None;
         tracing::debug!(
             "a chunk of table {} is sent: {} rows, {left_out} left out, as the stream had them",

@@ -14,15 +14,26 @@ use model::{
     record::Batch,
     value::{Value, ValueRef},
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_postgres::Client;
 
+use super::Incremental;
 use crate::{
     config::CONFIG,
     incremental::{ChunkReader, Found, Request},
     options::Options,
-    wire::{Settings, sql, tests::live},
+    position::Position,
+    session::Session,
+    slot_watch::SlotWatch,
+    stream::Reader,
+    types::Types,
+    wire::{Lsn, Settings, pgoutput, sql, tests::live},
 };
+
+mod held;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -352,6 +363,7 @@ async fn a_chunk_without_marks_waits_for_what_the_stream_has_shown() {
             correlation_id: None,
         },
         after: None,
+        end: None,
         maximum: None,
         total_rows: None,
         mark: None,
@@ -392,5 +404,54 @@ async fn too_many_rows_of_one_key_are_not_read() {
         records += batch.records.filter(|record| &*record.topic != "p.public.signal").count();
     }
     assert_eq!(records, 1);
+    rig.end().await;
+}
+
+/// What other sessions see is not waited for any more, so that its number, which comes again after four
+/// billion transactions, is not taken for another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_others_see_are_forgotten() {
+    let Some(mut rig) = Rig::new("inc_weed", "", &[]).await else { return };
+    rig.stop().await;
+    let options = Arc::new(rig.options());
+    let session = Session::connect(&options.database("t"), &[]).await.unwrap();
+    let runtime = tokio::runtime::Handle::current();
+    let mut incremental = Incremental::resume(&options, &mut Position::default(), runtime).unwrap();
+    let mut xids = Vec::new();
+    for statement in ["", "BEGIN"] {
+        rig.sql(statement).await;
+        let row = rig.client.query_one("SELECT pg_current_xact_id()::text::int8", &[]).await;
+        xids.push(u32::try_from(row.unwrap().get::<_, i64>(0)).unwrap());
+    }
+    xids.iter().for_each(|xid| incremental.shown(*xid));
+    let now = Instant::now();
+    incremental.weed_shown(&session, now).await.unwrap();
+    assert_eq!(incremental.shown, xids);
+    incremental.weed_shown(&session, now + Duration::from_hours(2)).await.unwrap();
+    assert_eq!(incremental.shown, &xids[1..]);
+    rig.sql("ROLLBACK").await;
+    rig.end().await;
+}
+
+/// A chunk that is begun among the changes of a transaction waits until other sessions see it, as it is
+/// to be no older than those changes that came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_counts_as_shown_from_its_beginning() {
+    let Some(mut rig) = Rig::new("inc_begin", "", &[]).await else { return };
+    rig.stop().await;
+    let options = Arc::new(rig.options());
+    let session = Session::connect(&options.database("t"), &[]).await.unwrap();
+    let watch = SlotWatch::start(&options, &session).await.unwrap();
+    let (types, jobs) = (Types::default(), tokio::runtime::Handle::current());
+    let position = Position::default();
+    let mut reader =
+        Reader::new(&options, &session, types, position, 170_000, watch, jobs).unwrap();
+    let begin = pgoutput::Begin { final_lsn: Lsn(9), commit_time_us: 0, xid: 753 };
+    reader.apply(pgoutput::Message::Begin(begin), Lsn(5)).await.unwrap();
+    assert_eq!(reader.incremental.shown, [753]);
+    let commit = pgoutput::Commit { commit_lsn: Lsn(9), end_lsn: Lsn(10), commit_time_us: 0 };
+    reader.apply(pgoutput::Message::Commit(commit), Lsn(10)).await.unwrap();
+    assert_eq!(reader.incremental.shown, [753]);
+    drop(reader);
     rig.end().await;
 }

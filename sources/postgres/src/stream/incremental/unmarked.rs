@@ -25,7 +25,10 @@ use tokio::time::Instant;
 use super::{Answer, Incremental};
 use crate::{
     incremental::{Chunk, Settle},
+    progress::SEGMENT_BYTES,
+    session::Session,
     stream::Reader,
+    visibility,
     wire::{Lsn, Reply, Stream},
 };
 
@@ -38,6 +41,10 @@ const QUEUED_MAX: usize = 100;
 /// How often the server is asked where it is, while a chunk waits for that.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
+/// The same while the stream is more than [`SEGMENT_BYTES`] behind: no answer helps before it has read
+/// that, which may take hours.
+const ASK_SELDOM: Duration = Duration::from_secs(1);
+
 /// How long that may take until it is said.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -45,11 +52,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// them. As each has a connection that waits for its commit, this is more than there are.
 const SHOWN_MAX: usize = 4096;
 
+/// How often those are forgotten that other sessions see. The log has 32 bits of a transaction's number,
+/// so it could be taken for one that is yet to come when 2^31 others have followed; there are no half a
+/// million a second.
+const WEED_EVERY: Duration = Duration::from_hours(1);
+
 /// Something waits until the stream has come to a position.
 pub(super) struct Awaited {
     lsn: Lsn,
     /// What was read; otherwise a table is to be begun.
-    chunk: Option<Chunk>,
+    pub(super) chunk: Option<Chunk>,
     asked: Option<Instant>,
     /// When this began, or it was last said that it takes long.
     since: Instant,
@@ -58,6 +70,13 @@ pub(super) struct Awaited {
 impl Awaited {
     fn new(lsn: Lsn, chunk: Option<Chunk>) -> Self {
         Self { lsn, chunk, asked: None, since: Instant::now() }
+    }
+
+    /// Whether the server is to be asked where it is, when the stream has come to `reached`.
+    fn asks(&self, reached: Lsn, now: Instant) -> bool {
+        let behind = self.lsn.0.saturating_sub(reached.0);
+        let every = if behind > SEGMENT_BYTES { ASK_SELDOM } else { ASK_EVERY };
+        self.asked.is_none_or(|at| now.saturating_duration_since(at) >= every)
     }
 }
 
@@ -77,6 +96,19 @@ impl Incremental {
             self.shown.pop_front();
         }
         self.shown.push_back(transaction);
+    }
+
+    /// Forgets now and then which transactions the stream has shown, where other sessions see them.
+    pub(in crate::stream) async fn weed_shown(
+        &mut self,
+        session: &Session,
+        now: Instant,
+    ) -> Result<()> {
+        if now.saturating_duration_since(self.weeded) >= WEED_EVERY {
+            self.weeded = now;
+            self.shown = visibility::unseen(session, self.shown.make_contiguous()).await?.into();
+        }
+        Ok(())
     }
 
     /// Whether chunks of the table are read without marks.
@@ -204,10 +236,31 @@ impl Reader<'_> {
                 awaited.lsn
             );
         }
-        if awaited.asked.is_some_and(|at| at.elapsed() < ASK_EVERY) {
+        let now = Instant::now();
+        // Among the changes of a transaction no answer counts, only its commit.
+        if self.in_transaction || !awaited.asks(reached, now) {
             return Ok(());
         }
-        awaited.asked = Some(Instant::now());
+        awaited.asked = Some(now);
         self.status(stream, Reply::Yes).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_far_behind_is_asked_seldom() {
+        let awaited_at = Lsn(10 * SEGMENT_BYTES);
+        let mut awaited = Awaited::new(awaited_at, None);
+        let (near, far) = (Lsn(9 * SEGMENT_BYTES), Lsn(SEGMENT_BYTES));
+        let begun = Instant::now();
+        // An idle server may be there already and not have said so.
+        assert!(awaited.asks(near, begun) && awaited.asks(far, begun));
+        awaited.asked = Some(begun);
+        let asks = |reached: Lsn, ms: u64| awaited.asks(reached, begun + Duration::from_millis(ms));
+        assert!(!asks(near, 49) && asks(near, 50));
+        assert!(!asks(far, 999) && asks(far, 1_000));
     }
 }
