@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::harness::{
     database::Database,
@@ -309,6 +309,32 @@ fn the_include_list_is_changed_under_load() {
     scene.database.wait_streamed(&scene.name);
     scene.drained();
     assert_eq!(scene.count("b", "r") + scene.count("c", "r"), read);
+}
+
+/// The rows of a new table that lack their key have the keys that the stream makes.
+#[test]
+fn a_new_table_whose_rows_lack_their_key() {
+    let Some(scene) = Scene::new(
+        "lacking",
+        "CREATE TABLE b (id int PRIMARY KEY, v text);
+         INSERT INTO b SELECT 126 + g, 'v' || g FROM generate_series(1, 5) g;",
+    ) else {
+        return;
+    };
+    let more = [("incremental.snapshot.chunk.size", "2"), ("column.exclude.list", "public.b.id")];
+    let worker = scene.start("a", &more);
+    scene.drained();
+    worker.rest.put(&scene.name, &scene.config("a b", &more));
+    scene.wait_known(&worker.rest, "b");
+    scene.database.sql("UPDATE b SET v = v");
+    scene.drained();
+    let rows = |op: &str| -> Vec<(String, String)> {
+        let events = scene.events();
+        let of_b = events.iter().filter(|event| event.table == "b" && event.op == op);
+        of_b.map(|event| (event.key.to_string(), event.after.to_string())).collect()
+    };
+    assert_eq!(rows("r").len(), 5, "{}", scene.home.log());
+    assert_eq!(rows("r"), rows("u"));
 }
 
 /// Killed while a table with a key is read in chunks, and one without is read whole: both go on.
