@@ -166,14 +166,24 @@ impl Reader<'_> {
             return;
         }
         let patterns = if patterns.is_empty() { vec![".*".to_owned()] } else { patterns };
-        // A restart does not go on with them, whenever it comes.
         let names: Vec<String> =
             incremental.context.names().into_iter().map(str::to_owned).collect();
-        if let Ok(named) = expand(&patterns, &names, false) {
-            incremental.context.stop(named);
-            incremental.unstored = true;
+        let Ok(named) = expand(&patterns, &names, false) else {
+            tracing::warn!(
+                "a stop-snapshot signal names {}, which is no regular expression",
+                patterns.join(", ")
+            );
+            return;
+        };
+        // A restart does not go on with them, whenever it comes. What a later signal asks for is not
+        // stopped, whereas Debezium looks only once the chunk is done what is in the queue.
+        incremental.context.stop(|collection| named.contains(&collection.id));
+        incremental.unstored = true;
+        for name in named {
+            if !incremental.stops.contains(&name) {
+                incremental.stops.push(name);
+            }
         }
-        incremental.stops.extend(patterns);
         // Otherwise once the chunk at hand is done, as in Debezium.
         if incremental.context.paused && !incremental.busy() && incremental.job.is_none() {
             self.process_stops();
@@ -182,35 +192,28 @@ impl Reader<'_> {
 
     /// Takes out the tables that stop signals named.
     pub(super) fn process_stops(&mut self) {
-        let patterns = std::mem::take(&mut self.incremental.stops);
+        let named = std::mem::take(&mut self.incremental.stops);
         let context = &mut self.incremental.context;
-        context.stopped();
-        if patterns.is_empty() || !context.running() {
+        if named.is_empty() || !context.running() {
             return;
         }
-        let names: Vec<String> = context.names().into_iter().map(str::to_owned).collect();
-        let Ok(named) = expand(&patterns, &names, false) else {
-            tracing::warn!(
-                "a stop-snapshot signal names {}, which is no regular expression",
-                patterns.join(", ")
-            );
-            return;
-        };
+        let current = context.current().map(|current| current.id.clone());
+        let current = current.filter(|_| context.ends());
         let mut stopped = Vec::new();
-        let mut ends_current = false;
         for name in named {
-            if names.first() == Some(&name) {
-                ends_current = true;
+            if current.as_ref() == Some(&name) {
+                continue;
             } else if context.remove(&name) {
                 stopped.push(name);
             } else {
                 tracing::warn!(
-                    "{name} is no part of the incremental snapshot, so it can't be stopped"
+                    "{name} is no part of the incremental snapshot (any more), so it can't be stopped"
                 );
             }
         }
-        if ends_current {
-            stopped.extend(names.first().cloned());
+        context.stopped();
+        if let Some(current) = current {
+            stopped.push(current);
             context.next();
             self.incremental.queue_added();
             if !self.incremental.context.running() {

@@ -315,6 +315,26 @@ async fn a_stop_holds_from_its_signal_on() {
     rig.end().await;
 }
 
+/// A stop is done once the chunk at hand is. What was asked for behind it is read all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_asked_for_behind_a_stop_is_read() {
+    let tables = "CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other VALUES (1);
+        CREATE TABLE big (id int PRIMARY KEY, v int);
+        INSERT INTO big SELECT g, g FROM generate_series(1, 30) g";
+    let Some(mut rig) = Rig::new("inc_again", tables, &[]).await else { return };
+    // In one transaction, so that the mark behind the chunk of `other` comes later.
+    rig.sql(
+        r#"INSERT INTO signal VALUES
+            ('s', 'execute-snapshot', '{"data-collections": ["public.other", "public.big"]}'),
+            ('t', 'stop-snapshot', '{"data-collections": ["public.big"]}'),
+            ('u', 'execute-snapshot', '{"data-collections": ["public.big"]}')"#,
+    )
+    .await;
+    let rows = rig.rows().await;
+    assert_eq!((rows.len(), distinct(&rows)), (30, 30), "{rows:?}");
+    rig.end().await;
+}
+
 /// Rows of a chunk that a TRUNCATE took away meanwhile do not come behind it, whether events of
 /// truncates are sent or not.
 #[tokio::test(flavor = "multi_thread")]
