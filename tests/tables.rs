@@ -337,6 +337,53 @@ fn a_new_table_whose_rows_lack_their_key() {
     assert_eq!(rows("r"), rows("u"));
 }
 
+/// A stop-snapshot that names no table is about what signals asked for: new tables are read all the
+/// same. One that is named is not, until the next start.
+#[test]
+fn a_snapshot_is_stopped_while_new_tables_are_read() {
+    let Some(scene) = Scene::new(
+        "stopped",
+        "CREATE TABLE signal (id varchar(64) PRIMARY KEY, type varchar(32), data text);
+         CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b SELECT g FROM generate_series(1, 5) g;
+         CREATE TABLE c (id int PRIMARY KEY); INSERT INTO c SELECT g FROM generate_series(1, 5) g;",
+    ) else {
+        return;
+    };
+    let more =
+        [("incremental.snapshot.chunk.size", "2"), ("signal.data.collection", "public.signal")];
+    let worker = scene.start("a", &more);
+    scene.drained();
+    let stop = |tables: &str, table: &str, data: &str| {
+        // It is not read before this ends.
+        let open = Open::begin(&scene.database, &format!("INSERT INTO {table} VALUES (0)"));
+        worker.rest.put(&scene.name, &scene.config(tables, &more));
+        wait_for("the table in the publication", PATIENCE, || {
+            scene.published().contains(&table.to_owned()).then_some(())
+        });
+        scene.database.wait_streamed(&scene.name);
+        scene.database.sql(&format!(
+            "INSERT INTO signal VALUES (gen_random_uuid(), 'stop-snapshot', '{data}')"
+        ));
+        scene.drained();
+        open.commit();
+    };
+    stop("a b", "b", "{}");
+    scene.wait_known(&worker.rest, "b");
+    scene.drained();
+    scene.assert_rebuilt("b");
+    stop("a b c", "c", r#"{"data-collections": ["public.c"]}"#);
+    wait_for("the end of the reading", PATIENCE, || {
+        scene.home.log().contains("as a signal stopped that: public.c").then_some(())
+    });
+    scene.drained();
+    assert!(!known(&scene.offset(&worker.rest)).contains(&scene.oid("c")));
+    worker.rest.stop(&scene.name);
+    worker.rest.resume(&scene.name);
+    scene.wait_known(&worker.rest, "c");
+    scene.drained();
+    scene.assert_rebuilt("c");
+}
+
 /// Killed while a table with a key is read in chunks, and one without is read whole: both go on.
 #[test]
 fn killed_while_new_tables_are_read() {

@@ -7,7 +7,7 @@ use ::snapshot::{
 };
 use model::{connector::Outbox, error::Result, java};
 
-use super::Reader;
+use super::{Reader, unmarked::added};
 use crate::{catalog, notify, position::Position, wire::Stream};
 
 impl Reader<'_> {
@@ -165,9 +165,19 @@ impl Reader<'_> {
             tracing::warn!("there is no incremental snapshot to stop");
             return;
         }
-        let patterns = if patterns.is_empty() { vec![".*".to_owned()] } else { patterns };
-        let names: Vec<String> =
-            incremental.context.names().into_iter().map(str::to_owned).collect();
+        // Without names it is about what signals asked for: rows of new tables would be missing.
+        let whole = patterns.is_empty();
+        let patterns = if whole { vec![".*".to_owned()] } else { patterns };
+        let asked = incremental.context.collections().filter(|left| !(whole && added(left)));
+        let asked = asked.map(|left| left.id.as_str());
+        let unqueued = incremental.unqueued().filter(|_| !whole);
+        let names: Vec<String> = asked.chain(unqueued).map(str::to_owned).collect();
+        if names.is_empty() {
+            tracing::warn!(
+                "there is no incremental snapshot to stop but that of tables that are new in the filters, which is stopped by their names in data-collections"
+            );
+            return;
+        }
         let Ok(named) = expand(&patterns, &names, false) else {
             tracing::warn!(
                 "a stop-snapshot signal names {}, which is no regular expression",
@@ -177,10 +187,12 @@ impl Reader<'_> {
         };
         // A restart does not go on with them, whenever it comes. What a later signal asks for is not
         // stopped, whereas Debezium looks only once the chunk is done what is in the queue.
-        incremental.context.stop(|collection| named.contains(&collection.id));
+        incremental.context.stop(|left| !(whole && added(left)) && named.contains(&left.id));
         incremental.unstored = true;
+        let dropped = if whole { Vec::new() } else { incremental.stop_added(&named) };
         for name in named {
-            if !incremental.stops.contains(&name) {
+            let done = dropped.contains(&name) && !incremental.context.is_stopping(&name);
+            if !done && !incremental.stops.contains(&name) {
                 incremental.stops.push(name);
             }
         }
@@ -212,15 +224,16 @@ impl Reader<'_> {
             }
         }
         context.stopped();
+        let ended = current.is_some();
         if let Some(current) = current {
             stopped.push(current);
             context.next();
-            self.incremental.queue_added();
-            if !self.incremental.context.running() {
-                self.complete();
-            }
         }
+        self.incremental.stop_added(&[]);
         self.incremental.queue_added();
+        if ended && !self.incremental.context.running() {
+            self.complete();
+        }
         tracing::info!("stopped the incremental snapshot of {}", stopped.join(", "));
         self.notify_incremental("ABORTED", vec![("data_collections", stopped.join(","))]);
     }
