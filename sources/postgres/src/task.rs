@@ -157,15 +157,13 @@ impl Task {
                 // While this run hung, another worker may have had the task and gone on from what is
                 // stored.
                 let stored = self.offsets.offset(options.partition()).await?;
-                let stored = stored.map(|offset| Position::read(&offset)).filter(|stored| {
-                    stored.snapshot.is_none() && lost(options, stored, slot.as_ref()).is_none()
-                });
-                if let Some(stored) = stored {
-                    tracing::info!(
-                        "somebody else has gone on from here; resuming at the stored offset: {}",
-                        serde_json::Value::Object(stored.write())
-                    );
-                    self.position = Some(stored);
+                let stored = stored.map(|offset| Position::read(&offset));
+                if stored.is_some_and(|stored| {
+                    stored.snapshot.is_none() && lost(options, &stored, slot.as_ref()).is_none()
+                }) {
+                    // As at a start: tables may be new there, or not read whole.
+                    tracing::info!("somebody else has gone on from here");
+                    self.position = None;
                     return Ok(());
                 }
                 if !options.mode.reads_after_loss() {

@@ -1,6 +1,10 @@
 //! Incremental snapshots of a task that runs, against the server named in `RIVERRUN_TEST_POSTGRES`.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ::snapshot::{
     incremental::Collection,
@@ -24,14 +28,16 @@ use crate::{
     wire::{Settings, sql, tests::live},
 };
 
+mod elsewhere;
+
 const LIMIT: Duration = Duration::from_secs(30);
 
-struct Stored(Option<Object>);
+struct Stored(Arc<Mutex<Option<Object>>>);
 
 #[async_trait]
 impl OffsetReader for Stored {
     async fn offset(&self, _: &Object) -> Result<Option<Object>> {
-        Ok(self.0.clone())
+        Ok(self.0.lock().unwrap().clone())
     }
 }
 
@@ -41,6 +47,8 @@ struct Rig {
     client: Client,
     handle: sql::Handle,
     config: Vec<(&'static str, String)>,
+    /// The offset that is stored, as far as a task that reads it is told.
+    stored: Arc<Mutex<Option<Object>>>,
     running: Option<Running>,
 }
 
@@ -81,9 +89,12 @@ impl Rig {
             ("signal.data.collection", "public.signal".to_owned()),
             ("incremental.snapshot.chunk.size", "10".to_owned()),
         ];
+        let given = |key: &str| more.iter().any(|(own, _)| *own == key);
+        let config = config.into_iter().filter(|(key, _)| !given(key));
         let more = more.iter().map(|(key, value)| (*key, (*value).to_owned()));
-        let config = config.into_iter().chain(more).collect();
-        let mut rig = Self { settings, client, handle, config, running: None };
+        let config = config.chain(more).collect();
+        let stored = Arc::default();
+        let mut rig = Self { settings, client, handle, config, stored, running: None };
         rig.start(None).await;
         Some(rig)
     }
@@ -99,10 +110,11 @@ impl Rig {
 
     /// Runs a task from a stored offset on, and waits until its slot is made.
     async fn start(&mut self, offset: Option<Object>) {
+        *self.stored.lock().unwrap() = offset;
         let start = Start {
             connector: "c".into(),
             task: 0,
-            offsets: Arc::new(Stored(offset)),
+            offsets: Arc::new(Stored(self.stored.clone())),
             gauges: Default::default(),
             progress: Default::default(),
             topics: Arc::new(model::topics::NoTopics),
