@@ -123,6 +123,94 @@ fn begun_here_and_finished_by_the_peer() {
     taken_over("incremental_to_peer", true);
 }
 
+/// The key of a row that lacks columns of its key is the one that the peer's stream makes. (Of rows of
+/// a snapshot the peer itself makes keys of the wrong values.)
+fn keys_that_rows_lack(name: &str, more: &[(&str, &str)]) {
+    let (Some(postgres), Some(kafka), Some(connect)) =
+        (servers::postgres(name), servers::kafka(name), servers::connect(name))
+    else {
+        return;
+    };
+    let worker = Home::new(name, &kafka).start(&[]);
+    let peer = Rest { url: connect };
+    let (ours_name, peer_name) = (format!("{name}_ours"), format!("{name}_peer"));
+    let sides = [(&worker.rest, &ours_name), (&peer, &peer_name)];
+    for (rest, name) in sides {
+        rest.forget(name);
+        topics::delete(&kafka, name);
+    }
+    let database = database(&postgres, name);
+    // Among the numbers are such that their bytes are a text, and such that they are none.
+    database.sql(
+        "CREATE TABLE one (id int PRIMARY KEY, v text NOT NULL, w int NOT NULL);
+         CREATE TABLE word (id text PRIMARY KEY, v int NOT NULL, w text);
+         CREATE TABLE two (a int, b text, v text, w int NOT NULL, PRIMARY KEY (b, a));",
+    );
+    for (rest, name) in sides {
+        let mut all = vec![("incremental.snapshot.chunk.size", "2")];
+        all.extend(more);
+        rest.start(name, &config(&database, name, &all));
+        database.wait_streamed(name);
+    }
+    database.sql(
+        "INSERT INTO one SELECT 126 + g, 'v' || g, g / 4 FROM generate_series(1, 5) g;
+         INSERT INTO word SELECT 'k' || g, 126 + g, 'w' || g FROM generate_series(1, 5) g;
+         INSERT INTO two SELECT g, 'b' || g % 2, 'v' || g, g FROM generate_series(1, 5) g;",
+    );
+    // What a row shows, and its key.
+    let keys = |name: &str, table: &str, op: &str| -> Vec<(String, String)> {
+        let topic = format!("{name}.public.{table}");
+        let records = topics::read_all(&kafka, &topic).remove(&topic).unwrap_or_default();
+        let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.expect("bytes")).unwrap();
+        let pairs = records.into_iter().filter_map(|record| {
+            let value: Value = serde_json::from_str(&text(record.value)).unwrap();
+            (value["op"] == op).then(|| (value["after"].to_string(), text(record.key)))
+        });
+        pairs.collect()
+    };
+    let asked = [("one", ""), ("word", ""), ("two", ""), ("one", r#", "surrogate-key": "w""#)];
+    for (table, surrogate) in asked {
+        let before = keys(&ours_name, table, "r").len();
+        database.sql(&format!(
+            r#"INSERT INTO signal VALUES (gen_random_uuid(), 'execute-snapshot',
+                   '{{"data-collections": ["public.{table}"]{surrogate}}}')"#
+        ));
+        let read = wait_for(&format!("the rows of {table}"), Duration::from_secs(60), || {
+            let read = keys(&ours_name, table, "r");
+            (read.len() >= before + 5).then(|| read[before..].to_vec())
+        });
+        let theirs = wait_for(&format!("{table} at the peer"), Duration::from_secs(60), || {
+            let streamed = keys(&peer_name, table, "c");
+            (streamed.len() >= 5).then_some(streamed)
+        });
+        let sorted = |mut pairs: Vec<(String, String)>| {
+            pairs.sort();
+            pairs
+        };
+        assert_eq!(sorted(read), sorted(theirs), "{table}{surrogate}");
+    }
+    for (rest, name) in sides {
+        rest.wait_running(name);
+        rest.forget(name);
+        topics::delete(&kafka, name);
+    }
+}
+
+#[test]
+fn the_key_is_left_out_of_its_rows() {
+    let excluded = "public.one.id,public.word.id,public.two.b";
+    keys_that_rows_lack("incremental_excluded", &[("column.exclude.list", excluded)]);
+}
+
+#[test]
+fn columns_of_message_key_columns_are_left_out_of_their_rows() {
+    let more = [
+        ("column.exclude.list", "public.one.v,public.word.v,public.two.v,public.two.a"),
+        ("message.key.columns", "public.one:v;public.word:v;public.two:v,w,a"),
+    ];
+    keys_that_rows_lack("incremental_chosen", &more);
+}
+
 /// With `read.only=true`, by a file, and killed in the middle: what was sent last is not lost, and the
 /// stream's changes of the same rows are the newer ones.
 #[test]

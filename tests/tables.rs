@@ -326,6 +326,120 @@ fn the_include_list_is_changed_under_load() {
     assert_eq!(scene.count("b", "r") + scene.count("c", "r"), read);
 }
 
+/// The rows of a new table that lack their key have the keys that the stream makes.
+#[test]
+fn a_new_table_whose_rows_lack_their_key() {
+    let Some(scene) = Scene::new(
+        "lacking",
+        "CREATE TABLE b (id int PRIMARY KEY, v text);
+         INSERT INTO b SELECT 126 + g, 'v' || g FROM generate_series(1, 5) g;",
+    ) else {
+        return;
+    };
+    let more = [("incremental.snapshot.chunk.size", "2"), ("column.exclude.list", "public.b.id")];
+    let worker = scene.start("a", &more);
+    scene.drained();
+    worker.rest.put(&scene.name, &scene.config("a b", &more));
+    scene.wait_known(&worker.rest, "b");
+    scene.database.sql("UPDATE b SET v = v");
+    scene.drained();
+    let rows = |op: &str| -> Vec<(String, String)> {
+        let events = scene.events();
+        let of_b = events.iter().filter(|event| event.table == "b" && event.op == op);
+        of_b.map(|event| (event.key.to_string(), event.after.to_string())).collect()
+    };
+    assert_eq!(rows("r").len(), 5, "{}", scene.home.log());
+    assert_eq!(rows("r"), rows("u"));
+}
+
+/// A stop-snapshot that names no table is about what signals asked for: new tables are read all the
+/// same. One that is named is not, until the next start.
+#[test]
+fn a_snapshot_is_stopped_while_new_tables_are_read() {
+    let Some(scene) = Scene::new(
+        "stopped",
+        "CREATE TABLE signal (id varchar(64) PRIMARY KEY, type varchar(32), data text);
+         CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b SELECT g FROM generate_series(1, 5) g;
+         CREATE TABLE c (id int PRIMARY KEY); INSERT INTO c SELECT g FROM generate_series(1, 5) g;",
+    ) else {
+        return;
+    };
+    let more =
+        [("incremental.snapshot.chunk.size", "2"), ("signal.data.collection", "public.signal")];
+    let worker = scene.start("a", &more);
+    scene.drained();
+    let stop = |tables: &str, table: &str, data: &str| {
+        // It is not read before this ends.
+        let open = Open::begin(&scene.database, &format!("INSERT INTO {table} VALUES (0)"));
+        worker.rest.put(&scene.name, &scene.config(tables, &more));
+        wait_for("the table in the publication", PATIENCE, || {
+            scene.published().contains(&table.to_owned()).then_some(())
+        });
+        scene.database.wait_streamed(&scene.name);
+        scene.database.sql(&format!(
+            "INSERT INTO signal VALUES (gen_random_uuid(), 'stop-snapshot', '{data}')"
+        ));
+        scene.drained();
+        open.commit();
+    };
+    stop("a b", "b", "{}");
+    scene.wait_known(&worker.rest, "b");
+    scene.drained();
+    scene.assert_rebuilt("b");
+    stop("a b c", "c", r#"{"data-collections": ["public.c"]}"#);
+    wait_for("the end of the reading", PATIENCE, || {
+        scene.home.log().contains("as a signal stopped that: public.c").then_some(())
+    });
+    scene.drained();
+    assert!(!known(&scene.offset(&worker.rest)).contains(&scene.oid("c")));
+    worker.rest.stop(&scene.name);
+    worker.rest.resume(&scene.name);
+    scene.wait_known(&worker.rest, "c");
+    scene.drained();
+    scene.assert_rebuilt("c");
+}
+
+/// A stop does not wait for the transactions that a reading waits for: neither that of a table without
+/// a key, nor that at the beginning where the slot was there before the tables were published.
+#[test]
+fn stopped_while_transactions_are_waited_for() {
+    let Some(scene) = Scene::new("waiting", "CREATE TABLE c (n bigint);") else { return };
+    let name = &scene.name;
+    scene.database.sql(&format!(
+        "CREATE PUBLICATION {name} FOR TABLE c;
+         SELECT pg_create_logical_replication_slot('{name}', 'pgoutput');"
+    ));
+    let open =
+        |table: &str| Open::begin(&scene.database, &format!("INSERT INTO {table} VALUES (-1)"));
+    let published = |tables: &[&str]| {
+        wait_for("the publication", PATIENCE, || (scene.published() == tables).then_some(()));
+    };
+    let unstopped = || scene.home.log().contains("Graceful stop");
+    let writer = open("a");
+    let worker = scene.home.start(&[]);
+    worker.rest.start(name, &scene.config("a", &[]));
+    published(&["a"]);
+    worker.rest.stop(name);
+    assert!(!unstopped(), "{}", scene.home.log());
+    // What it writes is not in the stream, although the publication is as it should be now.
+    worker.rest.resume(name);
+    writer.commit();
+    scene.database.wait_streamed(name);
+    scene.drained();
+    scene.assert_rebuilt("a");
+
+    let writer = open("c");
+    worker.rest.put(name, &scene.config("a c", &[]));
+    published(&["a", "c"]);
+    worker.rest.stop(name);
+    assert!(!unstopped(), "{}", scene.home.log());
+    writer.commit();
+    worker.rest.resume(name);
+    scene.wait_known(&worker.rest, "c");
+    scene.drained();
+    assert_eq!((scene.count("c", "r"), scene.count("c", "c")), (1, 0));
+}
+
 /// Killed while a table with a key is read in chunks, and one without is read whole: both go on.
 #[test]
 fn killed_while_new_tables_are_read() {

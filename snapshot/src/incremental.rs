@@ -15,10 +15,7 @@
 
 pub mod query;
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::OnceLock,
-};
+use std::{collections::VecDeque, sync::OnceLock};
 
 use chrono::{DateTime, Local};
 use serde_json::{Map, Value};
@@ -47,10 +44,8 @@ pub struct Collection {
 /// What is done and what is left of incremental snapshots.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
-    queue: VecDeque<Collection>,
+    queue: VecDeque<Queued>,
     text: Text,
-    /// Tables that are to be taken out once the chunk at hand is done. They are not stored any more.
-    stopping: HashSet<String>,
     /// Behind which the next chunk of the first table begins.
     after: Option<Key>,
     /// The key of the row that was sent last.
@@ -67,6 +62,19 @@ pub struct Context {
     pub paused: bool,
     /// The offset of the last signal of a topic that was followed.
     pub signal_offset: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Queued {
+    collection: Collection,
+    /// It is to be taken out once the chunk at hand is done, and is not stored any more.
+    stopping: bool,
+}
+
+impl From<Collection> for Queued {
+    fn from(collection: Collection) -> Self {
+        Self { collection, stopping: false }
+    }
 }
 
 /// What is stored of the queue, made once after each change of it: an offset goes with each batch. It
@@ -118,7 +126,7 @@ impl Context {
             _ => (None, None),
         };
         Self {
-            queue,
+            queue: queue.into_iter().map(Queued::from).collect(),
             sent: after.clone(),
             after,
             maximum,
@@ -134,7 +142,7 @@ impl Context {
         let signal = self.signal_offset.map(|at| (format!("{PREFIX}{SIGNAL}"), Value::from(at)));
         let Some(text) = self.text() else { return signal.into_iter().collect() };
         // What is known of the current table says nothing about the next one.
-        let first = self.current().is_some_and(|current| !self.is_stopping(&current.id));
+        let first = self.running() && !self.ends();
         let key = |key: &Option<Key>| {
             Value::from(java_objects::to_hexadecimal(key.as_deref().filter(|_| first)))
         };
@@ -171,8 +179,9 @@ impl Context {
                 .into_iter()
                 .collect::<Map<_, _>>()
             };
-            let left = self.queue.iter().filter(|left| !self.is_stopping(&left.id));
-            let left: Vec<Value> = left.map(collection).map(Value::Object).collect();
+            let left = self.queue.iter().filter(|left| !left.stopping);
+            let left = left.map(|left| collection(&left.collection));
+            let left: Vec<Value> = left.map(Value::Object).collect();
             match left.is_empty() {
                 true => String::new(),
                 false => Value::Array(left).to_string(),
@@ -199,12 +208,17 @@ impl Context {
 
     /// The table that is being read.
     pub fn current(&self) -> Option<&Collection> {
-        self.queue.front()
+        self.queue.front().map(|current| &current.collection)
+    }
+
+    /// All tables that are left, the current one first.
+    pub fn collections(&self) -> impl Iterator<Item = &Collection> {
+        self.queue.iter().map(|left| &left.collection)
     }
 
     /// The names of all tables that are left, the current one included.
     pub fn names(&self) -> Vec<&str> {
-        self.queue.iter().map(|collection| collection.id.as_str()).collect()
+        self.collections().map(|collection| collection.id.as_str()).collect()
     }
 
     pub fn after(&self) -> Option<&Key> {
@@ -235,14 +249,14 @@ impl Context {
         self.queue.extend(names.into_iter().map(|id| {
             let condition = execute.conditions.iter().find(|condition| condition.is_for(&id));
             let filter = condition.map(|condition| &condition.filter);
-            Collection {
+            Queued::from(Collection {
                 condition: filter
                     .filter(|filter| !filter.is_empty())
                     .map(|filter| format!("({filter})")),
                 surrogate_key: execute.surrogate_key.clone(),
                 correlation_id: Some(signal_id.to_owned()).filter(|id| !id.is_empty()),
                 id,
-            }
+            })
         }));
     }
 
@@ -278,19 +292,24 @@ impl Context {
     }
 
     /// These tables are to be taken out once the chunk at hand is done: a restart does not go on with
-    /// them.
-    pub fn stop(&mut self, names: impl IntoIterator<Item = String>) {
-        self.stopping.extend(names);
+    /// them. What is added later stays.
+    pub fn stop(&mut self, named: impl Fn(&Collection) -> bool) {
+        self.queue.iter_mut().for_each(|left| left.stopping |= named(&left.collection));
         self.text = Text::default();
     }
 
     pub fn is_stopping(&self, name: &str) -> bool {
-        self.stopping.contains(name)
+        self.queue.iter().any(|left| left.stopping && left.collection.id == name)
+    }
+
+    /// Whether the current table is to be taken out.
+    pub fn ends(&self) -> bool {
+        self.queue.front().is_some_and(|current| current.stopping)
     }
 
     /// What was to be taken out is.
     pub fn stopped(&mut self) {
-        self.stopping.clear();
+        self.queue.iter_mut().for_each(|left| left.stopping = false);
         self.text = Text::default();
     }
 
@@ -302,10 +321,12 @@ impl Context {
         self.rows_scanned = 0;
     }
 
-    /// Takes a table out that is not the current one; false when it is not there.
+    /// Takes a table out that is to be stopped and is not the current one; false when it is not there.
     pub fn remove(&mut self, name: &str) -> bool {
         let (before, mut first) = (self.queue.len(), true);
-        self.queue.retain(|collection| std::mem::take(&mut first) || collection.id != name);
+        self.queue.retain(|left| {
+            std::mem::take(&mut first) || !left.stopping || left.collection.id != name
+        });
         self.text = Text::default();
         self.queue.len() < before
     }
@@ -466,15 +487,25 @@ mod tests {
         assert_eq!(loaded.after(), Some(&vec![Object::Long(3)]));
         assert_eq!(loaded.signal_offset, Some(0));
         // A table that is to be stopped is not stored, and neither is how far it was read.
-        context.stop(["s.a".to_owned(), "s.c".to_owned()]);
+        let named = |collection: &Collection| matches!(&*collection.id, "s.a" | "s.c");
+        context.stop(named);
         let loaded = Context::load(&context.store().into_iter().collect());
         assert_eq!((loaded.names(), loaded.after(), loaded.maximum()), (vec!["s.b"], None, None));
         assert_eq!((loaded.total_rows(), context.names().len()), (None, 3));
+        // What is asked for behind the stop is not taken out with it.
+        context.add("8", &asked, vec!["s.c".to_owned()]);
+        assert!(context.remove("s.c") && !context.remove("s.c"));
+        assert_eq!(context.names(), ["s.a", "s.b", "s.c"]);
+        let loaded = Context::load(&context.store().into_iter().collect());
+        assert_eq!(loaded.names(), ["s.b", "s.c"]);
         context.stopped();
         assert_eq!(Context::load(&context.store().into_iter().collect()).names().len(), 3);
         let text = &context.store()[2].1.to_string();
         assert_eq!(context.stored_bytes() + 2, text.len(), "{text}");
+        assert!(!context.remove("s.c"), "nobody stops it");
+        context.stop(named);
         assert!(context.remove("s.c") && !context.remove("s.c") && !context.remove("s.a"));
+        context.stopped();
         context.next();
         let current = context.current().unwrap();
         assert_eq!(current.condition.as_deref(), Some("(x = 1)"));

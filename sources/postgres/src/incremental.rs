@@ -103,18 +103,18 @@ pub(crate) struct Chunk {
     pub(crate) shape: Shape,
 }
 
-/// What a row of a chunk consists of: the captured columns, the key that chunks follow as text, and
-/// where rows may share that key, a number that those have which do.
+/// What a row of a chunk consists of: the columns of the [select list](Table::select_list), the key that
+/// chunks follow as text, and where rows may share that key, a number that those have which do.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    captured: usize,
+    selected: usize,
     kinds: Vec<KeyKind>,
     unique: bool,
 }
 
 impl Shape {
     fn key_fields<'r>(&self, row: copy::Row<'r>) -> impl Iterator<Item = Option<&'r [u8]>> {
-        row.fields().skip(self.captured).take(self.kinds.len())
+        row.fields().skip(self.selected).take(self.kinds.len())
     }
 
     /// The key that chunks follow, of a row.
@@ -126,7 +126,7 @@ impl Shape {
     pub(crate) fn group<'r>(&self, row: copy::Row<'r>) -> Option<&'r [u8]> {
         match self.unique {
             true => None,
-            false => row.fields().nth(self.captured + self.kinds.len()).flatten(),
+            false => row.fields().nth(self.selected + self.kinds.len()).flatten(),
         }
     }
 }

@@ -294,7 +294,7 @@ impl Table {
         Ok(rows.end())
     }
 
-    /// Pushes a row of a COPY, which has the columns of the [select list](Self::select_list).
+    /// Pushes a row of a COPY, which begins with the columns of the [select list](Self::select_list).
     pub(crate) fn push_copied<'a>(
         &self,
         fields: impl Iterator<Item = Option<&'a [u8]>> + Clone,
@@ -363,18 +363,27 @@ impl Table {
     /// cast where they are not read in their own form. A column that the source of the rows does not
     /// have is null.
     pub(crate) fn select_list(&self, has: impl Fn(&str) -> bool) -> String {
-        let hidden = self.keys.iter().filter_map(|key| match key {
-            KeyCell::Column { index, column, .. } if self.columns[*index].is_none() => {
-                Some(&**column)
-            }
-            _ => None,
-        });
-        let columns = self.columns.iter().flatten().chain(hidden).map(|column| {
+        let columns = self.selected().map(|column| {
             if !has(&column.name) {
                 return "NULL".to_owned();
             }
             column.selected()
         });
         columns.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The number of columns in the [select list](Self::select_list).
+    pub(crate) fn selected_len(&self) -> usize {
+        self.selected().count()
+    }
+
+    fn selected(&self) -> impl Iterator<Item = &Column> {
+        let hidden = self.keys.iter().filter_map(|key| match key {
+            KeyCell::Column { index, column, .. } if self.columns[*index].is_none() => {
+                Some(&**column)
+            }
+            _ => None,
+        });
+        self.columns.iter().flatten().chain(hidden)
     }
 }

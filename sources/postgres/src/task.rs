@@ -160,15 +160,13 @@ impl Task {
                 // While this run hung, another worker may have had the task and gone on from what is
                 // stored.
                 let stored = self.offsets.offset(options.partition()).await?;
-                let stored = stored.map(|offset| Position::read(&offset)).filter(|stored| {
-                    stored.snapshot.is_none() && lost(options, stored, slot.as_ref()).is_none()
-                });
-                if let Some(stored) = stored {
-                    tracing::info!(
-                        "somebody else has gone on from here; resuming at the stored offset: {}",
-                        serde_json::Value::Object(stored.write())
-                    );
-                    self.position = Some(stored);
+                let stored = stored.map(|offset| Position::read(&offset));
+                if stored.is_some_and(|stored| {
+                    stored.snapshot.is_none() && lost(options, &stored, slot.as_ref()).is_none()
+                }) {
+                    // As at a start: tables may be new there, or not read whole.
+                    tracing::info!("somebody else has gone on from here");
+                    self.position = None;
                     return Ok(());
                 }
                 if !options.mode.reads_after_loss() {
@@ -295,9 +293,15 @@ impl Task {
                 ..Position::default()
             }));
         }
-        if let Some(captured) = captured.filter(|_| published && exported.is_none()) {
+        // A start before this one may have published them, and not have come so far as to store anything.
+        let unsettled = published || state == Stored::Nothing;
+        if let Some(captured) = captured.filter(|_| unsettled && exported.is_none()) {
             // The slot was there before some of the tables were published.
-            known::settle(session, &captured.oids()).await?;
+            let oids = captured.oids();
+            tokio::select! {
+                settled = known::settle(session, &oids) => settled?,
+                () = out.stopped() => return Ok(None),
+            }
         }
         // Not before what was sent whole, and not behind it either (invariant 4): what was deleted since
         // then is in the stream alone.

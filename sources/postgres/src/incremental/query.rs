@@ -166,7 +166,7 @@ impl Plan<'_> {
         let stream = self.session.client().copy_out(&statement).await;
         let mut stream = pin!(stream.map_err(|error| self.failed(&action, error))?);
         let shape = Shape {
-            captured: self.table.columns.iter().flatten().count(),
+            selected: self.table.selected_len(),
             kinds: self.columns.kinds.clone(),
             unique: self.columns.unique,
         };

@@ -126,7 +126,7 @@ pub(super) struct Incremental {
     unstored: bool,
     /// The offset of the last signal that is in a batch.
     handed_over: Option<i64>,
-    /// What stop signals named, until the chunk at hand is done.
+    /// Tables that stop signals named, until the chunk at hand is done.
     stops: Vec<String>,
     /// The next chunk is to be begun once the job that is under way has ended.
     wanted: bool,

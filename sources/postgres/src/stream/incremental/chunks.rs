@@ -333,7 +333,6 @@ impl Reader<'_> {
         let broken = |error: crate::wire::DecodeError| {
             Error::fatal(format!("decode a chunk of table {}", chunk.table.id)).caused_by(error)
         };
-        let captured = table.columns.iter().flatten().count();
         let mut decoder = copy::Decoder::new();
         decoder.push(chunk.copied.clone());
         let mut left_out = 0u64;
@@ -342,9 +341,8 @@ impl Reader<'_> {
             && let Some(row) = decoder.next_row().map_err(broken)?
         {
             groups.take(&chunk.shape, row)?;
-            let fields = row.fields().take(captured);
             let rows = &mut self.batch.rows;
-            let slot = match table.push_copied(fields, &mut self.scratch, rows) {
+            let slot = match table.push_copied(row.fields(), &mut self.scratch, rows) {
                 Ok(slot) => slot,
                 Err(error) => {
                     self.options.failed_event(error)?;

@@ -7,7 +7,7 @@ use ::snapshot::{
 };
 use model::{connector::Outbox, error::Result, java};
 
-use super::Reader;
+use super::{Reader, unmarked::added};
 use crate::{catalog, notify, position::Position, wire::Stream};
 
 impl Reader<'_> {
@@ -165,15 +165,37 @@ impl Reader<'_> {
             tracing::warn!("there is no incremental snapshot to stop");
             return;
         }
-        let patterns = if patterns.is_empty() { vec![".*".to_owned()] } else { patterns };
-        // A restart does not go on with them, whenever it comes.
-        let names: Vec<String> =
-            incremental.context.names().into_iter().map(str::to_owned).collect();
-        if let Ok(named) = expand(&patterns, &names, false) {
-            incremental.context.stop(named);
-            incremental.unstored = true;
+        // Without names it is about what signals asked for: rows of new tables would be missing.
+        let whole = patterns.is_empty();
+        let patterns = if whole { vec![".*".to_owned()] } else { patterns };
+        let asked = incremental.context.collections().filter(|left| !(whole && added(left)));
+        let asked = asked.map(|left| left.id.as_str());
+        let unqueued = incremental.unqueued().filter(|_| !whole);
+        let names: Vec<String> = asked.chain(unqueued).map(str::to_owned).collect();
+        if names.is_empty() {
+            tracing::warn!(
+                "there is no incremental snapshot to stop but that of tables that are new in the filters, which is stopped by their names in data-collections"
+            );
+            return;
         }
-        incremental.stops.extend(patterns);
+        let Ok(named) = expand(&patterns, &names, false) else {
+            tracing::warn!(
+                "a stop-snapshot signal names {}, which is no regular expression",
+                patterns.join(", ")
+            );
+            return;
+        };
+        // A restart does not go on with them, whenever it comes. What a later signal asks for is not
+        // stopped, whereas Debezium looks only once the chunk is done what is in the queue.
+        incremental.context.stop(|left| !(whole && added(left)) && named.contains(&left.id));
+        incremental.unstored = true;
+        let dropped = if whole { Vec::new() } else { incremental.stop_added(&named) };
+        for name in named {
+            let done = dropped.contains(&name) && !incremental.context.is_stopping(&name);
+            if !done && !incremental.stops.contains(&name) {
+                incremental.stops.push(name);
+            }
+        }
         // Otherwise once the chunk at hand is done, as in Debezium.
         if incremental.context.paused && !incremental.busy() && incremental.job.is_none() {
             self.process_stops();
@@ -182,42 +204,36 @@ impl Reader<'_> {
 
     /// Takes out the tables that stop signals named.
     pub(super) fn process_stops(&mut self) {
-        let patterns = std::mem::take(&mut self.incremental.stops);
+        let named = std::mem::take(&mut self.incremental.stops);
         let context = &mut self.incremental.context;
-        context.stopped();
-        if patterns.is_empty() || !context.running() {
+        if named.is_empty() || !context.running() {
             return;
         }
-        let names: Vec<String> = context.names().into_iter().map(str::to_owned).collect();
-        let Ok(named) = expand(&patterns, &names, false) else {
-            tracing::warn!(
-                "a stop-snapshot signal names {}, which is no regular expression",
-                patterns.join(", ")
-            );
-            return;
-        };
+        let current = context.current().map(|current| current.id.clone());
+        let current = current.filter(|_| context.ends());
         let mut stopped = Vec::new();
-        let mut ends_current = false;
         for name in named {
-            if names.first() == Some(&name) {
-                ends_current = true;
+            if current.as_ref() == Some(&name) {
+                continue;
             } else if context.remove(&name) {
                 stopped.push(name);
             } else {
                 tracing::warn!(
-                    "{name} is no part of the incremental snapshot, so it can't be stopped"
+                    "{name} is no part of the incremental snapshot (any more), so it can't be stopped"
                 );
             }
         }
-        if ends_current {
-            stopped.extend(names.first().cloned());
+        context.stopped();
+        let ended = current.is_some();
+        if let Some(current) = current {
+            stopped.push(current);
             context.next();
-            self.incremental.queue_added();
-            if !self.incremental.context.running() {
-                self.complete();
-            }
         }
+        self.incremental.stop_added(&[]);
         self.incremental.queue_added();
+        if ended && !self.incremental.context.running() {
+            self.complete();
+        }
         tracing::info!("stopped the incremental snapshot of {}", stopped.join(", "));
         self.notify_incremental("ABORTED", vec![("data_collections", stopped.join(","))]);
     }

@@ -15,7 +15,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use ::snapshot::{
-    incremental::Collection,
+    incremental::{Collection, Context},
     notifications::Status,
     signals::{Execute, Kind},
 };
@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::{Answer, Incremental};
 use crate::{
     incremental::{Chunk, Settle},
+    known::{Known, Pending},
     progress::SEGMENT_BYTES,
     session::Session,
     stream::Reader,
@@ -80,8 +81,40 @@ impl Awaited {
     }
 }
 
-fn added(collection: &Collection) -> bool {
+/// Whether a table is read because it is new in the filters.
+pub(super) fn added(collection: &Collection) -> bool {
     collection.correlation_id.as_deref() == Some(ADDED)
+}
+
+/// The new tables that are queued.
+fn queued(context: &Context) -> impl Iterator<Item = &str> {
+    context.collections().filter(|collection| added(collection)).map(|added| added.id.as_str())
+}
+
+/// Makes new tables that have left the queue known, and queues further ones. Whether any became known.
+fn queue(known: &mut Known, context: &mut Context) -> bool {
+    // What a signal asks for of a table need not be all of it.
+    let in_queue: HashSet<&str> = queued(context).collect();
+    known.pending.iter_mut().for_each(|table| table.queued |= in_queue.contains(&*table.name));
+    let learnt = known.learn(|table| !table.queued || in_queue.contains(&*table.name));
+    let room = QUEUED_MAX.saturating_sub(in_queue.len());
+    let next = known.pending.iter_mut().filter(|table| !table.queued).take(room);
+    let names: Vec<String> = next
+        .map(|table| {
+            table.queued = true;
+            table.name.clone()
+        })
+        .collect();
+    if !names.is_empty() {
+        let execute = Execute {
+            kind: Kind::Incremental,
+            collections: names.clone(),
+            conditions: Vec::new(),
+            surrogate_key: None,
+        };
+        context.add(ADDED, &execute, names);
+    }
+    learnt
 }
 
 impl Incremental {
@@ -121,27 +154,7 @@ impl Incremental {
         let Some(known) = self.known.as_mut().filter(|known| !known.pending.is_empty()) else {
             return;
         };
-        let known = Arc::make_mut(known);
-        let queued: HashSet<&str> = self.context.names().into_iter().collect();
-        known.pending.iter_mut().for_each(|table| table.queued |= queued.contains(&*table.name));
-        self.learnt |= known.learn(|table| !table.queued || queued.contains(&*table.name));
-        let room = QUEUED_MAX.saturating_sub(queued.len());
-        let next = known.pending.iter_mut().filter(|table| !table.queued).take(room);
-        let names: Vec<String> = next
-            .map(|table| {
-                table.queued = true;
-                table.name.clone()
-            })
-            .collect();
-        if !names.is_empty() {
-            let execute = Execute {
-                kind: Kind::Incremental,
-                collections: names.clone(),
-                conditions: Vec::new(),
-                surrogate_key: None,
-            };
-            self.context.add(ADDED, &execute, names);
-        }
+        self.learnt |= queue(Arc::make_mut(known), &mut self.context);
     }
 
     /// The current table is not read: it is not known, so the next start tries it again.
@@ -158,6 +171,35 @@ impl Incremental {
             let name = current.id.clone();
             Arc::make_mut(known).pending.retain(|table| table.name != name);
         }
+    }
+
+    /// The names of new tables that are to be queued yet.
+    pub(super) fn unqueued(&self) -> impl Iterator<Item = &str> {
+        let pending = self.known.iter().flat_map(|known| &known.pending);
+        pending.filter(|table| !table.queued).map(|table| table.name.as_str())
+    }
+
+    /// New tables whose reading was stopped are not known, so the next start tries them again: those that
+    /// were taken out of the queue, and `named` ones that are to be queued yet. Returns their names.
+    pub(super) fn stop_added(&mut self, named: &[String]) -> Vec<String> {
+        let Some(known) = self.known.as_mut().filter(|known| !known.pending.is_empty()) else {
+            return Vec::new();
+        };
+        let queued: HashSet<&str> = queued(&self.context).collect();
+        let stopped = |table: &Pending| match table.queued {
+            true => !queued.contains(&*table.name),
+            false => named.contains(&table.name),
+        };
+        let names: Vec<String> =
+            known.pending.iter().filter(|t| stopped(t)).map(|table| table.name.clone()).collect();
+        if !names.is_empty() {
+            tracing::warn!(
+                "the rows of tables that are new in the filters are not read, as a signal stopped that: {}; their changes are sent, and the next start of the connector reads them, unless snapshot.added.tables=false",
+                names.join(", ")
+            );
+            Arc::make_mut(known).pending.retain(|table| !stopped(table));
+        }
+        names
     }
 
     /// Whether something is on its way that a new chunk must not overtake.
@@ -248,7 +290,46 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use ::snapshot::checkpoint::Ids;
+
     use super::*;
+    use crate::known::Of;
+
+    /// Of more new tables than are queued at once, one that a signal reads a part of is still to be read.
+    #[test]
+    fn what_a_signal_reads_makes_no_table_known() {
+        let of = Of { database: "7/5".into(), horizon: 1, filters: String::new() };
+        let mut known = Known::new(of, Ids::default());
+        let pending = |oid: u64| Pending { name: format!("s.t{oid}"), oid, queued: false };
+        let last = QUEUED_MAX as u64;
+        known.pending = (0..=last).map(pending).collect();
+        let mut context = Context::default();
+        assert!(!queue(&mut known, &mut context));
+        assert_eq!(context.names().len(), QUEUED_MAX);
+        let execute = Execute {
+            kind: Kind::Incremental,
+            collections: Vec::new(),
+            conditions: Vec::new(),
+            surrogate_key: None,
+        };
+        let asked = format!("s.t{last}");
+        context.add("1", &execute, vec![asked.clone()]);
+        context.next();
+        assert!(queue(&mut known, &mut context));
+        assert!(known.contains(0) && !known.contains(last));
+        let of_last = context.collections().filter(|left| left.id == asked);
+        assert_eq!(of_last.map(added).collect::<Vec<_>>(), [false, true]);
+        while context.current().is_some_and(|current| current.id != asked) {
+            context.next();
+        }
+        // That of the signal is done.
+        context.next();
+        queue(&mut known, &mut context);
+        assert!(known.contains(1) && !known.contains(last));
+        context.next();
+        queue(&mut known, &mut context);
+        assert!(known.contains(last) && known.pending.is_empty());
+    }
 
     #[test]
     fn a_server_that_is_far_behind_is_asked_seldom() {
