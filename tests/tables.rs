@@ -384,6 +384,53 @@ fn a_snapshot_is_stopped_while_new_tables_are_read() {
     scene.assert_rebuilt("c");
 }
 
+/// A stop does not wait for the transactions that a reading waits for: neither that of a table without
+/// a key, nor that at the beginning where the slot was there before the tables were published.
+#[test]
+fn stopped_while_transactions_are_waited_for() {
+    let Some(scene) = Scene::new("waiting", "CREATE TABLE c (n bigint);") else { return };
+    let name = &scene.name;
+    scene.database.sql(&format!(
+        "CREATE PUBLICATION {name} FOR TABLE c;
+         SELECT pg_create_logical_replication_slot('{name}', 'pgoutput');"
+    ));
+    let open =
+        |table: &str| Open::begin(&scene.database, &format!("INSERT INTO {table} VALUES (-1)"));
+    let published = |tables: &[&str]| {
+        wait_for("the publication", PATIENCE, || (scene.published() == tables).then_some(()));
+    };
+    let unstopped = || scene.home.log().contains("is stopped although");
+    let writer = open("a");
+    let worker = scene.home.start(&[]);
+    worker.rest.start(name, &scene.config("a", &[]));
+    published(&["a"]);
+    worker.rest.stop(name);
+    assert!(!unstopped(), "{}", scene.home.log());
+    // What it writes is not in the stream, although the publication is as it should be now.
+    worker.rest.resume(name);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND pid <> pg_backend_pid() AND query LIKE '%l.virtualtransaction%'";
+    wait_for("the task to wait, or to read", PATIENCE, || {
+        let read = scene.home.log().contains("snapshot is read");
+        (read || scene.database.value(waiting) != "0").then_some(())
+    });
+    writer.commit();
+    scene.database.wait_streamed(name);
+    scene.drained();
+    scene.assert_rebuilt("a");
+
+    let writer = open("c");
+    worker.rest.put(name, &scene.config("a c", &[]));
+    published(&["a", "c"]);
+    worker.rest.stop(name);
+    assert!(!unstopped(), "{}", scene.home.log());
+    writer.commit();
+    worker.rest.resume(name);
+    scene.wait_known(&worker.rest, "c");
+    scene.drained();
+    assert_eq!((scene.count("c", "r"), scene.count("c", "c")), (1, 0));
+}
+
 /// Killed while a table with a key is read in chunks, and one without is read whole: both go on.
 #[test]
 fn killed_while_new_tables_are_read() {

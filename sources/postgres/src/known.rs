@@ -206,8 +206,9 @@ const FROZEN_AGE: u64 = i32::MAX as u64;
 /// Between two looks at who writes.
 const WRITERS_AGAIN: Duration = Duration::from_millis(100);
 
-/// How long that may take before the log says whom it waits for.
+/// How long that may take before the log says whom it waits for, and after how long it says so again.
 const WRITERS_PATIENCE: Duration = Duration::from_secs(5);
+const WRITERS_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Waits until the transactions have ended that write to these tables now. What they wrote before a
 /// table was published is in no stream, so it has to be seen by what reads the table.
@@ -226,8 +227,7 @@ pub(crate) async fn settle(session: &Session, tables: &[u32]) -> Result<()> {
         SELECT pg_is_in_recovery(), pg_snapshot_xmin(s)::text::int8, pg_snapshot_xmax(s)::text::int8
           FROM pg_current_snapshot() AS s";
     let action = "look who writes to the tables that are new";
-    let begun = Instant::now();
-    let mut told = false;
+    let mut tell = Instant::now() + WRITERS_PATIENCE;
     let row = session.query_one(action, RUNNING, &[]).await?;
     let (standby, end): (bool, i64) = (row.get(0), row.get(2));
     let mut first: Option<Vec<String>> = None;
@@ -250,8 +250,8 @@ pub(crate) async fn settle(session: &Session, tables: &[u32]) -> Result<()> {
             }
         };
         let Some(who) = who else { return Ok(()) };
-        if !told && begun.elapsed() >= WRITERS_PATIENCE {
-            told = true;
+        if Instant::now() >= tell {
+            tell = Instant::now() + WRITERS_TOLD_EVERY;
             tracing::warn!(
                 "tables that are new in the filters are read once the transactions have ended that wrote to them before: {who}"
             );

@@ -290,9 +290,15 @@ impl Task {
                 ..Position::default()
             }));
         }
-        if let Some(captured) = captured.filter(|_| published && exported.is_none()) {
+        // A start before this one may have published them, and not have come so far as to store anything.
+        let unsettled = published || state == Stored::Nothing;
+        if let Some(captured) = captured.filter(|_| unsettled && exported.is_none()) {
             // The slot was there before some of the tables were published.
-            known::settle(session, &captured.oids()).await?;
+            let oids = captured.oids();
+            tokio::select! {
+                settled = known::settle(session, &oids) => settled?,
+                () = out.stopped() => return Ok(None),
+            }
         }
         // Not before what was sent whole, and not behind it either (invariant 4): what was deleted since
         // then is in the stream alone.

@@ -199,7 +199,10 @@ async fn read_whole(
     out: &mut Outbox,
 ) -> Result<Option<Position>> {
     let oids: Vec<u32> = tables.iter().filter_map(|table| table.oid.try_into().ok()).collect();
-    known::settle(session, &oids).await?;
+    tokio::select! {
+        settled = known::settle(session, &oids) => settled?,
+        () = out.stopped() => return Ok(None),
+    }
     let names: Vec<String> = tables.iter().map(|table| table.id.to_string()).collect();
     let resolved = vec![("data_collections", names.join(","))];
     if !notify::send(options, out, "STARTED", Vec::new()).await
