@@ -414,7 +414,7 @@ fn stopped_while_transactions_are_waited_for() {
     let published = |tables: &[&str]| {
         wait_for("the publication", PATIENCE, || (scene.published() == tables).then_some(()));
     };
-    let unstopped = || scene.home.log().contains("Graceful stop");
+    let unstopped = || scene.home.log().contains("is stopped although");
     let writer = open("a");
     let worker = scene.home.start(&[]);
     worker.rest.start(name, &scene.config("a", &[]));
@@ -423,6 +423,12 @@ fn stopped_while_transactions_are_waited_for() {
     assert!(!unstopped(), "{}", scene.home.log());
     // What it writes is not in the stream, although the publication is as it should be now.
     worker.rest.resume(name);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND pid <> pg_backend_pid() AND query LIKE '%l.virtualtransaction%'";
+    wait_for("the task to wait, or to read", PATIENCE, || {
+        let read = scene.home.log().contains("snapshot is read");
+        (read || scene.database.value(waiting) != "0").then_some(())
+    });
     writer.commit();
     scene.database.wait_streamed(name);
     scene.drained();
