@@ -147,6 +147,8 @@ fn statements_of_the_user() {
         ("snapshot.locking.mode", "shared"),
         ("snapshot.lock.timeout.ms", "300"),
         ("errors.max.retries", "0"),
+        // Where the connector publishes tables itself, it would wait for who has the lock: he may write.
+        ("publication.autocreate.mode", "disabled"),
     ];
     let mut locker = std::process::Command::new("psql")
         .args(["-X", "-q", "-U", "postgres", "-h", &scene.database.host])

@@ -253,7 +253,7 @@ pub(crate) async fn settle(session: &Session, tables: &[u32]) -> Result<()> {
         if Instant::now() >= tell {
             tell = Instant::now() + WRITERS_TOLD_EVERY;
             tracing::warn!(
-                "tables that are new in the filters are read once the transactions have ended that wrote to them before: {who}"
+                "tables that may be new in the publication are read once the transactions have ended that wrote to them before: {who}"
             );
         }
         tokio::time::sleep(WRITERS_AGAIN).await;

@@ -403,6 +403,11 @@ impl Options {
         self.lineage.position(position.write())
     }
 
+    /// Whether the publication has tables because the connector put them there.
+    pub(crate) fn publishes(&self) -> bool {
+        matches!(self.autocreate, Autocreate::AllTables | Autocreate::Filtered)
+    }
+
     pub(crate) fn publication<'a>(&'a self, tables: &'a [TableId]) -> Publication<'a> {
         Publication {
             name: &self.publication,

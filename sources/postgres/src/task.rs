@@ -294,7 +294,7 @@ impl Task {
             }));
         }
         // A start before this one may have published them, and not have come so far as to store anything.
-        let unsettled = published || state == Stored::Nothing;
+        let unsettled = published || (state == Stored::Nothing && options.publishes());
         if let Some(captured) = captured.filter(|_| unsettled && exported.is_none()) {
             // The slot was there before some of the tables were published.
             let oids = captured.oids();
